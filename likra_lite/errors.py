@@ -1,0 +1,88 @@
+"""Errors that a user can act on.
+
+Every error raised on purpose is a :class:`LikraError`, hence also a
+``ValueError``, and its message is one line: what was got, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = [
+    "DuplicateChoicesWarning",
+    "ExportError",
+    "ItemError",
+    "LikraError",
+    "MissingExtraError",
+    "ModelFolderError",
+    "RatioWarning",
+    "TextTooLongError",
+    "TruncationWarning",
+    "import_extra",
+]
+
+
+class LikraError(ValueError):
+    """Base class of every error that likra-lite raises on purpose."""
+
+
+class ItemError(LikraError):
+    """An item, or a file of items, is malformed."""
+
+
+class TextTooLongError(ItemError):
+    """A choice alone is longer than the model's context window."""
+
+
+class ModelFolderError(LikraError):
+    """A model folder is missing, damaged, or written by a newer version."""
+
+
+class ExportError(LikraError):
+    """A checkpoint cannot be turned into scoring graphs."""
+
+
+class MissingExtraError(LikraError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class DuplicateChoicesWarning(UserWarning):
+    """Some items list the same choice twice."""
+
+
+class TruncationWarning(UserWarning):
+    """Some contexts were cut on the left to fit the model."""
+
+
+class RatioWarning(UserWarning):
+    """The fitted ratio does worse than the base model on held-out items."""
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra brings it.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of the module to import.
+    extra : str
+        Name of the extra in ``pip install "likra-lite[extra]"``.
+
+    Returns
+    -------
+    ModuleType
+
+    Raises
+    ------
+    MissingExtraError
+        If the module, or something that it imports, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        missing = error.name or module
+        raise MissingExtraError(
+            f"{module} needs {missing}, which is not installed: "
+            f'pip install "likra-lite[{extra}]"'
+        ) from error

@@ -1,0 +1,155 @@
+"""From a Hugging Face checkpoint to a checked model folder."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from ..errors import ExportError
+from ..language_model import LanguageModel
+from ..prompts import PROMPTS
+from ..storage import HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest, atomic_folder, write_manifest
+from .graphs import head_graph, trunk_graph
+from .parity import TOLERANCE, check_parity, reference_scores
+from .trunk import Trunk, past_shapes
+from .weights import store_weights
+
+__all__ = ["export_checkpoint"]
+
+
+def export_checkpoint(model: str, out: Path, revision: str | None) -> Manifest:
+    """Do the work of :func:`likra_lite.export.export_model`."""
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    decoder, tokenizer = _load(model, revision)
+    config = decoder.config
+    max_length = _max_length(config, tokenizer)
+    tokens = _special_tokens(tokenizer, model)
+    logit_scale, softcap = _logit_transform(config)
+    cases, expected = reference_scores(decoder, max_length)
+    output = decoder.get_output_embeddings()
+    if output is None:
+        raise ExportError(f"{model} has no vocabulary projection; expected a causal language model")
+    weight = output.weight.detach().numpy()
+    bias = None if output.bias is None else output.bias.detach().numpy()
+    architecture = type(decoder).__name__
+    trunk = Trunk(decoder).eval()
+    past = past_shapes(trunk)
+    with atomic_folder(out) as folder:
+        scratch = folder / "tracing"
+        scratch.mkdir()
+        try:
+            graph = trunk_graph(trunk, past, scratch / TRUNK)
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ExportError(f"{architecture} cannot be traced to ONNX: {reason}") from error
+        for path in scratch.iterdir():
+            path.unlink()
+        scratch.rmdir()
+        names = store_weights(
+            {TRUNK: graph, HEAD: head_graph(weight, bias, logit_scale, softcap)}, folder, WEIGHTS
+        )
+        tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
+        manifest = Manifest(
+            base_model={
+                "id": Path(model).name if Path(model).is_dir() else model,
+                "revision": getattr(config, "_commit_hash", None) or revision,
+                "architecture": architecture,
+            },
+            precision="float32",
+            hidden_size=weight.shape[1],
+            vocab_size=weight.shape[0],
+            n_layers=len(past),
+            max_length=max_length,
+            head={
+                "weight": names[HEAD, "lm_head.weight"],
+                "bias": names.get((HEAD, "lm_head.bias")),
+                "logit_scale": logit_scale,
+                "softcap": softcap,
+            },
+            tokens=tokens,
+            prompt=PROMPTS["question"],
+        )
+        write_manifest(folder, manifest)
+        error_nats = check_parity(LanguageModel(folder), cases, expected, architecture)
+        parity = {"max_difference_nats": error_nats, "tolerance_nats": TOLERANCE}
+        return write_manifest(folder, _with_parity(manifest, parity))
+
+
+def _with_parity(manifest: Manifest, parity: dict[str, float]) -> Manifest:
+    from dataclasses import replace
+
+    return replace(manifest, parity=parity)
+
+
+def _load(model: str, revision: str | None) -> tuple[PreTrainedModel, Any]:
+    where = f"{model} (revision {revision})" if revision else model
+    try:
+        config = AutoConfig.from_pretrained(model, revision=revision)
+    except Exception as error:
+        raise ExportError(
+            f"cannot load {where}: {_first_line(error)}; expected a folder with config.json and "
+            "weights, or a model id on the Hugging Face hub"
+        ) from error
+    if getattr(config, "is_encoder_decoder", False):
+        raise ExportError(f"{where} is an encoder-decoder; only decoder-only models can be exported")
+    try:
+        # Eager attention is the reference that the graphs are compared with.
+        decoder = AutoModelForCausalLM.from_pretrained(
+            model, revision=revision, dtype=torch.float32, attn_implementation="eager"
+        ).eval()
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, use_fast=True)
+    except Exception as error:
+        raise ExportError(
+            f"cannot load {where} with transformers {transformers.__version__}: {_first_line(error)}"
+        ) from error
+    if not tokenizer.is_fast:
+        raise ExportError(f"the tokenizer of {where} has no tokenizer.json; only fast tokenizers work")
+    return decoder, tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _max_length(config: Any, tokenizer: Any) -> int:
+    scaling = getattr(config, "rope_scaling", None) or {}
+    if scaling.get("rope_type", scaling.get("type")) == "longrope":
+        # Beyond its original window the rotary frequencies change, which a trace cannot follow.
+        original = scaling.get("original_max_position_embeddings")
+        return int(original or config.original_max_position_embeddings)
+    for name in ("max_position_embeddings", "n_positions"):
+        if getattr(config, name, None):
+            return int(getattr(config, name))
+    length = tokenizer.model_max_length
+    return int(length) if length < 1_000_000 else 2048
+
+
+def _special_tokens(tokenizer: Any, model: str) -> dict[str, Any]:
+    probe = "a"
+    bare = tokenizer(probe, add_special_tokens=False)["input_ids"]
+    full = tokenizer(probe)["input_ids"]
+    prefix: list[int] = []
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            prefix = full[:start]
+            break
+    empty = next(
+        (t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, *prefix) if t is not None), None
+    )
+    if empty is None:
+        raise ExportError(f"the tokenizer of {model} has neither a bos nor an eos token")
+    return {"prefix": prefix, "empty": empty}
+
+
+def _logit_transform(config: Any) -> tuple[float, float | None]:
+    """Return the factor and the soft cap that the model puts on its logits."""
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    softcap = getattr(config, "final_logit_softcapping", None)
+    return scale, None if softcap is None else float(softcap)

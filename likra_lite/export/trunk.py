@@ -1,0 +1,245 @@
+"""The traced model: token trees in, final hidden states at chosen rows out.
+
+The decoder is the checkpoint's own PyTorch module. What is replaced is its
+attention, by one that takes the mask of a token tree and knows each token's
+depth, and its key-value cache, by one that holds a shared prefix. Nothing here
+depends on the exporter that traces the module.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from ..errors import ExportError
+from ..packing import MASKED
+
+__all__ = ["Trunk", "past_shapes"]
+
+TREE_ATTENTION = "likra_lite_tree"
+
+# Depth of each query minus depth of each key, [B, 1, T, P+T]. The decoder does not
+# hand positions down to its attention, and windows are windows of depth, not of rows.
+_distance: ContextVar[Tensor] = ContextVar("distance")
+
+
+def tree_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention over a token tree, with the signature of transformers' interface.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The attention module that calls.
+    query : Tensor of shape (B, heads, T, d)
+    key, value : Tensor of shape (B, kv_heads, P+T, d)
+    attention_mask : Tensor of shape (B, 1, T, P+T)
+        Added to the attention logits.
+    scaling : float, optional
+        Factor on the attention logits; ``d ** -0.5`` by default.
+    softcap : float, optional
+        Attention logits x become ``softcap * tanh(x / softcap)``.
+    sliding_window : int, optional
+        A token sees only keys that are less than this many positions away.
+
+    Returns
+    -------
+    tuple of (Tensor of shape (B, T, heads, d), None)
+
+    Raises
+    ------
+    ExportError
+        If the model asks for something that would change the result.
+    """
+    if kwargs.get("s_aux") is not None:
+        raise ExportError(f"{type(module).__name__} uses attention sinks, which are not supported")
+    if sliding_window is None:
+        sliding_window = getattr(module, "sliding_window", None)
+    batch, heads, length, size = query.shape
+    kv_heads = key.shape[1]
+    # Heads that share keys are stacked into one matrix product, [B, kv_heads, heads/kv_heads*T, d].
+    grouped = query.reshape(batch, kv_heads, -1, size) * (size**-0.5 if scaling is None else scaling)
+    logits = (grouped @ key.transpose(-1, -2)).reshape(batch, heads, length, -1)
+    if softcap is not None:
+        logits = softcap * torch.tanh(logits / softcap)
+    bias = attention_mask
+    if sliding_window is not None:
+        bias = bias.masked_fill(_distance.get() >= sliding_window, MASKED)
+    weights = torch.softmax(logits + bias, dim=-1)
+    mixed = (weights.reshape(batch, kv_heads, -1, weights.shape[-1]) @ value).reshape(
+        batch, heads, length, value.shape[-1]
+    )
+    return mixed.transpose(1, 2), None
+
+
+def _gpt_neo_attention(
+    self: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, *_: Any
+) -> tuple[Tensor, None]:
+    window = self.config.window_size if self.is_local else None
+    mixed, _none = tree_attention(
+        self, query, key, value, attention_mask, scaling=1.0, sliding_window=window
+    )
+    return mixed.transpose(1, 2), None
+
+
+def _use_tree_attention(model: PreTrainedModel) -> None:
+    """Route every attention layer of `model` through :func:`tree_attention`."""
+    if model.config.model_type == "gpt_neo":
+        # Not on transformers' attention interface, and its mask is a buffer over row indices.
+        kinds = iter(model.config.attention_layers)
+        for module in model.modules():
+            if hasattr(module, "_attn"):
+                module.is_local = next(kinds) == "local"
+                module._attn = MethodType(_gpt_neo_attention, module)
+        return
+    ALL_ATTENTION_FUNCTIONS.register(TREE_ATTENTION, tree_attention)
+    for module in model.modules():
+        if hasattr(getattr(module, "config", None), "_attn_implementation"):
+            module.config._attn_implementation = TREE_ATTENTION
+
+
+class PrefixCache(DynamicCache):
+    """Keys and values of a shared prefix, and a record of those of the new tokens.
+
+    Parameters
+    ----------
+    past : list of (key, value)
+        One pair per layer, each of shape (1, kv_heads, P, d).
+    """
+
+    def __init__(self, past: list[tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.past = past
+        self.present: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def get_seq_length(self, *_: Any, **__: Any) -> int:
+        return self.past[0][0].shape[2] if self.past else 0
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        self.present[layer_idx] = (key_states, value_states)
+        if not self.past:
+            return key_states, value_states
+        past_key, past_value = self.past[layer_idx]
+        batch = key_states.shape[0]
+        return (
+            torch.cat([past_key.expand(batch, -1, -1, -1), key_states], dim=2),
+            torch.cat([past_value.expand(batch, -1, -1, -1), value_states], dim=2),
+        )
+
+
+class Trunk(nn.Module):
+    """A decoder without its vocabulary projection, reading token trees.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        A causal language model. Its attention is replaced for good.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        _use_tree_attention(model)
+        self.config = model.config
+        body = model.base_model if model.base_model is not model else model.model
+        # OPT's body does not take positions, the decoder inside it does.
+        self.decoder = getattr(body, "decoder", body)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        attention_bias: Tensor,
+        rows: Tensor,
+        past: list[tuple[Tensor, Tensor]],
+    ) -> dict[str, Any]:
+        """Return the final hidden states at `rows` and every layer's new keys and values.
+
+        Parameters
+        ----------
+        input_ids, position_ids : Tensor of shape (B, T)
+        attention_bias : Tensor of shape (B, 1, T, P+T)
+            0 where a token may look, a large negative number elsewhere.
+        rows : Tensor of shape (N,)
+            Indices into the flattened (B*T).
+        past : list of (key, value)
+            The shared prefix, each of shape (1, kv_heads, P, d).
+        """
+        prefix = attention_bias.shape[-1] - input_ids.shape[1]
+        before = torch.arange(prefix, device=input_ids.device).expand(input_ids.shape[0], -1)
+        keys_at = torch.cat([before, position_ids], dim=1)
+        cache = PrefixCache(past)
+        token = _distance.set((position_ids[:, :, None] - keys_at[:, None, :]).unsqueeze(1))
+        try:
+            output = self.decoder(
+                input_ids=input_ids,
+                position_ids=position_ids,
+                attention_mask=attention_bias,
+                past_key_values=cache,
+                use_cache=True,
+                return_dict=True,
+            )
+        finally:
+            _distance.reset(token)
+        hidden = output.last_hidden_state
+        hidden = hidden.reshape(-1, hidden.shape[-1])[rows]
+        return {"hidden": hidden, "present": [cache.present[i] for i in range(len(cache.present))]}
+
+
+def past_shapes(trunk: Trunk) -> list[tuple[int, int]]:
+    """Run one token through `trunk` and return each layer's (kv_heads, head_size).
+
+    Raises
+    ------
+    ExportError
+        If the decoder does not keep one key-value pair per layer, or its attention
+        does not pass through transformers' attention interface.
+    """
+    name = trunk.config.architectures[0] if trunk.config.architectures else trunk.config.model_type
+    calls = 0
+
+    def counting(*args: Any, **kwargs: Any) -> tuple[Tensor, None]:
+        nonlocal calls
+        calls += 1
+        return tree_attention(*args, **kwargs)
+
+    ALL_ATTENTION_FUNCTIONS.register(TREE_ATTENTION, counting)
+    zero = torch.zeros((1, 1), dtype=torch.int64)
+    try:
+        with torch.no_grad():
+            present = trunk(zero, zero, torch.zeros(1, 1, 1, 1), zero[0], [])["present"]
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(
+            f"{name} cannot be exported: its decoder does not take token trees "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
+        ) from error
+    finally:
+        ALL_ATTENTION_FUNCTIONS.register(TREE_ATTENTION, tree_attention)
+    layers = trunk.config.num_hidden_layers
+    through = layers if trunk.config.model_type == "gpt_neo" else calls
+    if len(present) != layers or through != layers:
+        raise ExportError(
+            f"{name} cannot be exported: {through} of its {layers} layers use transformers' "
+            "attention interface, which token trees need"
+        )
+    return [(key.shape[1], key.shape[3]) for key, _ in present]

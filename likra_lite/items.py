@@ -1,0 +1,242 @@
+"""The multiple-choice item, and everything that is accepted as a list of items."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import DuplicateChoicesWarning, ItemError
+
+__all__ = ["Item", "as_items", "item_from_record", "warn_of_duplicates"]
+
+@dataclass(frozen=True)
+class Item:
+    """A question, its choices and, where known, the right one.
+
+    Parameters
+    ----------
+    question : str
+    choices : sequence of str
+        At least two, none of them empty. Stored as a tuple.
+    answer : int, optional
+        Index of the right choice, counted from 0.
+    id : str, optional
+        A name for reports.
+    context : str, optional
+        A passage that belongs to the question.
+    metadata : mapping, optional
+        Anything else; not used for scoring.
+
+    Raises
+    ------
+    ItemError
+        If a field has the wrong type, a choice is empty, or the answer is out of range.
+    """
+
+    question: str
+    choices: tuple[str, ...]
+    answer: int | None = None
+    id: str | None = None
+    context: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.question, str):
+            raise ItemError(f"question must be a string, got {_type(self.question)}")
+        if self.context is not None and not isinstance(self.context, str):
+            raise ItemError(f"context must be a string, got {_type(self.context)}")
+        if not self.question.strip() and not (self.context or "").strip():
+            raise ItemError("question is empty")
+        if isinstance(self.choices, str) or not isinstance(self.choices, Sequence | np.ndarray):
+            raise ItemError(f"choices must be a list of strings, got {_type(self.choices)}")
+        object.__setattr__(self, "choices", tuple(self.choices))
+        if len(self.choices) < 2:
+            raise ItemError(f"an item needs at least two choices, got {len(self.choices)}")
+        for index, choice in enumerate(self.choices):
+            if not isinstance(choice, str):
+                raise ItemError(f"choice {index} must be a string, got {_type(choice)}")
+            if not choice.strip():
+                raise ItemError(f"choice {index} is empty")
+        if self.answer is not None:
+            object.__setattr__(self, "answer", self._index(self.answer))
+
+    def _index(self, answer: Any) -> int:
+        if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
+            raise ItemError(f"answer must be the index of a choice, got {answer!r}")
+        if not 0 <= answer < len(self.choices):
+            raise ItemError(
+                f"answer {answer} is out of range for {len(self.choices)} choices, "
+                f"expected 0 to {len(self.choices) - 1}"
+            )
+        return int(answer)
+
+    @property
+    def duplicates(self) -> tuple[int, int] | None:
+        """The first two indices that hold the same choice, or None."""
+        seen: dict[str, int] = {}
+        for index, choice in enumerate(self.choices):
+            if choice in seen:
+                return seen[choice], index
+            seen[choice] = index
+        return None
+
+
+def _type(value: object) -> str:
+    return "nothing" if value is None else type(value).__name__
+
+
+def _missing(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
+
+
+def _position(answer: Any, labels: Sequence[str]) -> int:
+    """Return the position of a label such as ``"B"`` or ``"2"``."""
+    text = str(answer).strip()
+    if text not in labels:
+        raise ItemError(f"answer {text!r} is not one of the labels {', '.join(labels)}")
+    return labels.index(text)
+
+
+def _letters(count: int) -> list[str]:
+    return [chr(ord("A") + index) for index in range(count)]
+
+
+def _text(record: Mapping[str, Any], *names: str) -> str | None:
+    for name in names:
+        if not _missing(record.get(name)):
+            value = record[name]
+            return value if isinstance(value, str) else str(value)
+    return None
+
+
+def item_from_record(record: Any) -> Item:
+    """Read one item in the plain layout or in a published one.
+
+    Plain: ``{"question", "choices": [text, ...], "answer": index or letter}``, with
+    optional ``id``, ``context`` and anything else. ARC as published by AI2:
+    ``{"question": {"stem", "choices": [{"text", "label"}, ...]}, "answerKey": label}``.
+    ARC and CommonsenseQA as on the Hugging Face hub: ``{"question", "choices": {"text":
+    [...], "label": [...]}, "answerKey": label}``.
+
+    Parameters
+    ----------
+    record : mapping
+
+    Returns
+    -------
+    Item
+
+    Raises
+    ------
+    ItemError
+        If a field is missing or malformed.
+    """
+    if not isinstance(record, Mapping):
+        raise ItemError(f"expected an object with question and choices, got {_type(record)}")
+    question, choices = record.get("question"), record.get("choices")
+    if isinstance(question, Mapping):
+        question, choices = question.get("stem"), question.get("choices")
+    if _missing(question):
+        raise ItemError(f"question is missing; got the fields {', '.join(map(str, record)) or 'none'}")
+    if choices is None:
+        raise ItemError(f"choices are missing; got the fields {', '.join(map(str, record))}")
+    labels: list[str] | None = None
+    if isinstance(choices, Mapping):
+        choices, labels = choices.get("text"), list(map(str, choices.get("label", ())))
+    elif isinstance(choices, Sequence) and choices and isinstance(choices[0], Mapping):
+        labels = [str(choice.get("label")) for choice in choices]
+        choices = [choice.get("text") for choice in choices]
+    answer = record.get("answerKey") if "answerKey" in record else record.get("answer")
+    if _missing(answer):
+        answer = None
+    elif labels is not None:
+        answer = _position(answer, labels)
+    elif isinstance(answer, float) and answer.is_integer():
+        answer = int(answer)  # a column of a DataFrame with missing answers is a column of floats
+    elif isinstance(answer, str) and len(answer.strip()) == 1 and answer.strip().isalpha():
+        answer = _position(answer, _letters(len(choices)))
+    used = {"question", "choices", "answer", "answerKey", "id", "context"}
+    return Item(
+        question=question,  # type: ignore[arg-type]
+        choices=choices,  # type: ignore[arg-type]
+        answer=answer,
+        id=_text(record, "id"),
+        context=_text(record, "context"),
+        metadata={key: value for key, value in record.items() if key not in used},
+    )
+
+
+def _as_item(entry: Any) -> Item:
+    if isinstance(entry, Item):
+        return entry
+    if isinstance(entry, Mapping):
+        return item_from_record(entry)
+    if isinstance(entry, Sequence | np.ndarray) and not isinstance(entry, str) and len(entry) == 2:
+        return Item(question=entry[0], choices=entry[1])
+    raise ItemError(
+        f"expected an Item, a dict with question and choices, or a pair (question, choices), "
+        f"got {_type(entry)}"
+    )
+
+
+def as_items(X: Any) -> list[Item]:
+    """Return `X` as a list of items.
+
+    Parameters
+    ----------
+    X : list or 1-D object array of Item, dict or (question, choices), or DataFrame
+        A DataFrame has the columns ``question``, ``choices`` (a list each) and, if
+        wanted, ``answer``, ``id`` and ``context``.
+
+    Returns
+    -------
+    list of Item
+
+    Raises
+    ------
+    ItemError
+        If `X` is empty or an entry is malformed; the message names its index.
+
+    Warns
+    -----
+    DuplicateChoicesWarning
+        If an item lists a choice twice.
+    """
+    if hasattr(X, "to_dict") and hasattr(X, "columns"):
+        X = X.to_dict("records")
+    elif isinstance(X, np.ndarray) and X.ndim != 1:
+        raise ItemError(f"expected a 1-D array of items, got shape {X.shape}")
+    if isinstance(X, str | bytes | Mapping | Item) or not isinstance(X, Iterable):
+        raise ItemError(f"expected a list of items, got {_type(X)}")
+    items = []
+    for index, entry in enumerate(X):
+        try:
+            items.append(_as_item(entry))
+        except ItemError as error:
+            raise ItemError(f"item {index}: {error}") from None
+    if not items:
+        raise ItemError("expected at least one item, got none")
+    warn_of_duplicates(items, [f"item {index}" for index in range(len(items))])
+    return items
+
+
+def warn_of_duplicates(items: Sequence[Item], places: Sequence[str]) -> None:
+    """Warn once of the items that list a choice twice.
+
+    Published benchmarks have some. Equal choices get equal scores, the first of them is
+    predicted, and a copy of the right choice is never used as a wrong answer.
+    """
+    found = [(place, item) for place, item in zip(places, items, strict=True) if item.duplicates]
+    if found:
+        place, item = found[0]
+        one, two = item.duplicates or (0, 0)
+        warnings.warn(
+            f"{len(found)} of {len(items)} items list a choice twice, first {place}: choices {one} "
+            f"and {two} are both {item.choices[one]!r}; equal choices score alike, remove one",
+            DuplicateChoicesWarning,
+            stacklevel=3,
+        )

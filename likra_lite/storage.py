@@ -1,0 +1,268 @@
+"""Model folders on disk: the manifest, checksums, atomic writes. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .errors import LikraError, ModelFolderError
+
+__all__ = [
+    "FORMAT_VERSION",
+    "HEAD",
+    "MANIFEST",
+    "TOKENIZER",
+    "TRUNK",
+    "WEIGHTS",
+    "Manifest",
+    "atomic_folder",
+    "atomic_text",
+    "link_or_copy",
+    "read_manifest",
+    "write_manifest",
+]
+
+FORMAT_VERSION = 1
+MANIFEST = "likra.json"
+TRUNK, HEAD, WEIGHTS, TOKENIZER = "trunk.onnx", "head.onnx", "weights.safetensors", "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``likra.json`` says of a model folder.
+
+    Attributes
+    ----------
+    base_model : dict
+        ``id`` (hub id or folder name), ``revision`` and ``architecture`` of the checkpoint.
+    precision : str
+        Number format of the weights.
+    hidden_size, vocab_size, n_layers, max_length : int
+        Dimensions; `max_length` is the model's window in tokens.
+    head : dict
+        The vocabulary projection: names of its ``weight`` and ``bias`` in the weights
+        file, ``logit_scale`` and ``softcap``.
+    tokens : dict
+        ``prefix`` (ids put before a text) and ``empty`` (id that stands for no text).
+    prompt : str
+        The default template.
+    parity : dict
+        The export's own comparison with PyTorch, in nats.
+    files : dict of str to dict
+        ``sha256`` and ``bytes`` of every other file.
+    """
+
+    base_model: dict[str, str | None]
+    precision: str
+    hidden_size: int
+    vocab_size: int
+    n_layers: int
+    max_length: int
+    head: dict[str, Any]
+    tokens: dict[str, Any]
+    prompt: str
+    parity: dict[str, float] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """A checksum of the language model: graphs, weights and tokenizer, without heads."""
+        parts = [self.files[name]["sha256"] for name in (TRUNK, HEAD, WEIGHTS, TOKENIZER)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _cached_digest(path: str, size: int, modified: int, inode: int) -> str:
+    return _digest(Path(path))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write ``likra.json`` with the checksums of everything else in `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        A complete model folder, but for the manifest.
+    manifest : Manifest
+        Its `files` are replaced.
+
+    Returns
+    -------
+    Manifest
+        With the checksums.
+    """
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            name = path.relative_to(folder).as_posix()
+            files[name] = {"sha256": _digest(path), "bytes": path.stat().st_size}
+    content = {"format_version": FORMAT_VERSION, **asdict(manifest), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return Manifest(**{**asdict(manifest), "files": files})
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Read and check the manifest of a model folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    ModelFolderError
+        If the folder is not a model folder, was written by a newer version, or a file
+        is missing, unreadable or differs from its checksum.
+    """
+    root = Path(folder)
+    path = root / MANIFEST
+    if not root.is_dir():
+        kind = "is a file" if root.exists() else "does not exist"
+        raise ModelFolderError(
+            f"model folder {root} {kind}; make one with: likra-lite export MODEL --out DIR"
+        )
+    if not path.is_file():
+        hint = (
+            "it looks like a Hugging Face checkpoint, turn it into a model folder with: "
+            f"likra-lite export {root} --out DIR"
+            if (root / "config.json").is_file()
+            else "expected a folder written by likra-lite export or fit"
+        )
+        raise ModelFolderError(f"{root} has no {MANIFEST}: {hint}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("format_version")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelFolderError(f"{path} cannot be read ({error}); export the model again") from None
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ModelFolderError(
+            f"{path} has format version {version} but this likra-lite reads up to "
+            f"{FORMAT_VERSION}; upgrade likra-lite"
+        )
+    try:
+        manifest = Manifest(**content)
+        _ = manifest.fingerprint
+    except (KeyError, TypeError) as error:
+        raise ModelFolderError(f"{path} is incomplete ({error}); export the model again") from None
+    for name, expected in manifest.files.items():
+        _check_file(root / name, expected)
+    return manifest
+
+
+def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    try:
+        stat = path.stat()
+        if stat.st_size != expected["bytes"]:
+            problem = f"has {stat.st_size} bytes, expected {expected['bytes']}"
+        elif (
+            _cached_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            != expected["sha256"]
+        ):
+            problem = "differs from its checksum"
+        else:
+            return
+    except FileNotFoundError:
+        problem = "is missing"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    raise ModelFolderError(f"{path} {problem}; the model folder is damaged, write it again")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where the file system does not link.
+
+    Files of a model folder are never changed in place, so sharing them is safe.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a scratch folder that becomes `path` if all goes well, and vanishes if not.
+
+    Parameters
+    ----------
+    path : path
+        A new folder, or a model folder to be replaced.
+
+    Yields
+    ------
+    Path
+        The scratch folder, beside `path`.
+
+    Raises
+    ------
+    LikraError
+        If `path` exists and is no model folder, or cannot be written.
+    """
+    target = Path(path)
+    occupied = target.exists() and not (target / MANIFEST).is_file()
+    if occupied and not (target.is_dir() and not any(target.iterdir())):
+        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
+    scratch = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        scratch.chmod(0o777 & ~_umask())
+        yield scratch
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+            target.rename(old / "old")
+            scratch.rename(target)
+            shutil.rmtree(old)
+        else:
+            scratch.rename(target)
+    except OSError as error:
+        raise LikraError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if scratch is not None and scratch.exists():
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def atomic_text(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Yield a text stream that becomes the file `path` if all goes well.
+
+    Raises
+    ------
+    LikraError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with scratch.open("w", encoding="utf-8") as stream:
+            yield stream
+        scratch.replace(target)
+    except OSError as error:
+        raise LikraError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""Small random Hugging Face checkpoints of many architectures, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+TEXT = [
+    "Which part of a plant takes in water? The roots take in water from the soil.",
+    "Ice melts when it gets warm, and the puddle dries up in the sun.",
+    "Question: What do bees make? Answer: honey, wax, noise and trouble.",
+    "The teacher opened the window because the classroom was too hot.",
+    "A magnet pulls iron nails; it does not pull wooden spoons or paper cups.",
+]
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
+# Weights large enough that scores depend on every token, and windows small enough to matter.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "llama": {**SMALL, "num_key_value_heads": 2, "initializer_range": 0.2},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "initializer_range": 0.2},
+    "gpt_neox": {**SMALL, "rotary_pct": 0.5, "initializer_range": 0.2},
+    "gpt_neo": {
+        "hidden_size": 32,
+        "num_layers": 2,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 8,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.2,
+    },
+    "qwen2": {**SMALL, "num_key_value_heads": 2, "initializer_range": 0.2},
+    "qwen3": {**SMALL, "num_key_value_heads": 2, "head_dim": 16, "initializer_range": 0.2},
+    "opt": {
+        "hidden_size": 32,
+        "word_embed_proj_dim": 32,
+        "ffn_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+        "init_std": 0.2,
+    },
+    "mistral": {**SMALL, "num_key_value_heads": 2, "sliding_window": 8, "initializer_range": 0.2},
+    "gemma2": {
+        **SMALL,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "query_pre_attn_scalar": 8,
+        "sliding_window": 8,
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": 3.0,
+        "initializer_range": 0.2,
+    },
+    "phi": {**SMALL, "partial_rotary_factor": 0.5, "initializer_range": 0.2},
+    "cohere": {**SMALL, "logit_scale": 0.25, "initializer_range": 0.2},
+    "granite": {
+        **SMALL,
+        "num_key_value_heads": 2,
+        "logits_scaling": 3.0,
+        "initializer_range": 0.2,
+    },
+    "gemma3_text": {
+        **SMALL,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "query_pre_attn_scalar": 8,
+        "sliding_window": 8,
+        "initializer_range": 0.2,
+    },
+}
+
+
+def save_tokenizer(folder: Path, *, prepend_bos: bool = False, text: list[str] = TEXT) -> int:
+    """Train a small byte-level BPE tokenizer, save it, and return its vocabulary size."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(text, trainer)
+    if prepend_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>"
+    ).save_pretrained(folder)
+    return tokenizer.get_vocab_size()
+
+
+def save_checkpoint(
+    model_type: str, folder: Path, *, prepend_bos: bool = False, **changes: Any
+) -> Path:
+    """Save a random checkpoint with its tokenizer, and return its folder."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = save_tokenizer(folder, prepend_bos=prepend_bos)
+    settings = {**ARCHITECTURES.get(model_type, {}), **changes}
+    config = AutoConfig.for_model(
+        model_type,
+        vocab_size=vocabulary,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        **settings,
+    )
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    return folder
