@@ -200,11 +200,6 @@ def as_items(X: Any) -> list[Item]:
     ------
     ItemError
         If `X` is empty or an entry is malformed; the message names its index.
-
-    Warns
-    -----
-    DuplicateChoicesWarning
-        If an item lists a choice twice.
     """
     if hasattr(X, "to_dict") and hasattr(X, "columns"):
         X = X.to_dict("records")
@@ -220,16 +215,17 @@ def as_items(X: Any) -> list[Item]:
             raise ItemError(f"item {index}: {error}") from None
     if not items:
         raise ItemError("expected at least one item, got none")
-    warn_of_duplicates(items, [f"item {index}" for index in range(len(items))])
     return items
 
 
-def warn_of_duplicates(items: Sequence[Item], places: Sequence[str]) -> None:
+def warn_of_duplicates(items: Sequence[Item], places: Sequence[str] | None = None) -> None:
     """Warn once of the items that list a choice twice.
 
     Published benchmarks have some. Equal choices get equal scores, the first of them is
     predicted, and a copy of the right choice is never used as a wrong answer.
     """
+    if places is None:
+        places = [f"item {index}" for index in range(len(items))]
     found = [(place, item) for place, item in zip(places, items, strict=True) if item.duplicates]
     if found:
         place, item = found[0]

@@ -93,6 +93,7 @@ def _sessions(
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # failures come back as exceptions
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Every batch has another shape: remembering a memory plan for each only costs memory.
     options.enable_mem_pattern = False
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import LikraError
@@ -54,9 +55,9 @@ class Prompt:
         text = self.template.format(question=item.question, context=given)
         return text if "{context}" in self.template else given + text
 
-    def continuations(self, item: Item) -> list[str]:
-        """Return the text of each choice as it continues the context."""
-        return [" " + choice for choice in item.choices]
+    def continuations(self, answers: Sequence[str]) -> list[str]:
+        """Return the text of each answer as it continues the context."""
+        return [" " + answer for answer in answers]
 
     @property
     def neutral_context(self) -> str:

@@ -1,0 +1,245 @@
+"""Output adapters: heads that are fitted on the CPU.
+
+A head replaces the final hidden state h by ``h + h @ M``. M maximises the likelihood of
+the head's answers under an L2 penalty, a convex problem (as long as the model does not
+soft-cap its logits) that L-BFGS solves with the exact gradient: there is no learning
+rate and no seed.
+
+The solver works on M in the eigenbases of the two second moments that make up the
+curvature at M = 0, that of the hidden states and that of the output embedding, each
+entry scaled by its curvature (a Kronecker-factored preconditioner after Martens & Grosse
+2015). This changes the path, not the optimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
+
+from .errors import LikraError
+from .language_model import Features, OutputProjection, available_threads
+
+__all__ = ["AdapterObjective", "fit_output_adapter"]
+
+MIN_ROWS, MIN_CHUNKS = 16, 8  # few rows are still shared out, but not in crumbs
+CHUNK_BYTES = 8 * 2**20  # logits of one chunk of rows: small enough for the shared cache
+
+FloatArray = NDArray[np.float32]
+DoubleArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Curvature:
+    """Eigenvectors and eigenvalues of the two factors of the curvature at M = 0."""
+
+    left: DoubleArray  # [H, H], columns are eigenvectors of the hidden states' second moment
+    right: DoubleArray  # [H, H], of the output embedding's covariance under the base model
+    product: DoubleArray  # [H, H], outer product of the eigenvalues
+
+
+class AdapterObjective:
+    """Mean negative log-likelihood of tokens as a function of M, and its gradient.
+
+    Parameters
+    ----------
+    features : Features
+        Hidden states, and the tokens to be made likely.
+    projection : OutputProjection
+    weights : ndarray of shape (M,), optional
+        Weight of each token; equal by default.
+    map : callable, optional
+        Like the builtin. Rows are worked on in fixed chunks that are summed in order, so
+        that the result does not depend on the number of threads behind `map`.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        projection: OutputProjection,
+        weights: DoubleArray | None = None,
+        map: Callable[..., Iterable[tuple[float, DoubleArray]]] = map,
+    ) -> None:
+        if len(features.targets) == 0:
+            raise LikraError("a head needs at least one answer to be fitted on, got none")
+        if weights is None:
+            weights = np.ones(len(features.targets))
+        order = np.argsort(features.rows, kind="stable")
+        self.rows = features.rows[order]
+        self.targets = features.targets[order]
+        self.weights = (weights[order] / weights.sum()).astype(np.float32)
+        self.hidden = features.hidden
+        self.row_weights = np.bincount(
+            self.rows, weights=self.weights, minlength=len(self.hidden)
+        ).astype(np.float32)
+        self.projection = projection
+        self.map = map
+        cached = CHUNK_BYTES // (4 * projection.weight.shape[0])
+        self.chunk = max(1, min(cached, max(MIN_ROWS, -(-len(self.hidden) // MIN_CHUNKS))))
+
+    def _logits(self, hidden: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """Return logits [R, V] and, if they are soft-capped, the slope of the cap."""
+        logits = hidden @ self.projection.weight.T
+        if self.projection.bias is not None:
+            logits += self.projection.bias
+        if self.projection.logit_scale != 1.0:
+            logits *= np.float32(self.projection.logit_scale)
+        if self.projection.softcap is None:
+            return logits, None
+        cap = np.float32(self.projection.softcap)
+        np.tanh(logits / cap, out=logits)
+        slope = 1.0 - logits**2
+        logits *= cap
+        return logits, slope
+
+    def _residual(self, start: int, adapted: FloatArray) -> tuple[float, FloatArray]:
+        """Return the loss of one chunk and its gradient with respect to `adapted` [r, H]."""
+        first, last = np.searchsorted(self.rows, [start, start + len(adapted)])
+        at = (self.rows[first:last] - start, self.targets[first:last])
+        weights = self.weights[first:last]
+        rows = self.row_weights[start : start + len(adapted)]
+        logits, slope = self._logits(adapted)
+        top = logits.max(axis=1, keepdims=True)
+        chosen = logits[at]
+        np.subtract(logits, top, out=logits)
+        np.exp(logits, out=logits)
+        total = logits.sum(axis=1)
+        loss = float(rows @ (np.log(total) + top[:, 0]) - weights @ chosen)
+        logits *= (rows / total)[:, None]
+        np.subtract.at(logits, at, weights)
+        if slope is not None:
+            logits *= slope
+        gradient = logits @ self.projection.weight
+        return loss, gradient * np.float32(self.projection.logit_scale)
+
+    def _map(self, task: Callable[[int], tuple[float, DoubleArray]]) -> tuple[float, DoubleArray]:
+        """Sum a task over the chunks of rows, in order."""
+        starts = range(0, len(self.hidden), self.chunk)
+        size = self.hidden.shape[1]
+        loss, gradient = 0.0, np.zeros((size, size))
+        for part, matrix in self.map(task, starts):
+            loss += part
+            gradient += matrix
+        return loss, gradient
+
+    def __call__(self, matrix: DoubleArray) -> tuple[float, DoubleArray]:
+        """Return the loss in nats per token and its gradient, both exact.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (H, H)
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray of shape (H, H)
+        """
+        delta = matrix.astype(np.float32)
+
+        def part(start: int) -> tuple[float, DoubleArray]:
+            hidden = self.hidden[start : start + self.chunk]
+            loss, residual = self._residual(start, hidden + hidden @ delta)
+            return loss, (hidden.T @ residual).astype(np.float64)
+
+        return self._map(part)
+
+    def curvature(self) -> _Curvature:
+        """Return the factors of the Gauss-Newton curvature at M = 0."""
+        weight = self.projection.weight
+        scale = self.projection.logit_scale
+        expected = np.empty_like(self.hidden)  # [R, H], mean output embedding of each row
+
+        def part(start: int) -> tuple[float, DoubleArray]:
+            rows = slice(start, start + self.chunk)
+            logits, _ = self._logits(self.hidden[rows])
+            logits -= logits.max(axis=1, keepdims=True)
+            np.exp(logits, out=logits)
+            logits /= logits.sum(axis=1, keepdims=True)
+            expected[rows] = logits @ weight
+            mass = self.row_weights[rows] @ logits
+            return 0.0, ((weight.T * mass) @ weight).astype(np.float64)
+
+        _, second = self._map(part)
+        rows = self.row_weights[:, None].astype(np.float64)
+        covariance = (second - expected.T @ (rows * expected)) * scale**2
+        moment = self.hidden.T @ (rows * self.hidden)
+        a, left = np.linalg.eigh(moment)
+        b, right = np.linalg.eigh(covariance)
+        return _Curvature(left, right, np.outer(a.clip(0), b.clip(0)))
+
+
+def fit_output_adapter(
+    features: Features,
+    projection: OutputProjection,
+    penalty: float = 5.0,
+    max_iter: int = 200,
+    tol: float = 1e-5,
+    n_threads: int | None = None,
+) -> FloatArray:
+    """Fit M so that the given answers become likely.
+
+    Minimises the mean negative log-likelihood of the answer tokens, in nats, plus
+    ``penalty * kappa * sum(M ** 2)``. The factor kappa is the mean curvature of the loss
+    along the entries of M at M = 0, so that one penalty means the same for models whose
+    hidden states and embeddings differ in size and scale.
+
+    Parameters
+    ----------
+    features : Features
+        Of the answers to be made likely.
+    projection : OutputProjection
+    penalty : float, default=5.0
+    max_iter : int, default=200
+        Iterations of L-BFGS.
+    tol : float, default=1e-5
+        Stop when an iteration lowers the objective by less than this share of it.
+    n_threads : int, optional
+
+    Returns
+    -------
+    ndarray of shape (H, H)
+        M, float32.
+
+    Raises
+    ------
+    LikraError
+        If there are no answers, or the objective is not finite.
+    """
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads or available_threads()) as pool:
+        objective = AdapterObjective(features, projection, map=pool.map)
+        matrix = _minimize(objective, penalty, max_iter, tol)
+    if not np.all(np.isfinite(matrix)):
+        raise LikraError("the head's objective is not finite; the hidden states may be damaged")
+    return matrix.astype(np.float32)
+
+
+def _minimize(
+    objective: AdapterObjective, penalty: float, max_iter: int, tol: float
+) -> DoubleArray:
+    curvature = objective.curvature()
+    ridge = penalty * float(curvature.product.mean())
+    scale = 1.0 / np.sqrt(curvature.product + 2.0 * ridge)
+
+    def matrix_of(flat: DoubleArray) -> DoubleArray:
+        return curvature.left @ (flat.reshape(scale.shape) * scale) @ curvature.right.T  # type: ignore[no-any-return]
+
+    def value(flat: DoubleArray) -> tuple[float, DoubleArray]:
+        matrix = matrix_of(flat)
+        loss, gradient = objective(matrix)
+        loss += ridge * float(np.sum(matrix**2))
+        gradient += 2.0 * ridge * matrix
+        return loss, ((curvature.left.T @ gradient @ curvature.right) * scale).ravel()
+
+    result = minimize(
+        value,
+        np.zeros(scale.size),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
+    )
+    return matrix_of(result.x)

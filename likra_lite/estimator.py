@@ -1,0 +1,495 @@
+"""The scikit-learn estimator."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .errors import ItemError, LikraError, RatioWarning
+from .explain import Explanation, explain_item
+from .fitting import FITTED_HEADS, TrainingSet, cross_fit, fit_heads, fold_of_items, training_set
+from .items import Item, as_items, warn_of_duplicates
+from .language_model import LanguageModel
+from .likelihoods import LogLikelihoods
+from .negatives import NEGATIVES
+from .prompts import as_prompt
+from .ratio import MODES, NORMALIZATIONS, Decision, check_one_of
+from .scoring import ChoiceScorer, progress_bar
+from .selection import ALPHAS, choose
+
+__all__ = ["LikraClassifier"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# In order of trust, see `choose`: first what needs no examples, and of these the ratio, which
+# corrects for answers that are likely whatever the question (Holtzman et al. 2021).
+AUTO_MODES = ("pmi", "base", "likra", "base-likra", "sft", "pos-base")
+PENALTIES = (0.5, 5.0, 50.0)
+
+
+class LikraClassifier(ClassifierMixin, BaseEstimator):
+    """Multiple-choice classifier that scores answers by a likelihood ratio.
+
+    A choice a of a question q scores ``log p+(a | q) - alpha * log p-(a | q)``, where the
+    positive head p+ was fitted on right answers and the negative head p- on wrong ones
+    [1]_. Both heads are small matrices on top of one frozen language model.
+
+    Parameters
+    ----------
+    model : path or LanguageModel
+        A model folder, written by ``likra-lite export`` or
+        :func:`likra_lite.export.export_model`.
+    mode : {"auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"}, default="auto"
+        What is scored, with L the log-likelihood of a choice in nats:
+
+        - ``base``: L under the language model as it is;
+        - ``pmi``: L_base minus L_base without the question;
+        - ``sft``: L+;
+        - ``likra``: L+ - alpha L-;
+        - ``base-likra``: L_base - alpha L-, which needs wrong answers only;
+        - ``pos-base``: L+ - L_base;
+        - ``auto``: the one that explains held-out answers best.
+    alpha : float or "auto", default="auto"
+        Weight of the negative head. ``auto`` chooses it on held-out answers.
+    normalization : {"none", "chars", "bytes", "tokens", "auto"}, default="none"
+        Length that scores are divided by: Python characters, bytes of UTF-8, or tokens.
+    negatives : {"own", "all", "hardest", "easiest", "other"}, default="own"
+        Which wrong answers the negative head learns: wrong choices of the same question
+        drawn at random, all of them, those that the base model finds most or least
+        likely, or right answers of other questions.
+    n_negatives : int, default=1
+        Wrong answers per item, as far as it has them.
+    contamination : float, default=0.0
+        Share of wrong answers replaced by right ones, for experiments.
+    penalty : float or "auto", default=5.0
+        Strength of the L2 penalty on the heads, see
+        :func:`likra_lite.adapters.fit_output_adapter`. ``auto`` tries 0.5, 5 and 50.
+    prompt : str or None, default=None
+        ``"question"``, ``"completion"``, or a template with ``{question}`` that ends right
+        before the answer. The model's own default if None.
+    cv : int or None, default=None
+        Folds in which held-out log-likelihoods are computed; five if None, or two for
+        more than 1000 items.
+    n_choices : int or None, default=None
+        Number of classes, at least the largest number of choices of an item; what was
+        seen in ``fit`` if None.
+    random_state : int, default=0
+        Seed of the negatives and of the folds.
+    n_threads : int or None, default=None
+        Threads of the forward pass and the fit; the physical cores available if None.
+    verbose : bool, default=False
+        Show progress on stderr if that is a terminal.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        ``0, 1, ..., n_classes - 1``.
+    scorer_ : ChoiceScorer
+        The language model with its prompt and fitted heads.
+    negatives_ : Negatives
+        Which wrong answer was drawn for which item.
+    penalty_ : float
+        The penalty used.
+    held_out_ : LogLikelihoods
+        Held-out log-likelihoods of the training items, or of the validation items.
+    held_out_y_ : ndarray of shape (n_held_out,)
+        Their right choices.
+    n_items_ : int
+        Number of items the heads were fitted on.
+    decision_ : Decision
+        Mode, alpha, normalization and temperature in force. It follows `mode`, `alpha`
+        and `normalization` when they are changed after ``fit``: no forward pass is needed.
+
+    References
+    ----------
+    .. [1] S. Hamdan and D. Yuret, "How much do LLMs learn from negative examples?",
+       arXiv 2503.14391, 2025.
+
+    Examples
+    --------
+    >>> from likra_lite import LikraClassifier
+    >>> classifier = LikraClassifier(model="my-model").fit(items)  # doctest: +SKIP
+    >>> classifier.predict_proba(new_items)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | LanguageModel | None = None,
+        *,
+        mode: str = "auto",
+        alpha: float | str = "auto",
+        normalization: str = "none",
+        negatives: str = "own",
+        n_negatives: int = 1,
+        contamination: float = 0.0,
+        penalty: float | str = 5.0,
+        prompt: str | None = None,
+        cv: int | None = None,
+        n_choices: int | None = None,
+        random_state: int = 0,
+        n_threads: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.mode = mode
+        self.alpha = alpha
+        self.normalization = normalization
+        self.negatives = negatives
+        self.n_negatives = n_negatives
+        self.contamination = contamination
+        self.penalty = penalty
+        self.prompt = prompt
+        self.cv = cv
+        self.n_choices = n_choices
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.input_tags.dict = True
+        return tags
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        X_validation: Any = None,
+        y_validation: ArrayLike | None = None,
+    ) -> LikraClassifier:
+        """Fit the heads.
+
+        Parameters
+        ----------
+        X : list or 1-D object array of Item, dict or (question, choices), or DataFrame
+        y : array-like of shape (n_items,), optional
+            Index of the right choice; the items' own answers by default.
+        X_validation, y_validation : optional
+            Held-out items, for choosing and for the temperature. By default the training
+            items are cross-fitted: heads fitted without an item score it.
+
+        Returns
+        -------
+        LikraClassifier
+            Itself.
+
+        Raises
+        ------
+        ItemError
+            If an item is malformed or has no answer.
+        LikraError
+            If a parameter is out of range.
+        ModelFolderError
+            If the model folder cannot be used.
+
+        Warns
+        -----
+        RatioWarning
+            If the fitted mode does worse than the base model on held-out items.
+        """
+        self._check_parameters()
+        items = as_items(X)
+        warn_of_duplicates(items)
+        answers = _answers(items, y)
+        if len(items) < 2:
+            raise ItemError("fit needs at least two items, to hold one out; got 1")
+        held_out = None if X_validation is None else as_items(X_validation)
+        seen = max(len(item.choices) for item in [*items, *(held_out or [])])
+        if self.n_choices is not None and seen > self.n_choices:
+            raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
+        self.classes_ = np.arange(self.n_choices or seen)
+        model = self._open_model()
+        scorer = ChoiceScorer(model, as_prompt(self.prompt or model.manifest.prompt))
+
+        modes = AUTO_MODES if self.mode == "auto" else (self.mode,)
+        used = {head for mode in modes for head in MODES[mode].heads}
+        with self._progress(len(items), "reading") as bar:
+            training = training_set(
+                scorer,
+                items,
+                answers,
+                ["base", "neutral"] if "neutral" in used else ["base"],
+                negatives=self.negatives,
+                normalization="none" if self.normalization == "auto" else self.normalization,
+                n_negatives=self.n_negatives,
+                contamination=self.contamination,
+                seed=self.random_state,
+                advance=bar.update,
+            )
+        fitted_heads = [head for head in FITTED_HEADS if head in used]
+        self.negatives_ = training.negatives
+        self.n_items_ = len(items)
+        if held_out is None:
+            self.held_out_y_ = answers
+        else:
+            self.held_out_y_ = _answers(held_out, y_validation)
+        self._fit_heads(scorer, training, fitted_heads, held_out, modes)
+        self._warn_if_worse()
+        return self
+
+    def _fit_heads(
+        self,
+        scorer: ChoiceScorer,
+        training: TrainingSet,
+        heads: list[str],
+        held_out: list[Item] | None,
+        modes: tuple[str, ...],
+    ) -> None:
+        """Fit with every penalty asked for, and keep the one that explains held-out best."""
+        penalties = PENALTIES if self.penalty == "auto" and heads else (self.penalty,)
+        folds = fold_of_items(self.n_items_, self.cv, self.random_state)
+        best = np.inf
+        total = self.n_items_ * len(penalties)
+        with self._progress(None if held_out else total, "fitting") as bar:
+            for given in penalties:
+                penalty = 5.0 if given == "auto" else float(given)
+                fitted = fit_heads(scorer, training, heads, penalty, n_threads=self.n_threads)
+                if held_out is None:
+                    table = cross_fit(
+                        scorer, training, heads, penalty, folds, self.n_threads, bar.update
+                    )
+                else:
+                    table = fitted.table(held_out, [*training.table.heads, *heads])
+                _, loss = choose(
+                    table, self.held_out_y_, modes, self._alphas(), self._normalizations()
+                )
+                if loss < best:
+                    best = loss
+                    self.scorer_, self.held_out_, self.penalty_ = fitted, table, penalty
+
+    def _check_parameters(self) -> None:
+        check_one_of("mode", self.mode, ("auto", *MODES))
+        check_one_of("normalization", self.normalization, (*NORMALIZATIONS, "auto"))
+        check_one_of("negatives", self.negatives, NEGATIVES)
+        for name, value in (("alpha", self.alpha), ("penalty", self.penalty)):
+            if value != "auto" and not (_is_number(value) and value >= 0):  # type: ignore[operator]
+                raise LikraError(f"got {name}={value!r}; expected a number of at least 0 or 'auto'")
+        for name, value, least in (
+            ("n_negatives", self.n_negatives, 1),
+            ("cv", self.cv, 2),
+            ("n_choices", self.n_choices, 2),
+            ("n_threads", self.n_threads, 1),
+            ("random_state", self.random_state, 0),
+        ):
+            optional = name in ("cv", "n_choices", "n_threads")
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not (value is None and optional) and not (whole and value >= least):  # type: ignore[operator]
+                raise LikraError(f"got {name}={value!r}; expected an integer of at least {least}")
+        if not (_is_number(self.contamination) and 0 <= self.contamination <= 1):
+            raise LikraError(
+                f"got contamination={self.contamination!r}; expected a share between 0 and 1"
+            )
+
+    def _open_model(self) -> LanguageModel:
+        if isinstance(self.model, LanguageModel):
+            return self.model
+        if not isinstance(self.model, str | os.PathLike):
+            got = "None" if self.model is None else type(self.model).__name__
+            raise LikraError(
+                f"got model={got}; expected a model folder, made with: likra-lite export MODEL --out DIR"
+            )
+        return LanguageModel(self.model, self.n_threads)
+
+    def _progress(self, total: int | None, description: str) -> Any:
+        return progress_bar(total, description, self.verbose)
+
+    def _alphas(self) -> tuple[float, ...]:
+        return ALPHAS if self.alpha == "auto" else (float(self.alpha),)
+
+    def _normalizations(self) -> tuple[str, ...]:
+        return NORMALIZATIONS if self.normalization == "auto" else (self.normalization,)
+
+    @property
+    def decision_(self) -> Decision:
+        """Mode, alpha, normalization and temperature in force."""
+        check_is_fitted(self, "held_out_")
+        self._check_parameters()
+        key = (self.mode, self.alpha, self.normalization)
+        if getattr(self, "_decided", (None,))[0] != key:
+            modes = AUTO_MODES if self.mode == "auto" else (self.mode,)
+            for mode in modes:
+                for head in MODES[mode].heads:
+                    self.held_out_.head(head)
+            decision, _ = choose(
+                self.held_out_, self.held_out_y_, modes, self._alphas(), self._normalizations()
+            )
+            self._decided = (key, decision)
+        return self._decided[1]
+
+    def _warn_if_worse(self) -> None:
+        decision = self.decision_
+        if decision.mode == "base":
+            return
+        base = Decision("base", normalization=decision.normalization)
+        right = [d.predict(self.held_out_) == self.held_out_y_ for d in (decision, base)]
+        difference = right[0].astype(float) - right[1]
+        if difference.mean() < 0:
+            error = difference.std(ddof=1) / np.sqrt(len(difference))
+            warnings.warn(
+                f"mode {decision.mode!r} does worse than the base model on held-out items: accuracy "
+                f"{right[0].mean():.3f} against {right[1].mean():.3f}, difference "
+                f"{difference.mean():.3f} +- {error:.3f} on {len(difference)} items; use mode='auto' "
+                "or more items",
+                RatioWarning,
+                stacklevel=3,
+            )
+
+    def log_likelihoods(self, X: Any, heads: tuple[str, ...] | None = None) -> LogLikelihoods:
+        """Return the log-likelihoods of every choice under every head.
+
+        Parameters
+        ----------
+        X : items in any accepted form, or LogLikelihoods
+        heads : tuple of str, optional
+            All that were fitted by default, with ``base`` and ``neutral``.
+
+        Returns
+        -------
+        LogLikelihoods
+            Accepted by the other methods in place of items.
+        """
+        check_is_fitted(self, "held_out_")
+        if isinstance(X, LogLikelihoods):
+            return X
+        items = as_items(X)
+        with self._progress(len(items), "scoring") as bar:
+            return self.scorer_.table(items, heads, bar.update)
+
+    def _table(self, X: Any) -> LogLikelihoods:
+        return self.log_likelihoods(X, MODES[self.decision_.mode].heads)
+
+    def score_choices(self, X: Any) -> list[FloatArray]:
+        """Return the score of every choice, one array of shape (n_choices,) per item."""
+        check_is_fitted(self, "held_out_")
+        table = self._table(X)
+        return table.split(self.decision_.scores(table))
+
+    def predict(self, X: Any) -> IntArray:
+        """Return the index of the best choice of every item, of shape (n_items,)."""
+        check_is_fitted(self, "held_out_")
+        return self.decision_.predict(self._table(X))
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return probabilities, of shape (n_items, n_classes).
+
+        A class that an item has no choice for has probability 0.
+
+        Raises
+        ------
+        LikraError
+            If an item has more choices than there are classes.
+        """
+        check_is_fitted(self, "held_out_")
+        table = self._table(X)
+        counts, width = table.n_choices, len(self.classes_)
+        if counts.max() > width:
+            raise LikraError(
+                f"item {int(counts.argmax())} has {counts.max()} choices but there are {width} classes; "
+                f"fit with n_choices={counts.max()}"
+            )
+        result = np.zeros((len(table), width))
+        result[np.arange(width) < counts[:, None]] = self.decision_.probabilities(table)
+        return result
+
+    def score(self, X: Any, y: ArrayLike | None = None, sample_weight: Any = None) -> float:
+        """Return the accuracy; `y` is the items' own answers by default."""
+        if y is None:
+            y = _answers(as_items(X), None)
+        return float(super().score(X, y, sample_weight))
+
+    def explain(self, item: Any) -> Explanation:
+        """Return one item's log-probabilities token by token, under every head.
+
+        Parameters
+        ----------
+        item : Item, dict or (question, choices)
+
+        Returns
+        -------
+        Explanation
+        """
+        check_is_fitted(self, "held_out_")
+        return explain_item(self.scorer_, self.decision_, as_items([item])[0])
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write model, heads and settings to a model folder, replacing an existing one.
+
+        Parameters
+        ----------
+        folder : path
+
+        Raises
+        ------
+        LikraError
+            If the folder cannot be written. Nothing is left behind then.
+        """
+        from .persistence import save_classifier
+
+        check_is_fitted(self, "held_out_")
+        save_classifier(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], n_threads: int | None = None) -> LikraClassifier:
+        """Read a classifier from a model folder written by :meth:`save`.
+
+        Parameters
+        ----------
+        folder : path
+        n_threads : int, optional
+
+        Returns
+        -------
+        LikraClassifier
+
+        Raises
+        ------
+        ModelFolderError
+            If the folder is damaged, newer than this version, or has no fitted heads.
+        """
+        from .persistence import load_classifier
+
+        return load_classifier(cls, Path(folder), n_threads)
+
+
+def _is_number(value: object) -> bool:
+    return (
+        isinstance(value, int | float | np.integer | np.floating)
+        and not isinstance(value, bool)
+        and bool(np.isfinite(value))
+    )
+
+
+def _answers(items: list[Item], y: ArrayLike | None) -> IntArray:
+    """Return the index of the right choice of every item, checked."""
+    if y is None:
+        for index, item in enumerate(items):
+            if item.answer is None:
+                name = f" (id {item.id})" if item.id else ""
+                raise ItemError(
+                    f"item {index}{name} has no answer; items without one can be scored, "
+                    "but not fitted or evaluated"
+                )
+        return np.array([item.answer for item in items], dtype=np.int64)
+    answers = np.asarray(y)
+    if answers.shape != (len(items),):
+        raise ItemError(f"got y of shape {answers.shape} for {len(items)} items")
+    if not np.issubdtype(answers.dtype, np.integer):
+        raise ItemError(f"got y of dtype {answers.dtype}; expected the index of each right choice")
+    for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        try:
+            replace(item, answer=int(answer))
+        except ItemError as error:
+            raise ItemError(f"item {index}: {error}") from None
+    return answers.astype(np.int64)

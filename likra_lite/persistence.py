@@ -1,0 +1,145 @@
+"""A fitted classifier in a model folder: heads, settings, held-out scores. No pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import LikraError, ModelFolderError
+from .language_model import LanguageModel
+from .likelihoods import LogLikelihoods
+from .negatives import Negatives
+from .prompts import Prompt
+from .ratio import check_one_of
+from .scoring import ChoiceScorer
+from .storage import (
+    HEAD,
+    TOKENIZER,
+    TRUNK,
+    WEIGHTS,
+    atomic_folder,
+    link_or_copy,
+    read_manifest,
+    write_manifest,
+)
+
+if TYPE_CHECKING:
+    from .estimator import LikraClassifier
+
+__all__ = ["is_fitted_folder", "load_classifier", "save_classifier"]
+
+SETTINGS = "classifier.json"
+HEADS = "heads"
+HELD_OUT = "held_out.safetensors"
+NEGATIVES = "negatives.safetensors"
+
+
+def is_fitted_folder(folder: Path) -> bool:
+    """Return whether a model folder holds a fitted classifier."""
+    return (folder / SETTINGS).is_file()
+
+
+def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
+    """Do the work of :meth:`likra_lite.LikraClassifier.save`."""
+    scorer = classifier.scorer_
+    settings = {
+        "parameters": {
+            name: value for name, value in classifier.get_params().items() if name != "model"
+        },
+        "prompt": scorer.prompt.template,
+        "heads": list(scorer.deltas),
+        "penalty": classifier.penalty_,
+        "n_items": classifier.n_items_,
+        "n_classes": len(classifier.classes_),
+    }
+    table, drawn = classifier.held_out_, classifier.negatives_
+    with atomic_folder(folder) as scratch:
+        for name in (TRUNK, HEAD, WEIGHTS, TOKENIZER):
+            link_or_copy(scorer.model.folder / name, scratch / name)
+        for head, delta in scorer.deltas.items():
+            _write(scratch / HEADS / f"{head}.safetensors", {"delta": delta})
+        _write(
+            scratch / HELD_OUT,
+            {
+                "offsets": table.offsets,
+                "n_tokens": table.n_tokens,
+                "n_chars": table.n_chars,
+                "n_bytes": table.n_bytes,
+                "y": classifier.held_out_y_,
+                **{f"log_likelihood.{head}": column for head, column in table.heads.items()},
+            },
+        )
+        _write(
+            scratch / NEGATIVES,
+            {"item": drawn.item, "source": drawn.source, "choice": drawn.choice},
+        )
+        (scratch / SETTINGS).write_text(
+            json.dumps(settings, indent=2, default=_plain) + "\n", encoding="utf-8"
+        )
+        write_manifest(scratch, scorer.model.manifest)
+
+
+def _plain(value: Any) -> Any:
+    """Turn a NumPy number or a path among the parameters into plain JSON."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _write(path: Path, tensors: dict[str, Any]) -> None:
+    from safetensors.numpy import save
+
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
+
+
+def load_classifier(
+    cls: type[LikraClassifier], folder: Path, n_threads: int | None
+) -> LikraClassifier:
+    """Do the work of :meth:`likra_lite.LikraClassifier.load`."""
+    read_manifest(folder)
+    if not is_fitted_folder(folder):
+        raise ModelFolderError(
+            f"{folder} has no fitted heads; fit some with: likra-lite fit ITEMS --model {folder} --out DIR"
+        )
+    try:
+        return _load(cls, folder, n_threads)
+    except LikraError:
+        raise
+    except Exception as error:
+        raise ModelFolderError(
+            f"{folder} holds a classifier that cannot be read ({type(error).__name__}: {error}); "
+            "fit it again"
+        ) from error
+
+
+def _load(cls: type[LikraClassifier], folder: Path, n_threads: int | None) -> LikraClassifier:
+    from safetensors.numpy import load_file
+
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    parameters = settings["parameters"] | {"n_threads": n_threads}
+    for name in parameters:
+        check_one_of("parameter", name, cls().get_params())
+    classifier = cls(model=folder, **parameters)
+    model = LanguageModel(folder, n_threads)
+    deltas = {
+        head: load_file(folder / HEADS / f"{head}.safetensors")["delta"]
+        for head in settings["heads"]
+    }
+    held_out = load_file(folder / HELD_OUT)
+    classifier.scorer_ = ChoiceScorer(model, Prompt(settings["prompt"]), deltas)
+    classifier.held_out_y_ = held_out.pop("y")
+    classifier.held_out_ = LogLikelihoods(
+        heads={
+            name.removeprefix("log_likelihood."): held_out.pop(name)
+            for name in sorted(held_out)
+            if name.startswith("log_likelihood.")
+        },
+        **held_out,
+    )
+    classifier.negatives_ = Negatives(**load_file(folder / NEGATIVES))
+    classifier.penalty_ = settings["penalty"]
+    classifier.n_items_ = settings["n_items"]
+    classifier.classes_ = np.arange(settings["n_classes"])
+    return classifier

@@ -1,0 +1,187 @@
+"""A language model with its prompt and heads: items to the table of log-likelihoods."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import TruncationWarning
+from .items import Item
+from .language_model import LanguageModel
+from .likelihoods import LogLikelihoods
+from .packing import TokenTree
+from .prompts import Prompt
+
+__all__ = ["ITEMS_PER_CHUNK", "ChoiceScorer", "choice_table", "progress_bar", "warn_of_truncation"]
+
+ITEMS_PER_CHUNK = 512  # items held in memory at a time
+
+FloatArray = NDArray[np.float32]
+
+
+def progress_bar(total: int | None, description: str, show: bool) -> Any:
+    """Return a progress bar on stderr: after two seconds, and on a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total, desc=description, unit="item", delay=2, disable=None if show else True, leave=False
+    )
+
+
+def choice_table(
+    items: Sequence[Item], n_tokens: NDArray[np.int64], heads: Mapping[str, NDArray[np.float64]]
+) -> LogLikelihoods:
+    """Put the log-likelihoods of every choice of `items` into a table."""
+    choices = [choice for item in items for choice in item.choices]
+    return LogLikelihoods(
+        offsets=np.concatenate([[0], np.cumsum([len(item.choices) for item in items])]),
+        heads=dict(heads),
+        n_tokens=n_tokens,
+        n_chars=np.array([len(choice) for choice in choices]),
+        n_bytes=np.array([len(choice.encode()) for choice in choices]),
+    )
+
+
+def warn_of_truncation(truncated: Sequence[int], total: int, max_length: int) -> None:
+    """Warn once of the contexts that were cut."""
+    if truncated:
+        warnings.warn(
+            f"{len(truncated)} of {total} contexts exceed the model's {max_length} tokens and were "
+            f"cut on the left, first item {truncated[0]}",
+            TruncationWarning,
+            stacklevel=3,
+        )
+
+
+@dataclass(frozen=True)
+class ChoiceScorer:
+    """Scores the choices of items under the base model and its heads.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    prompt : Prompt
+    deltas : dict of str to ndarray of shape (H, H)
+        Output adapters, ``positive`` and ``negative``.
+    """
+
+    model: LanguageModel
+    prompt: Prompt
+    deltas: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Every head that can be scored."""
+        return ("base", *self.deltas, "neutral")
+
+    def trees(
+        self, items: Sequence[Item], extra: Sequence[Sequence[str]] = (), first: int = 0
+    ) -> tuple[list[TokenTree], list[int]]:
+        """Encode items, with extra answers behind the choices of each if given.
+
+        Returns
+        -------
+        trees : list of TokenTree
+        truncated : list of int
+            Indices of the items whose context was cut, counted from `first`.
+        """
+        pairs = []
+        for item, texts in zip(items, extra or [()] * len(items), strict=True):
+            answers = [*item.choices, *texts]
+            pairs.append((self.prompt.context(item), self.prompt.continuations(answers)))
+        return self.model.encoder.trees(pairs, first)
+
+    def _neutral_trees(self, items: Sequence[Item], first: int) -> list[TokenTree]:
+        context = self.prompt.neutral_context
+        pairs = [(context, self.prompt.continuations(item.choices)) for item in items]
+        return self.model.encoder.trees(pairs, first)[0]
+
+    def stack(self, heads: Iterable[str]) -> FloatArray:
+        """Return the matrices of some heads, of shape (n_heads, H, H); base is zero."""
+        size = self.model.hidden_size
+        matrices = {"base": np.zeros((size, size), np.float32), **self.deltas}
+        return np.stack([matrices[name] for name in heads])
+
+    def table(
+        self,
+        items: Sequence[Item],
+        heads: Sequence[str] | None = None,
+        advance: Callable[[int], object] | None = None,
+    ) -> LogLikelihoods:
+        """Score items.
+
+        Parameters
+        ----------
+        items : sequence of Item
+        heads : sequence of str, optional
+            All of :attr:`heads` by default.
+        advance : callable, optional
+            Called with the number of items done after each forward pass.
+
+        Returns
+        -------
+        LogLikelihoods
+
+        Warns
+        -----
+        TruncationWarning
+            If contexts were cut to fit the model.
+        """
+        return LogLikelihoods.concatenate([table for _, table in self.stream(items, heads, advance)])
+
+    def stream(
+        self,
+        items: Iterable[Item],
+        heads: Sequence[str] | None = None,
+        advance: Callable[[int], object] | None = None,
+    ) -> Iterator[tuple[list[Item], LogLikelihoods]]:
+        """Score items chunk by chunk, in memory that does not grow with their number.
+
+        Parameters and warnings are those of :meth:`table`.
+
+        Yields
+        ------
+        items : list of Item
+        table : LogLikelihoods
+        """
+        heads = self.heads if heads is None else heads
+        iterator = iter(items)
+        first = 0
+        cut: list[int] = []
+        while chunk := list(islice(iterator, ITEMS_PER_CHUNK)):
+            table, truncated = self._chunk(chunk, heads, first, advance)
+            first += len(chunk)
+            cut.extend(truncated)
+            yield chunk, table
+        warn_of_truncation(cut, first, self.model.manifest.max_length)
+
+    def _chunk(
+        self,
+        items: Sequence[Item],
+        heads: Sequence[str],
+        first: int,
+        advance: Callable[[int], object] | None,
+    ) -> tuple[LogLikelihoods, list[int]]:
+        trees, truncated = self.trees(items, first=first)
+        columns: dict[str, NDArray[np.float64]] = {}
+        asked = [name for name in heads if name != "neutral"]
+        if asked:
+            features = self.model.features(trees, advance=advance)
+            columns.update(
+                zip(asked, self.model.log_likelihoods(features, self.stack(asked)), strict=True)
+            )
+        if "neutral" in heads:
+            columns["neutral"] = self.neutral(items, first)
+        n_tokens = np.concatenate([tree.lengths for tree in trees])
+        return choice_table(items, n_tokens, columns), truncated
+
+    def neutral(self, items: Sequence[Item], first: int = 0) -> NDArray[np.float64]:
+        """Return the base log-likelihood of every choice without the question."""
+        features = self.model.features(self._neutral_trees(items, first))
+        return self.model.log_likelihoods(features, self.stack(["base"]))[0]
