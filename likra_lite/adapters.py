@@ -53,9 +53,9 @@ class AdapterObjective:
     projection : OutputProjection
     weights : ndarray of shape (M,), optional
         Weight of each token; equal by default.
-    map : callable, optional
-        Like the builtin. Rows are worked on in fixed chunks that are summed in order, so
-        that the result does not depend on the number of threads behind `map`.
+    mapper : callable, optional
+        Like the builtin map, which is the default. Rows are worked on in fixed chunks that are summed in order, so
+        that the result does not depend on the number of threads behind `mapper`.
     """
 
     def __init__(
@@ -63,10 +63,12 @@ class AdapterObjective:
         features: Features,
         projection: OutputProjection,
         weights: DoubleArray | None = None,
-        map: Callable[..., Iterable[tuple[float, DoubleArray]]] = map,
+        mapper: Callable[..., Iterable[tuple[float, DoubleArray]]] = map,
     ) -> None:
         if len(features.targets) == 0:
             raise LikraError("a head needs at least one answer to be fitted on, got none")
+        if not np.isfinite(features.hidden).all():
+            raise LikraError("the model's hidden states are not finite; export the model again")
         if weights is None:
             weights = np.ones(len(features.targets))
         order = np.argsort(features.rows, kind="stable")
@@ -78,7 +80,7 @@ class AdapterObjective:
             self.rows, weights=self.weights, minlength=len(self.hidden)
         ).astype(np.float32)
         self.projection = projection
-        self.map = map
+        self.mapper = mapper
         cached = CHUNK_BYTES // (4 * projection.weight.shape[0])
         self.chunk = max(1, min(cached, max(MIN_ROWS, -(-len(self.hidden) // MIN_CHUNKS))))
 
@@ -122,7 +124,7 @@ class AdapterObjective:
         starts = range(0, len(self.hidden), self.chunk)
         size = self.hidden.shape[1]
         loss, gradient = 0.0, np.zeros((size, size))
-        for part, matrix in self.map(task, starts):
+        for part, matrix in self.mapper(task, starts):
             loss += part
             gradient += matrix
         return loss, gradient
@@ -208,13 +210,11 @@ def fit_output_adapter(
     Raises
     ------
     LikraError
-        If there are no answers, or the objective is not finite.
+        If there are no answers, or the hidden states are not finite.
     """
     with threadpool_limits(1), ThreadPoolExecutor(n_threads or available_threads()) as pool:
-        objective = AdapterObjective(features, projection, map=pool.map)
+        objective = AdapterObjective(features, projection, mapper=pool.map)
         matrix = _minimize(objective, penalty, max_iter, tol)
-    if not np.all(np.isfinite(matrix)):
-        raise LikraError("the head's objective is not finite; the hidden states may be damaged")
     return matrix.astype(np.float32)
 
 
@@ -226,7 +226,7 @@ def _minimize(
     scale = 1.0 / np.sqrt(curvature.product + 2.0 * ridge)
 
     def matrix_of(flat: DoubleArray) -> DoubleArray:
-        return curvature.left @ (flat.reshape(scale.shape) * scale) @ curvature.right.T  # type: ignore[no-any-return]
+        return curvature.left @ (flat.reshape(scale.shape) * scale) @ curvature.right.T
 
     def value(flat: DoubleArray) -> tuple[float, DoubleArray]:
         matrix = matrix_of(flat)

@@ -19,6 +19,7 @@ __all__ = [
     "RatioWarning",
     "TextTooLongError",
     "TruncationWarning",
+    "first_line",
     "import_extra",
 ]
 
@@ -59,6 +60,11 @@ class RatioWarning(UserWarning):
     """The fitted ratio does worse than the base model on held-out items."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's error, or its type if it has no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def import_extra(module: str, extra: str) -> ModuleType:
     """Import an optional dependency, or say which extra brings it.
 
@@ -83,6 +89,5 @@ def import_extra(module: str, extra: str) -> ModuleType:
     except ImportError as error:
         missing = error.name or module
         raise MissingExtraError(
-            f"{module} needs {missing}, which is not installed: "
-            f'pip install "likra-lite[{extra}]"'
+            f'{module} needs {missing}, which is not installed: pip install "likra-lite[{extra}]"'
         ) from error

@@ -16,14 +16,15 @@ from sklearn.utils.validation import check_is_fitted
 from .errors import ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
 from .fitting import FITTED_HEADS, TrainingSet, cross_fit, fit_heads, fold_of_items, training_set
-from .items import Item, as_items, warn_of_duplicates
+from .items import NEEDS_ANSWER, Item, as_items, warn_of_duplicates
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
 from .negatives import NEGATIVES
 from .prompts import as_prompt
-from .ratio import MODES, NORMALIZATIONS, Decision, check_one_of
+from .ratio import MODES, NORMALIZATIONS, Decision
 from .scoring import ChoiceScorer, progress_bar
 from .selection import ALPHAS, choose
+from .validation import check_integer, check_number_or_auto, check_one_of, check_share
 
 __all__ = ["LikraClassifier"]
 
@@ -156,6 +157,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.target_tags.required = False  # items may carry their answers
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         tags.input_tags.dict = True
@@ -200,8 +202,13 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             If the fitted mode does worse than the base model on held-out items.
         """
         self._check_parameters()
+        if y is None and isinstance(X, np.ndarray) and X.dtype != object:
+            raise ItemError(
+                "LikraClassifier requires y to be passed, but the target y is None, and only items "
+                f"carry their own answers: got an array of {X.dtype}"
+            )
         items = as_items(X)
-        warn_of_duplicates(items)
+        warn_of_duplicates((f"item {index}", item) for index, item in enumerate(items))
         answers = _answers(items, y)
         if len(items) < 2:
             raise ItemError("fit needs at least two items, to hold one out; got 1")
@@ -236,6 +243,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         else:
             self.held_out_y_ = _answers(held_out, y_validation)
         self._fit_heads(scorer, training, fitted_heads, held_out, modes)
+        self._decided: tuple[object, Decision] | None = None
         self._warn_if_worse()
         return self
 
@@ -273,24 +281,14 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_one_of("mode", self.mode, ("auto", *MODES))
         check_one_of("normalization", self.normalization, (*NORMALIZATIONS, "auto"))
         check_one_of("negatives", self.negatives, NEGATIVES)
-        for name, value in (("alpha", self.alpha), ("penalty", self.penalty)):
-            if value != "auto" and not (_is_number(value) and value >= 0):  # type: ignore[operator]
-                raise LikraError(f"got {name}={value!r}; expected a number of at least 0 or 'auto'")
-        for name, value, least in (
-            ("n_negatives", self.n_negatives, 1),
-            ("cv", self.cv, 2),
-            ("n_choices", self.n_choices, 2),
-            ("n_threads", self.n_threads, 1),
-            ("random_state", self.random_state, 0),
-        ):
-            optional = name in ("cv", "n_choices", "n_threads")
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not (value is None and optional) and not (whole and value >= least):  # type: ignore[operator]
-                raise LikraError(f"got {name}={value!r}; expected an integer of at least {least}")
-        if not (_is_number(self.contamination) and 0 <= self.contamination <= 1):
-            raise LikraError(
-                f"got contamination={self.contamination!r}; expected a share between 0 and 1"
-            )
+        check_number_or_auto("alpha", self.alpha)
+        check_number_or_auto("penalty", self.penalty)
+        check_integer("n_negatives", self.n_negatives, 1)
+        check_integer("random_state", self.random_state, 0)
+        check_integer("cv", self.cv, 2, optional=True)
+        check_integer("n_choices", self.n_choices, 2, optional=True)
+        check_integer("n_threads", self.n_threads, 1, optional=True)
+        check_share("contamination", self.contamination)
 
     def _open_model(self) -> LanguageModel:
         if isinstance(self.model, LanguageModel):
@@ -298,7 +296,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(self.model, str | os.PathLike):
             got = "None" if self.model is None else type(self.model).__name__
             raise LikraError(
-                f"got model={got}; expected a model folder, made with: likra-lite export MODEL --out DIR"
+                f"got model={got}; expected a model folder, made with: "
+                "likra-lite export MODEL --out DIR"
             )
         return LanguageModel(self.model, self.n_threads)
 
@@ -317,7 +316,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "held_out_")
         self._check_parameters()
         key = (self.mode, self.alpha, self.normalization)
-        if getattr(self, "_decided", (None,))[0] != key:
+        decided = getattr(self, "_decided", None)
+        if decided is None or decided[0] != key:
             modes = AUTO_MODES if self.mode == "auto" else (self.mode,)
             for mode in modes:
                 for head in MODES[mode].heads:
@@ -325,8 +325,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             decision, _ = choose(
                 self.held_out_, self.held_out_y_, modes, self._alphas(), self._normalizations()
             )
-            self._decided = (key, decision)
-        return self._decided[1]
+            decided = self._decided = (key, decision)
+        return decided[1]
 
     def _warn_if_worse(self) -> None:
         decision = self.decision_
@@ -338,10 +338,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if difference.mean() < 0:
             error = difference.std(ddof=1) / np.sqrt(len(difference))
             warnings.warn(
-                f"mode {decision.mode!r} does worse than the base model on held-out items: accuracy "
-                f"{right[0].mean():.3f} against {right[1].mean():.3f}, difference "
-                f"{difference.mean():.3f} +- {error:.3f} on {len(difference)} items; use mode='auto' "
-                "or more items",
+                f"mode {decision.mode!r} does worse than the base model on held-out items: "
+                f"accuracy {right[0].mean():.3f} against {right[1].mean():.3f}, difference "
+                f"{difference.mean():.3f} +- {error:.3f} on {len(difference)} items; "
+                "use mode='auto' or more items",
                 RatioWarning,
                 stacklevel=3,
             )
@@ -396,8 +396,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         counts, width = table.n_choices, len(self.classes_)
         if counts.max() > width:
             raise LikraError(
-                f"item {int(counts.argmax())} has {counts.max()} choices but there are {width} classes; "
-                f"fit with n_choices={counts.max()}"
+                f"item {int(counts.argmax())} has {counts.max()} choices but there are {width} "
+                f"classes; fit with n_choices={counts.max()}"
             )
         result = np.zeros((len(table), width))
         result[np.arange(width) < counts[:, None]] = self.decision_.probabilities(table)
@@ -463,24 +463,13 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         return load_classifier(cls, Path(folder), n_threads)
 
 
-def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float | np.integer | np.floating)
-        and not isinstance(value, bool)
-        and bool(np.isfinite(value))
-    )
-
-
 def _answers(items: list[Item], y: ArrayLike | None) -> IntArray:
     """Return the index of the right choice of every item, checked."""
     if y is None:
         for index, item in enumerate(items):
             if item.answer is None:
                 name = f" (id {item.id})" if item.id else ""
-                raise ItemError(
-                    f"item {index}{name} has no answer; items without one can be scored, "
-                    "but not fitted or evaluated"
-                )
+                raise ItemError(f"item {index}{name} has no answer; {NEEDS_ANSWER}")
         return np.array([item.answer for item in items], dtype=np.int64)
     answers = np.asarray(y)
     if answers.shape != (len(items),):

@@ -99,7 +99,9 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     choices = [
         ChoiceExplanation(
             choice=choice,
-            tokens=scorer.model.encoder.pieces(features.targets[bounds[i] : bounds[i + 1]].tolist()),
+            tokens=scorer.model.encoder.pieces(
+                features.targets[bounds[i] : bounds[i + 1]].tolist()
+            ),
             log_probs={
                 head: row[bounds[i] : bounds[i + 1]]
                 for head, row in zip(heads, log_probs, strict=True)

@@ -106,9 +106,7 @@ def training_set(
     starts = np.cumsum(widths) - widths
     choices = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
-    columns = {
-        "base": scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0][choices]
-    }
+    columns = {"base": scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0][choices]}
     if "neutral" in heads:
         columns["neutral"] = scorer.neutral(items)
     table = choice_table(items, features.lengths[choices], columns)

@@ -11,7 +11,10 @@ import numpy as np
 
 from .errors import DuplicateChoicesWarning, ItemError
 
-__all__ = ["Item", "as_items", "item_from_record", "warn_of_duplicates"]
+__all__ = ["NEEDS_ANSWER", "Item", "as_items", "item_from_record", "warn_of_duplicates"]
+
+NEEDS_ANSWER = "items without one can be scored, but not fitted or evaluated"
+
 
 @dataclass(frozen=True)
 class Item:
@@ -137,11 +140,14 @@ def item_from_record(record: Any) -> Item:
     """
     if not isinstance(record, Mapping):
         raise ItemError(f"expected an object with question and choices, got {_type(record)}")
-    question, choices = record.get("question"), record.get("choices")
+    question: Any = record.get("question")
+    choices: Any = record.get("choices")
     if isinstance(question, Mapping):
         question, choices = question.get("stem"), question.get("choices")
     if _missing(question):
-        raise ItemError(f"question is missing; got the fields {', '.join(map(str, record)) or 'none'}")
+        raise ItemError(
+            f"question is missing; got the fields {', '.join(map(str, record)) or 'none'}"
+        )
     if choices is None:
         raise ItemError(f"choices are missing; got the fields {', '.join(map(str, record))}")
     labels: list[str] | None = None
@@ -161,8 +167,8 @@ def item_from_record(record: Any) -> Item:
         answer = _position(answer, _letters(len(choices)))
     used = {"question", "choices", "answer", "answerKey", "id", "context"}
     return Item(
-        question=question,  # type: ignore[arg-type]
-        choices=choices,  # type: ignore[arg-type]
+        question=question,
+        choices=choices,
         answer=answer,
         id=_text(record, "id"),
         context=_text(record, "context"),
@@ -218,21 +224,31 @@ def as_items(X: Any) -> list[Item]:
     return items
 
 
-def warn_of_duplicates(items: Sequence[Item], places: Sequence[str] | None = None) -> None:
-    """Warn once of the items that list a choice twice.
+def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:
+    """Warn once of the items that list a choice twice, and return the number of items.
 
     Published benchmarks have some. Equal choices get equal scores, the first of them is
     predicted, and a copy of the right choice is never used as a wrong answer.
+
+    Parameters
+    ----------
+    located : iterable of (str, Item)
+        Items with the place that each came from.
     """
-    if places is None:
-        places = [f"item {index}" for index in range(len(items))]
-    found = [(place, item) for place, item in zip(places, items, strict=True) if item.duplicates]
-    if found:
-        place, item = found[0]
+    first: tuple[str, Item] | None = None
+    found = total = 0
+    for place, item in located:
+        total += 1
+        if item.duplicates is not None:
+            found += 1
+            first = first or (place, item)
+    if first is not None:
+        place, item = first
         one, two = item.duplicates or (0, 0)
         warnings.warn(
-            f"{len(found)} of {len(items)} items list a choice twice, first {place}: choices {one} "
-            f"and {two} are both {item.choices[one]!r}; equal choices score alike, remove one",
+            f"{found} of {total} items list a choice twice, first {place}: choices {one} and {two} "
+            f"are both {item.choices[one]!r}; equal choices score alike, remove one",
             DuplicateChoicesWarning,
             stacklevel=3,
         )
+    return total

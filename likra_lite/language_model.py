@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ModelFolderError
+from .errors import ModelFolderError, first_line
 from .packing import TokenTree, batches, pack
 from .storage import HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest, read_manifest
 from .tokens import TextEncoder
@@ -105,8 +105,7 @@ def _sessions(
         )
     except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
         raise ModelFolderError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot open {folder}: "
-            f"{str(error).splitlines()[0]}"
+            f"ONNX Runtime {onnxruntime.__version__} cannot open {folder}: {first_line(error)}"
         ) from error
     return trunk, head
 

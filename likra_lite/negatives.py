@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .errors import LikraError
 from .items import Item
-from .ratio import check_one_of
+from .validation import check_integer, check_one_of, check_share
 
 __all__ = ["NEGATIVES", "Negatives", "draw_negatives"]
 
@@ -81,10 +81,8 @@ def draw_negatives(
         If an argument is out of range, or no item has a wrong answer.
     """
     check_one_of("negatives", kind, NEGATIVES)
-    if not isinstance(n_negatives, int | np.integer) or n_negatives < 1:
-        raise LikraError(f"got n_negatives={n_negatives!r}; expected an integer of at least 1")
-    if not 0.0 <= contamination <= 1.0:
-        raise LikraError(f"got contamination={contamination!r}; expected a share between 0 and 1")
+    check_integer("n_negatives", n_negatives, 1)
+    check_share("contamination", contamination)
     rng = np.random.default_rng(seed)
     drawn: list[tuple[int, int, int]] = []
     for index, item in enumerate(items):

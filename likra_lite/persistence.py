@@ -13,7 +13,6 @@ from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
 from .negatives import Negatives
 from .prompts import Prompt
-from .ratio import check_one_of
 from .scoring import ChoiceScorer
 from .storage import (
     HEAD,
@@ -25,6 +24,7 @@ from .storage import (
     read_manifest,
     write_manifest,
 )
+from .validation import check_one_of
 
 if TYPE_CHECKING:
     from .estimator import LikraClassifier
@@ -101,7 +101,8 @@ def load_classifier(
     read_manifest(folder)
     if not is_fitted_folder(folder):
         raise ModelFolderError(
-            f"{folder} has no fitted heads; fit some with: likra-lite fit ITEMS --model {folder} --out DIR"
+            f"{folder} has no fitted heads; fit some with: "
+            f"likra-lite fit ITEMS --model {folder} --out DIR"
         )
     try:
         return _load(cls, folder, n_threads)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from .errors import LikraError
 from .likelihoods import LogLikelihoods
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "Decision",
     "Mode",
     "accuracy",
-    "check_one_of",
     "fit_temperature",
     "log_loss",
 ]
@@ -54,13 +52,6 @@ MODES = {
 }
 
 NORMALIZATIONS = ("none", "chars", "bytes", "tokens")
-
-
-def check_one_of(name: str, value: object, allowed: object) -> None:
-    """Raise LikraError unless `value` is one of `allowed`."""
-    allowed = list(allowed)  # type: ignore[call-overload]
-    if value not in allowed:
-        raise LikraError(f"got {name}={value!r}; expected one of {', '.join(map(repr, allowed))}")
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .errors import ItemError
-from .items import Item, item_from_record, warn_of_duplicates
+from .items import NEEDS_ANSWER, Item, item_from_record, warn_of_duplicates
 
-__all__ = ["iter_items", "read_items"]
+__all__ = ["count_items", "iter_items", "read_items"]
 
-_CHOICE_COLUMN = re.compile(r"(?:(?:choice|option)[ _-]?)?[a-z]|(?:choice|option)[ _-]?\d+", re.I)
+_CHOICE_COLUMN = re.compile(r"[a-z]|(?:choice|option)(?:[ _-]?\d+|[ _-][a-z])", re.I)
 _INLINE_CHOICE = re.compile(r"\s*\(([A-E1-5])\)\s*")
 
 
-def read_items(path: str | os.PathLike[str]) -> list[Item]:
+def read_items(path: str | os.PathLike[str], require_answer: bool = False) -> list[Item]:
     """Read every item of a file.
 
     Parameters
@@ -27,6 +27,8 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
     path : path
         A ``.jsonl`` (or ``.json``) file with one object per line, or a ``.csv`` or
         ``.tsv`` file with a header. See :func:`iter_items` for the layouts.
+    require_answer : bool, default=False
+        Raise an error for an item without an answer.
 
     Returns
     -------
@@ -43,12 +45,21 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
     DuplicateChoicesWarning
         If an item lists a choice twice.
     """
-    places, items = [], []
+    located = []
     for place, item in _located(Path(path)):
-        places.append(place)
-        items.append(item)
-    warn_of_duplicates(items, places)
-    return items
+        if require_answer and item.answer is None:
+            raise ItemError(f"{place}: the item has no answer; {NEEDS_ANSWER}")
+        located.append((place, item))
+    warn_of_duplicates(located)
+    return [item for _, item in located]
+
+
+def count_items(path: str | os.PathLike[str]) -> int:
+    """Check every item of a file without holding it in memory, and return their number.
+
+    Raises and warns like :func:`read_items`.
+    """
+    return warn_of_duplicates(_located(Path(path)))
 
 
 def iter_items(path: str | os.PathLike[str]) -> Iterator[Item]:
@@ -79,10 +90,17 @@ def iter_items(path: str | os.PathLike[str]) -> Iterator[Item]:
 
 def _located(path: Path) -> Iterator[tuple[str, Item]]:
     """Yield items with their ``file:line``."""
-    formats = {".jsonl": _json_records, ".json": _json_records, ".csv": _csv_records, ".tsv": _tsv_records}
+    formats = {
+        ".jsonl": _json_records,
+        ".json": _json_records,
+        ".csv": _csv_records,
+        ".tsv": _tsv_records,
+    }
     records = formats.get(path.suffix.lower())
     if records is None:
-        raise ItemError(f"{path}: got a {path.suffix or 'nameless'} file, expected {', '.join(formats)}")
+        raise ItemError(
+            f"{path}: got a {path.suffix or 'nameless'} file, expected {', '.join(formats)}"
+        )
     line, count = 0, 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:

@@ -30,7 +30,12 @@ def progress_bar(total: int | None, description: str, show: bool) -> Any:
     from tqdm import tqdm
 
     return tqdm(
-        total=total, desc=description, unit="item", delay=2, disable=None if show else True, leave=False
+        total=total,
+        desc=description,
+        unit="item",
+        delay=2,
+        disable=None if show else True,
+        leave=False,
     )
 
 
@@ -133,7 +138,9 @@ class ChoiceScorer:
         TruncationWarning
             If contexts were cut to fit the model.
         """
-        return LogLikelihoods.concatenate([table for _, table in self.stream(items, heads, advance)])
+        return LogLikelihoods.concatenate(
+            [table for _, table in self.stream(items, heads, advance)]
+        )
 
     def stream(
         self,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .errors import LikraError, ModelFolderError
 
@@ -248,8 +248,11 @@ def _umask() -> int:
 
 
 @contextmanager
-def atomic_text(path: str | os.PathLike[str]) -> Iterator[Any]:
+def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Yield a text stream that becomes the file `path` if all goes well.
+
+    An interrupt (Ctrl-C) keeps what was written so far as `path` + ``.partial``; after an
+    error nothing is left.
 
     Raises
     ------
@@ -257,11 +260,14 @@ def atomic_text(path: str | os.PathLike[str]) -> Iterator[Any]:
         If the file cannot be written.
     """
     target = Path(path)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with scratch.open("w", encoding="utf-8") as stream:
             yield stream
         scratch.replace(target)
+    except KeyboardInterrupt:
+        scratch.replace(target.with_name(f"{target.name}.partial"))
+        raise
     except OSError as error:
         raise LikraError(f"cannot write {target}: {error.strerror or error}") from error
     finally:

@@ -86,7 +86,8 @@ class TextEncoder:
         TextTooLongError
             If a continuation alone does not fit the model's window.
         """
-        contexts, joint = [], []
+        contexts: list[str] = []
+        joint: list[str] = []
         for context, continuations in pairs:
             stripped = context.rstrip()
             contexts.append(stripped)
@@ -96,23 +97,21 @@ class TextEncoder:
         wholes = iter(encode(joint, add_special_tokens=False))
         trees, truncated = [], []
         for place, ((_, continuations), head) in enumerate(zip(pairs, heads, strict=True)):
-            tails = [
-                next(wholes).ids[len(head) :] or self._alone(text) for text in continuations
-            ]
-            context = [*self.prefix, *head] or [self.empty]
+            tails = [next(wholes).ids[len(head) :] or self._alone(text) for text in continuations]
+            ids = [*self.prefix, *head] or [self.empty]
             # A continuation's last token is predicted but never read.
             longest = max(map(len, tails))
             room = self.max_length - (longest - 1)
             if room < len(self.prefix) + 1:
                 choice = max(range(len(tails)), key=lambda index: len(tails[index]))
                 raise TextTooLongError(
-                    f"item {first + place}: choice {choice} has {longest} tokens but the model reads "
-                    f"{self.max_length}; shorten the choice or use a model with a longer context"
+                    f"item {first + place}: choice {choice} has {longest} tokens but the model "
+                    f"reads {self.max_length}; shorten the choice or use a model with a longer context"
                 )
-            if len(context) > room:
-                context = [*self.prefix, *head[len(head) - (room - len(self.prefix)) :]]
+            if len(ids) > room:
+                ids = [*self.prefix, *head[len(head) - (room - len(self.prefix)) :]]
                 truncated.append(first + place)
-            trees.append(TokenTree(context, tails))
+            trees.append(TokenTree(ids, tails))
         return trees, truncated
 
     def _alone(self, text: str) -> list[int]:
@@ -121,14 +120,16 @@ class TextEncoder:
         return ids or [self.empty]
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """Return each token as text, so that the pieces join to the whole text.
+        """Return each token as text; the pieces join to the whole text.
 
-        A token that ends inside a multi-byte character is shown with U+FFFD.
+        A character that is made of several tokens stands with the last of them.
         """
         decode = self.tokenizer.decode
         texts, done = [], ""
         for end in range(1, len(tokens) + 1):
             whole = decode(list(tokens[:end]), skip_special_tokens=False)
+            if end < len(tokens):
+                whole = whole.rstrip("\ufffd")  # bytes that still wait for the rest
             texts.append(whole[len(done) :])
-            done = whole
+            done = max(done, whole, key=len)
         return texts

@@ -18,12 +18,18 @@ SMALL: dict[str, Any] = {
     "intermediate_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 1024,
 }
 # Weights large enough that scores depend on every token, and windows small enough to matter.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {**SMALL, "num_key_value_heads": 2, "initializer_range": 0.2},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "initializer_range": 0.2},
+    "gpt2": {
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": 1024,
+        "initializer_range": 0.2,
+    },
     "gpt_neox": {**SMALL, "rotary_pct": 0.5, "initializer_range": 0.2},
     "gpt_neo": {
         "hidden_size": 32,
@@ -31,7 +37,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "num_heads": 4,
         "attention_types": [[["global", "local"], 1]],
         "window_size": 8,
-        "max_position_embeddings": 256,
+        "max_position_embeddings": 1024,
         "initializer_range": 0.2,
     },
     "qwen2": {**SMALL, "num_key_value_heads": 2, "initializer_range": 0.2},
@@ -42,7 +48,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "ffn_dim": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
-        "max_position_embeddings": 256,
+        "max_position_embeddings": 1024,
         "init_std": 0.2,
     },
     "mistral": {**SMALL, "num_key_value_heads": 2, "sliding_window": 8, "initializer_range": 0.2},
@@ -57,7 +63,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "initializer_range": 0.2,
     },
     "phi": {**SMALL, "partial_rotary_factor": 0.5, "initializer_range": 0.2},
-    "cohere": {**SMALL, "logit_scale": 0.25, "initializer_range": 0.2},
+    "phi3": {**SMALL, "initializer_range": 0.2},
+    "olmo2": {**SMALL, "initializer_range": 0.2},
+    "starcoder2": {**SMALL, "initializer_range": 0.2},
     "granite": {
         **SMALL,
         "num_key_value_heads": 2,

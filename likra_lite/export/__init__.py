@@ -48,4 +48,4 @@ def export_model(
     for module in ("torch", "transformers", "onnx", "optimum.exporters.onnx"):
         import_extra(module, "export")
     checkpoint: Any = import_extra("likra_lite.export.checkpoint", "export")
-    return checkpoint.export_checkpoint(os.fspath(model), Path(out), revision)  # type: ignore[no-any-return]
+    return checkpoint.export_checkpoint(os.fspath(model), Path(out), revision)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from ..errors import ExportError
+from ..errors import ExportError, first_line
 from ..language_model import LanguageModel
 from ..prompts import PROMPTS
 from ..storage import HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest, atomic_folder, write_manifest
@@ -46,8 +46,9 @@ def export_checkpoint(model: str, out: Path, revision: str | None) -> Manifest:
         try:
             graph = trunk_graph(trunk, past, scratch / TRUNK)
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ExportError(f"{architecture} cannot be traced to ONNX: {reason}") from error
+            raise ExportError(
+                f"{architecture} cannot be traced to ONNX: {first_line(error)}"
+            ) from error
         for path in scratch.iterdir():
             path.unlink()
         scratch.rmdir()
@@ -78,13 +79,7 @@ def export_checkpoint(model: str, out: Path, revision: str | None) -> Manifest:
         write_manifest(folder, manifest)
         error_nats = check_parity(LanguageModel(folder), cases, expected, architecture)
         parity = {"max_difference_nats": error_nats, "tolerance_nats": TOLERANCE}
-        return write_manifest(folder, _with_parity(manifest, parity))
-
-
-def _with_parity(manifest: Manifest, parity: dict[str, float]) -> Manifest:
-    from dataclasses import replace
-
-    return replace(manifest, parity=parity)
+        return write_manifest(folder, replace(manifest, parity=parity))
 
 
 def _load(model: str, revision: str | None) -> tuple[PreTrainedModel, Any]:
@@ -93,11 +88,13 @@ def _load(model: str, revision: str | None) -> tuple[PreTrainedModel, Any]:
         config = AutoConfig.from_pretrained(model, revision=revision)
     except Exception as error:
         raise ExportError(
-            f"cannot load {where}: {_first_line(error)}; expected a folder with config.json and "
+            f"cannot load {where}: {first_line(error)}; expected a folder with config.json and "
             "weights, or a model id on the Hugging Face hub"
         ) from error
     if getattr(config, "is_encoder_decoder", False):
-        raise ExportError(f"{where} is an encoder-decoder; only decoder-only models can be exported")
+        raise ExportError(
+            f"{where} is an encoder-decoder; only decoder-only models can be exported"
+        )
     try:
         # Eager attention is the reference that the graphs are compared with.
         decoder = AutoModelForCausalLM.from_pretrained(
@@ -106,15 +103,13 @@ def _load(model: str, revision: str | None) -> tuple[PreTrainedModel, Any]:
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, use_fast=True)
     except Exception as error:
         raise ExportError(
-            f"cannot load {where} with transformers {transformers.__version__}: {_first_line(error)}"
+            f"cannot load {where} with transformers {transformers.__version__}: {first_line(error)}"
         ) from error
     if not tokenizer.is_fast:
-        raise ExportError(f"the tokenizer of {where} has no tokenizer.json; only fast tokenizers work")
+        raise ExportError(
+            f"the tokenizer of {where} has no tokenizer.json; only fast tokenizers work"
+        )
     return decoder, tokenizer
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _max_length(config: Any, tokenizer: Any) -> int:
@@ -140,7 +135,8 @@ def _special_tokens(tokenizer: Any, model: str) -> dict[str, Any]:
             prefix = full[:start]
             break
     empty = next(
-        (t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, *prefix) if t is not None), None
+        (t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, *prefix) if t is not None),
+        None,
     )
     if empty is None:
         raise ExportError(f"the tokenizer of {model} has neither a bos nor an eos token")

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from ..errors import ExportError
+from ..errors import ExportError, first_line
 from ..language_model import LanguageModel
 from ..packing import TokenTree
 
@@ -72,7 +72,7 @@ def reference_scores(
                     logits = model(read, use_cache=False).logits[0]
                 except Exception as error:
                     raise ExportError(
-                        f"PyTorch cannot run {type(model).__name__}: {str(error).splitlines()[0]}"
+                        f"PyTorch cannot run {type(model).__name__}: {first_line(error)}"
                     ) from error
                 log_probs = logits[len(context) - 1 :].double().log_softmax(-1)
                 chosen = log_probs.gather(1, torch.tensor(tokens)[:, None])
@@ -109,8 +109,7 @@ def check_parity(
         scores = model.log_likelihoods(model.features(trees), base)[0]
     except Exception as error:
         raise ExportError(
-            f"{architecture} was exported but cannot be run by ONNX Runtime: "
-            f"{str(error).splitlines()[0]}"
+            f"{architecture} was exported but cannot be run by ONNX Runtime: {first_line(error)}"
         ) from error
     difference = float(np.max(np.abs(scores - expected)))
     if not difference <= TOLERANCE:

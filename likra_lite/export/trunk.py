@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ..errors import ExportError
+from ..errors import ExportError, first_line
 from ..packing import MASKED
 
 __all__ = ["Trunk", "past_shapes"]
@@ -75,7 +75,9 @@ def tree_attention(
     batch, heads, length, size = query.shape
     kv_heads = key.shape[1]
     # Heads that share keys are stacked into one matrix product, [B, kv_heads, heads/kv_heads*T, d].
-    grouped = query.reshape(batch, kv_heads, -1, size) * (size**-0.5 if scaling is None else scaling)
+    grouped = query.reshape(batch, kv_heads, -1, size) * (
+        size**-0.5 if scaling is None else scaling
+    )
     logits = (grouped @ key.transpose(-1, -2)).reshape(batch, heads, length, -1)
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
@@ -231,7 +233,7 @@ def past_shapes(trunk: Trunk) -> list[tuple[int, int]]:
     except Exception as error:
         raise ExportError(
             f"{name} cannot be exported: its decoder does not take token trees "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
+            f"({type(error).__name__}: {first_line(error)})"
         ) from error
     finally:
         ALL_ATTENTION_FUNCTIONS.register(TREE_ATTENTION, tree_attention)

@@ -1,0 +1,62 @@
+"""``likra-lite evaluate``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from .options import debug_option, items_argument, model_option, threads_option
+
+__all__ = ["evaluate"]
+
+
+@click.command()
+@items_argument
+@model_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Use the first N items only.", metavar="N"
+)
+@threads_option
+@debug_option
+def evaluate(
+    items: str, model: str, as_json: bool, limit: int | None, n_threads: int | None
+) -> None:
+    """Tell the accuracy of every mode that the model supports.
+
+    One pass over ITEMS gives accuracy with its standard error, raw and per character, for
+    base and pmi, and for the modes of the heads that were fitted. Every item needs an
+    answer.
+    """
+    import numpy as np
+
+    from likra_lite.ratio import MODES
+    from likra_lite.readers import read_items
+    from likra_lite.scoring import progress_bar
+    from likra_lite.selection import evaluate_modes
+
+    from .opening import open_model
+    from .tables import accuracy_line, mode_table
+
+    scorer, decision, classifier = open_model(model, n_threads)
+    answered = read_items(items, require_answer=True)[:limit]
+    with progress_bar(len(answered), "scoring", show=True) as bar:
+        table = scorer.table(answered, advance=bar.update)
+    y = np.array([item.answer for item in answered])
+    given = 1.0 if classifier is None or classifier.alpha == "auto" else float(classifier.alpha)
+    alpha = decision.alpha if MODES[decision.mode].weighted else given
+    rows = evaluate_modes(table, y, alpha)
+    if as_json:
+        content = {
+            "items": len(answered),
+            "in_force": asdict(decision),
+            "modes": [asdict(row) for row in rows],
+        }
+        click.echo(json.dumps(content, indent=2))
+        return
+    click.echo(f"accuracy on {len(answered)} items, with standard errors")
+    click.echo(mode_table(rows))
+    line = accuracy_line(decision, table, y)
+    click.echo(f"in force: {decision.mode}, normalization {decision.normalization}: {line}")

@@ -1,0 +1,164 @@
+"""``likra-lite fit``."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import click
+
+from .options import debug_option, items_argument, model_option, threads_option
+
+__all__ = ["fit"]
+
+
+class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
+    """A number of at least 0, or ``auto``."""
+
+    name = "NUMBER|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        if value == "auto" or isinstance(value, float):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+
+
+@click.command()
+@items_argument
+@model_option
+@click.option(
+    "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"]),
+    default="auto",
+    show_default=True,
+    help="What is scored; auto takes the one that explains held-out answers best.",
+)
+@click.option(
+    "--alpha",
+    type=NumberOrAuto(),
+    default="auto",
+    show_default=True,
+    help="Weight of the negative head.",
+)
+@click.option(
+    "--normalization",
+    type=click.Choice(["none", "chars", "bytes", "tokens", "auto"]),
+    default="none",
+    show_default=True,
+    help="Length that scores are divided by.",
+)
+@click.option(
+    "--negatives",
+    type=click.Choice(["own", "all", "hardest", "easiest", "other"]),
+    default="own",
+    show_default=True,
+    help="Which wrong answers the negative head learns.",
+)
+@click.option(
+    "--n-negatives",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Wrong answers per item.",
+)
+@click.option(
+    "--contamination",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    help="Share of wrong answers replaced by right ones, for experiments.",
+)
+@click.option(
+    "--penalty",
+    type=NumberOrAuto(),
+    default=5.0,
+    show_default=True,
+    help="Strength of the L2 penalty on the heads; auto tries 0.5, 5 and 50.",
+)
+@click.option(
+    "--prompt",
+    help="question, completion, or a template with {question}.  [default: the model's own]",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=2), help="Use the first N items only.", metavar="N"
+)
+@click.option(
+    "--validation",
+    metavar="FILE",
+    type=click.Path(),
+    help="Held-out items.  [default: cross-fit the items themselves]",
+)
+@click.option(
+    "--cv",
+    type=click.IntRange(min=2),
+    help="Folds of the cross-fit.  [default: 5, or 2 above 1000 items]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of negatives and folds.",
+)
+@threads_option
+@debug_option
+def fit(
+    items: str,
+    model: str,
+    out: str,
+    limit: int | None,
+    validation: str | None,
+    seed: int,
+    **parameters: Any,
+) -> None:
+    """Fit heads on ITEMS and write them, with the model, to a folder.
+
+    ITEMS is a .jsonl or .csv file. A line of JSON has "question", "choices" (a list) and
+    "answer" (an index from 0, or a letter); the published layouts of ARC and CommonsenseQA
+    are read too. Every item needs an answer.
+    """
+    from likra_lite.errors import DuplicateChoicesWarning
+    from likra_lite.estimator import LikraClassifier
+    from likra_lite.ratio import Decision
+    from likra_lite.readers import read_items
+
+    from .tables import accuracy_line
+
+    training = read_items(items, require_answer=True)[:limit]
+    held_out = None if validation is None else read_items(validation, require_answer=True)
+    classifier = LikraClassifier(model, random_state=seed, verbose=True, **parameters)
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DuplicateChoicesWarning)  # the reader has told the line
+        classifier.fit(training, X_validation=held_out)
+    seconds = time.perf_counter() - start
+    classifier.save(out)
+
+    heads = " and ".join(classifier.scorer_.deltas) or "no"
+    plural = "s" if len(classifier.scorer_.deltas) != 1 else ""
+    click.echo(f"fitted {heads} head{plural} on {len(training)} items in {seconds:.1f} s: {out}")
+    decision = classifier.decision_
+    click.echo(f"mode {classifier.mode}, in force: {_describe(decision)}")
+    how = "cross-fitted" if validation is None else validation
+    if "auto" in (classifier.mode, classifier.alpha, classifier.normalization):
+        how += "; auto has chosen on the same items"
+    click.echo(f"held-out accuracy on {len(classifier.held_out_y_)} items ({how}):")
+    base = Decision("base", normalization=decision.normalization)
+    for name, rule in (("base", base), ("fitted", decision)):
+        click.echo(
+            f"  {name:<7} {accuracy_line(rule, classifier.held_out_, classifier.held_out_y_)}"
+        )
+
+
+def _describe(decision: Any) -> str:
+    from likra_lite.ratio import MODES
+
+    alpha = f", alpha {decision.alpha:g}" if MODES[decision.mode].weighted else ""
+    return f"{decision.mode}{alpha}, normalization {decision.normalization}"

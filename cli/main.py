@@ -1,0 +1,88 @@
+"""The command group and the one place where errors become lines on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from likra_lite import __version__
+
+from .evaluate import evaluate
+from .export import export
+from .fit import fit
+from .score import score
+
+__all__ = ["group", "main"]
+
+# A stack trace helps the authors, one line helps the user.
+INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Errors are one line on stderr; --debug on any command shows the traceback.",
+)
+@click.version_option(__version__, prog_name="likra-lite")
+def group() -> None:
+    r"""Score multiple-choice answers by a likelihood ratio that learns from wrong answers.
+
+    \b
+    export    turns a Hugging Face checkpoint into a model folder, once
+    fit       fits heads on your questions, on the CPU, in seconds
+    evaluate  tells how accurate every mode is
+    score     scores questions, with or without known answers
+    """
+
+
+for command in (export, fit, score, evaluate):
+    group.add_command(command)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"likra-lite: warning: {message}", err=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    The exit status is 0 if all went well, 1 after an error, 2 for a wrong command line
+    and 130 after Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    warnings.showwarning = _show_warning
+    warnings.filterwarnings("default", category=UserWarning)
+    try:
+        group.main(arguments, prog_name="likra-lite", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("likra-lite: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does; so do we, quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"likra-lite: error: {_describe(error)}", err=True)
+        sys.exit(1)
+
+
+def _describe(error: Exception) -> str:
+    from likra_lite.errors import LikraError
+
+    line = " ".join(str(error).split())
+    if isinstance(error, LikraError):
+        return line
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'output'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "out of memory; use a smaller model or fewer items"
+    return f"unexpected {type(error).__name__}: {line}; run again with --debug and report it"

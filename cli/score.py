@@ -1,0 +1,70 @@
+"""``likra-lite score``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import click
+
+from .options import debug_option, items_argument, model_option, threads_option
+
+__all__ = ["score"]
+
+
+@click.command()
+@items_argument
+@model_option
+@click.option(
+    "--out", metavar="FILE", type=click.Path(), help="File to write.  [default: standard output]"
+)
+@threads_option
+@debug_option
+def score(items: str, model: str, out: str | None, n_threads: int | None) -> None:
+    """Score ITEMS with the model and the mode that were fitted.
+
+    Writes one JSON object per item: id (its position where it has none), prediction (an
+    index), scores, probabilities, and log_likelihoods, in nats, of every head used. A
+    folder without heads scores with the base model. Items need no answer.
+
+    Ctrl-C keeps what is done in FILE.partial.
+    """
+    from likra_lite.readers import count_items, iter_items
+    from likra_lite.scoring import progress_bar
+    from likra_lite.storage import atomic_text
+
+    from .opening import open_model
+
+    scorer, decision, _ = open_model(model, n_threads)
+    total = count_items(items)
+    with (
+        progress_bar(total, "scoring", show=True) as bar,
+        nullcontext(sys.stdout) if out is None else atomic_text(out) as stream,
+    ):
+        for record in _records(scorer, decision, iter_items(items), bar.update):
+            stream.write(json.dumps(record) + "\n")
+
+
+def _records(scorer: Any, decision: Any, items: Any, advance: Any) -> Iterator[dict[str, Any]]:
+    from likra_lite.ratio import MODES
+
+    heads = MODES[decision.mode].heads
+    position = 0
+    for chunk, table in scorer.stream(items, heads, advance):
+        columns = {
+            "scores": table.split(decision.scores(table)),
+            "probabilities": table.split(decision.probabilities(table)),
+        }
+        by_head = {head: table.split(column) for head, column in table.heads.items()}
+        predictions = decision.predict(table).tolist()
+        for row, item in enumerate(chunk):
+            yield {
+                "id": position if item.id is None else item.id,
+                "prediction": predictions[row],
+                **{name: values[row].tolist() for name, values in columns.items()},
+                "log_likelihoods": {head: rows[row].tolist() for head, rows in by_head.items()},
+            }
+            position += 1

@@ -1,0 +1,274 @@
+"""The command line, as a person would use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from likra_lite.cli.main import group, main
+
+from likra_lite import LikraClassifier, LikraError, read_items
+from likra_lite.ratio import Decision
+
+ROOT = Path(__file__).resolve().parent.parent
+QUESTIONS = str(ROOT / "examples" / "questions.jsonl")
+
+
+def run(*arguments: str, capsys) -> tuple[int, str, str]:
+    """Run the command line in this process."""
+    status = 0
+    try:
+        main(list(arguments))
+    except SystemExit as exit_:
+        status = int(exit_.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(autouse=True)
+def _restore_warnings():
+    import warnings
+
+    with warnings.catch_warnings():
+        yield
+
+
+@pytest.fixture(scope="module")
+def fitted_folder(model_folder, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("cli") / "fitted"
+    with pytest.MonkeyPatch.context():
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            LikraClassifier(model_folder, mode="likra", alpha=0.9).fit(read_items(QUESTIONS)).save(
+                folder
+            )
+    return str(folder)
+
+
+@pytest.mark.parametrize("mode", ["sft", "likra", "base-likra", "auto"])
+def test_fit(mode, model_folder, tmp_path, capsys):
+    out = tmp_path / "fitted"
+    status, text, _ = run(
+        "fit",
+        QUESTIONS,
+        "--model",
+        str(model_folder),
+        "--out",
+        str(out),
+        "--mode",
+        mode,
+        capsys=capsys,
+    )
+    assert status == 0
+    heads = {"sft": "positive head", "base-likra": "negative head"}
+    assert f"fitted {heads.get(mode, 'positive and negative heads')} on 48 items in" in text
+    assert "held-out accuracy on 48 items (cross-fitted" in text
+    assert text.count("+-") == 2
+    assert LikraClassifier.load(out).mode == mode
+
+
+def test_fit_options_reach_the_classifier(model_folder, tmp_path, capsys):
+    out = tmp_path / "fitted"
+    arguments = (
+        "fit", QUESTIONS, "--model", str(model_folder), "--out", str(out), "--mode", "likra",
+        "--alpha", "0.5", "--normalization", "chars", "--negatives", "all", "--limit", "20",
+        "--validation", QUESTIONS, "--seed", "3", "--penalty", "auto", "--n-negatives", "2",
+        "--contamination", "0.1", "--prompt", "completion", "--cv", "3", "--threads", "1",
+    )  # fmt: skip
+    status, text, _ = run(*arguments, capsys=capsys)
+    assert status == 0
+    assert "on 20 items" in text
+    parameters = LikraClassifier.load(out).get_params()
+    expected = {
+        "mode": "likra", "alpha": 0.5, "normalization": "chars", "negatives": "all",
+        "random_state": 3, "penalty": "auto", "n_negatives": 2, "contamination": 0.1,
+        "prompt": "completion", "cv": 3,
+    }  # fmt: skip
+    assert {name: parameters[name] for name in expected} == expected
+
+
+def test_score_equals_the_library(fitted_folder, capsys, tmp_path):
+    status, text, _ = run("score", QUESTIONS, "--model", fitted_folder, capsys=capsys)
+    assert status == 0
+    records = [json.loads(line) for line in text.splitlines()]
+    items = read_items(QUESTIONS)
+    classifier = LikraClassifier.load(fitted_folder)
+    table = classifier.log_likelihoods(items)
+    scores = classifier.score_choices(items)
+    assert [record["id"] for record in records] == [item.id for item in items]
+    assert [record["prediction"] for record in records] == classifier.predict(items).tolist()
+    for index, record in enumerate(records):
+        np.testing.assert_allclose(record["scores"], scores[index], atol=1e-4)
+        assert sum(record["probabilities"]) == pytest.approx(1.0)
+        assert set(record["log_likelihoods"]) == {"positive", "negative"}
+        for head, values in record["log_likelihoods"].items():
+            np.testing.assert_allclose(values, table.split(table.heads[head])[index], atol=1e-4)
+    out = tmp_path / "scores.jsonl"
+    status, printed, _ = run(
+        "score", QUESTIONS, "--model", fitted_folder, "--out", str(out), capsys=capsys
+    )
+    assert (status, printed) == (0, "")
+    assert out.read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.jsonl"]
+
+
+def test_score_with_a_folder_without_heads_and_items_without_answers(
+    model_folder, tmp_path, capsys
+):
+    path = tmp_path / "new.jsonl"
+    path.write_text('{"question": "Wet?", "choices": ["water", "sand", "ash"]}\n')
+    status, text, _ = run("score", str(path), "--model", str(model_folder), capsys=capsys)
+    record = json.loads(text)
+    assert status == 0
+    assert record["id"] == 0
+    assert record["log_likelihoods"] == {"base": record["scores"]}
+
+
+def test_evaluate(fitted_folder, capsys):
+    status, text, _ = run("evaluate", QUESTIONS, "--model", fitted_folder, capsys=capsys)
+    assert status == 0
+    for mode in ("base", "pmi", "sft", "likra", "base-likra", "pos-base"):
+        assert f"\n{mode} " in text
+    status, text, _ = run("evaluate", QUESTIONS, "--model", fitted_folder, "--json", capsys=capsys)
+    content = json.loads(text)
+    assert content["items"] == 48
+    assert content["in_force"]["mode"] == "likra"
+    rows = {(row["mode"], row["normalization"]): row for row in content["modes"]}
+    assert len(rows) == 12
+    items = read_items(QUESTIONS)
+    y = np.array([item.answer for item in items])
+    table = LikraClassifier.load(fitted_folder).log_likelihoods(items)
+    for (mode, normalization), row in rows.items():
+        share = float(np.mean(Decision(mode, 0.9, normalization).predict(table) == y))
+        assert row["accuracy"] == pytest.approx(share), mode
+        assert row["standard_error"] == pytest.approx(np.sqrt(share * (1 - share) / 48))
+
+
+def test_evaluate_without_heads_knows_base_and_pmi(model_folder, capsys):
+    status, text, _ = run(
+        "evaluate", QUESTIONS, "--model", str(model_folder), "--limit", "8", capsys=capsys
+    )
+    assert status == 0
+    assert "on 8 items" in text
+    assert "\nbase " in text
+    assert "\npmi " in text
+    assert "likra" not in text
+
+
+def test_export(llama_checkpoint, tmp_path, capsys):
+    status, text, _ = run(
+        "export", str(llama_checkpoint), "--out", str(tmp_path / "model"), capsys=capsys
+    )
+    assert status == 0
+    assert "exported LlamaForCausalLM" in text
+    assert "agrees with PyTorch to" in text
+
+
+def test_every_command_and_option_is_described(capsys):
+    for name, command in group.commands.items():
+        status, text, _ = run(name, "--help", capsys=capsys)
+        assert status == 0
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, f"{name} {parameter.name} has no help"
+                assert max(parameter.opts, key=len) in text
+
+
+def test_choices_of_options_are_those_of_the_library():
+    from likra_lite.negatives import NEGATIVES
+    from likra_lite.ratio import MODES, NORMALIZATIONS
+
+    choices = {p.name: getattr(p.type, "choices", None) for p in group.commands["fit"].params}
+    assert set(choices["mode"]) == {"auto", *MODES}
+    assert set(choices["normalization"]) == {"auto", *NORMALIZATIONS}
+    assert set(choices["negatives"]) == set(NEGATIVES)
+
+
+def test_option_defaults_are_those_of_the_library():
+    parameters = LikraClassifier().get_params()
+    for option in group.commands["fit"].params:
+        name = {"seed": "random_state"}.get(option.name, option.name)
+        if name in parameters and isinstance(option.default, str | int | float):
+            assert option.default == parameters[name], name
+
+
+def test_debug_shows_the_traceback(capsys, tmp_path):
+    arguments = ["score", QUESTIONS, "--model", str(tmp_path / "nowhere")]
+    with pytest.raises(LikraError, match="does not exist"):
+        main([*arguments, "--debug"])
+    status, _, err = run(*arguments, capsys=capsys)
+    assert status == 1
+    assert err.startswith("likra-lite: error: model folder")
+    assert err.count("\n") == 1
+
+
+def test_start_up_is_light():
+    code = (
+        "import sys, likra_lite, likra_lite.cli.main\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'numpy', 'onnxruntime'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_scoring_does_not_import_pytorch(fitted_folder):
+    code = (
+        "import sys\n"
+        "from likra_lite.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "heavy = {'torch', 'transformers', 'onnx', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    arguments = ["score", QUESTIONS, "--model", fitted_folder]
+    subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+
+
+def test_interrupt_keeps_what_is_done(fitted_folder, tmp_path):
+    questions = tmp_path / "many.jsonl"
+    questions.write_text(Path(QUESTIONS).read_text() * 400)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from likra_lite.cli.main import main; main()", "score",
+         str(questions), "--model", fitted_folder, "--out", str(tmp_path / "scores.jsonl")],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        scratch = [p for p in tmp_path.iterdir() if p.name.startswith(".scores")]
+        if scratch and scratch[0].stat().st_size > 0:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "interrupted" in stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["many.jsonl", "scores.jsonl.partial"]
+    lines = (tmp_path / "scores.jsonl.partial").read_text().splitlines()
+    assert 0 < len(lines) < 48 * 400
+    for line in lines:
+        json.loads(line)
+
+
+def test_closed_pipe_is_quiet(fitted_folder):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        [sys.executable, "-c", "from likra_lite.cli.main import main; main()", "score", QUESTIONS,
+         "--model", fitted_folder],
+        cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert process.stderr == ""
+    assert process.returncode == 1

@@ -1,0 +1,198 @@
+"""Export: every architecture against PyTorch, through text and the whole engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints import ARCHITECTURES, save_checkpoint
+from reference import TorchScorer
+from safetensors import safe_open
+
+from likra_lite import Item, LanguageModel, read_items
+from likra_lite.errors import ExportError, LikraError
+from likra_lite.export import export_model
+from likra_lite.packing import MASKED
+from likra_lite.prompts import as_prompt
+from likra_lite.scoring import ChoiceScorer
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def exported(request, tmp_path_factory) -> tuple[Path, Path]:
+    """Checkpoint and model folder of one architecture."""
+    root = tmp_path_factory.mktemp(request.param)
+    checkpoint = save_checkpoint(request.param, root / "checkpoint")
+    export_model(checkpoint, root / "model")
+    return checkpoint, root / "model"
+
+
+def agreement(checkpoint: Path, folder: Path, items: list[Item]) -> np.ndarray:
+    """Return the difference from PyTorch of every choice, in nats."""
+    prompt = as_prompt("question")
+    reference = TorchScorer(checkpoint)
+    expected = [reference.choices(prompt.context(item), item.choices) for item in items]
+    table = ChoiceScorer(LanguageModel(folder), prompt).table(items, ["base"])
+    return np.abs(table.heads["base"] - np.concatenate(expected))
+
+
+def test_every_architecture_agrees_with_pytorch_on_arc_easy(exported, shared_data):
+    items = read_items(shared_data / "arc_easy" / "official" / "test.jsonl")[:200]
+    assert agreement(*exported, items).max() < 1e-3
+
+
+def test_every_architecture_agrees_with_pytorch(exported, items):
+    assert agreement(*exported, items[:12]).max() < 1e-3
+
+
+def test_tinystories_agrees_with_pytorch_on_arc_easy(
+    tinystories, tinystories_checkpoint, shared_data
+):
+    items = read_items(shared_data / "arc_easy" / "official" / "test.jsonl")[:200]
+    assert agreement(tinystories_checkpoint, tinystories, items).max() < 1e-3
+
+
+def test_beginning_of_text_is_the_tokenizers_own(tmp_path, items):
+    checkpoint = save_checkpoint("llama", tmp_path / "checkpoint", prepend_bos=True)
+    manifest = export_model(checkpoint, tmp_path / "model")
+    assert manifest.tokens == {"prefix": [0], "empty": 0}
+    assert agreement(checkpoint, tmp_path / "model", items[:6]).max() < 1e-3
+
+
+def test_separate_output_embedding_with_bias(tmp_path, items):
+    checkpoint = save_checkpoint("phi", tmp_path / "checkpoint")  # phi's head has a bias
+    manifest = export_model(checkpoint, tmp_path / "model")
+    assert manifest.head["bias"] is not None
+    projection = LanguageModel(tmp_path / "model").projection
+    assert projection.bias is not None
+    assert projection.weight.shape == (manifest.vocab_size, manifest.hidden_size)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_embedding_is_stored_once(tmp_path, tied):
+    checkpoint = save_checkpoint("llama", tmp_path / "checkpoint", tie_word_embeddings=tied)
+    manifest = export_model(checkpoint, tmp_path / "model")
+    with safe_open(tmp_path / "model" / "weights.safetensors", framework="numpy") as weights:
+        shape = [manifest.vocab_size, manifest.hidden_size]
+        found = [
+            name for name in weights.offset_keys() if weights.get_slice(name).get_shape() == shape
+        ]
+    assert len(found) == (1 if tied else 2)
+
+
+def test_shared_prefix_equals_scoring_everything_alone(exported):
+    """The graph's past inputs: a prefix run once, then reused."""
+    _, folder = exported
+    model = LanguageModel(folder)
+    trunk, _ = model._open()
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(2, 300, 21)
+    split = 13
+
+    def causal(rows: int, columns: int) -> np.ndarray:
+        visible = np.tri(rows, columns, columns - rows, dtype=bool)
+        return np.where(visible, 0.0, MASKED).astype(np.float32)[None, None]
+
+    def run(outputs, ids, start, past):
+        shapes = {n.name: n.shape for n in trunk.get_inputs() if n.name.startswith("past.")}
+        empty = {n: np.zeros((1, s[1], 0, s[3]), np.float32) for n, s in shapes.items()}
+        feeds = {
+            "input_ids": ids[None],
+            "position_ids": np.arange(start, start + len(ids))[None],
+            "attention_bias": causal(len(ids), start + len(ids)),
+            "rows": np.arange(len(ids)),
+            **(past or empty),
+        }
+        return trunk.run(outputs, feeds)
+
+    (whole,) = run(["hidden"], tokens, 0, None)
+    names = [n.name for n in trunk.get_outputs() if n.name.startswith("present.")]
+    kept = run(names, tokens[:split], 0, None)
+    past = {name.replace("present", "past"): value for name, value in zip(names, kept, strict=True)}
+    (rest,) = run(["hidden"], tokens[split:], split, past)
+    np.testing.assert_allclose(rest, whole[split:], atol=1e-4)
+
+
+def test_manifest(model_folder):
+    content = json.loads((model_folder / "likra.json").read_text())
+    assert content["format_version"] == 1
+    assert content["base_model"] == {
+        "id": "checkpoint",
+        "revision": None,
+        "architecture": "LlamaForCausalLM",
+    }
+    assert content["parity"]["max_difference_nats"] < 1e-4
+    assert set(content["files"]) == {
+        "trunk.onnx",
+        "head.onnx",
+        "weights.safetensors",
+        "tokenizer.json",
+    }
+    assert {path.stat().st_mode & 0o777 for path in model_folder.iterdir()} == {
+        (model_folder / "likra.json").stat().st_mode & 0o777
+    }
+
+
+REFUSED = {
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+    "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 4},
+    "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
+    "mamba": {"hidden_size": 32, "num_hidden_layers": 2},
+}
+
+
+@pytest.mark.parametrize("model_type", REFUSED)
+@pytest.mark.filterwarnings("ignore")
+def test_architectures_that_cannot_be_exported_are_refused(model_type, tmp_path):
+    checkpoint = save_checkpoint(model_type, tmp_path / "checkpoint", **REFUSED[model_type])
+    with pytest.raises(ExportError, match="cannot be exported"):
+        export_model(checkpoint, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_untraceable_model_leaves_nothing_and_prints_no_graph(tmp_path, capfd):
+    checkpoint = save_checkpoint(
+        "cohere", tmp_path / "checkpoint", **{**ARCHITECTURES["llama"], "logit_scale": 0.25}
+    )
+    with pytest.raises(ExportError, match="CohereForCausalLM cannot be traced to ONNX"):
+        export_model(checkpoint, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert capfd.readouterr().out == ""
+
+
+def test_wrong_graphs_are_not_written(tmp_path, llama_checkpoint, monkeypatch):
+    from likra_lite.export import checkpoint as module
+
+    monkeypatch.setattr(module, "_logit_transform", lambda config: (1.5, None))
+    with pytest.raises(ExportError, match="differ from PyTorch by"):
+        export_model(llama_checkpoint, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_encoder_decoder_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}')
+    with pytest.raises(ExportError, match="only decoder-only"):
+        export_model(tmp_path, tmp_path / "model")
+
+
+def test_missing_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ExportError, match=r"cannot load .*nowhere"):
+        export_model(tmp_path / "nowhere", tmp_path / "model")
+
+
+def test_out_that_is_something_else_is_kept(tmp_path, llama_checkpoint):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(LikraError, match="exists and is not a model folder"):
+        export_model(llama_checkpoint, tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+def test_existing_model_folder_is_replaced(tmp_path, llama_checkpoint):
+    export_model(llama_checkpoint, tmp_path / "model")
+    export_model(llama_checkpoint, tmp_path / "model")
+    assert LanguageModel(tmp_path / "model").hidden_size == 32
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -1,0 +1,94 @@
+"""Items, and everything that is accepted as a list of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from likra_lite import Item, as_items
+from likra_lite.items import item_from_record
+
+PLAIN = {"question": "q", "choices": ["a", "b", "c"], "answer": 2}
+
+
+def test_item_is_frozen_hashable_and_holds_a_tuple():
+    item = Item("q", ["a", "b"], np.int64(1), metadata={"source": "book"})  # type: ignore[arg-type]
+    assert item.choices == ("a", "b")
+    assert type(item.answer) is int
+    assert hash(item) == hash(Item("q", ("a", "b"), 1))
+    with pytest.raises(AttributeError):
+        item.answer = 0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [PLAIN, PLAIN],
+        [Item("q", ("a", "b", "c"), 2)] * 2,
+        np.array([PLAIN, PLAIN], dtype=object),
+        pd.DataFrame([PLAIN, PLAIN]),
+        pd.DataFrame([{**PLAIN, "answer": 2.0}, {**PLAIN, "answer": 2.0}]),
+        (entry for entry in [PLAIN, PLAIN]),
+    ],
+)
+def test_accepted_forms(X):
+    assert as_items(X) == [Item("q", ("a", "b", "c"), 2)] * 2
+
+
+def test_pairs_have_no_answer():
+    assert as_items([("q", ["a", "b"])]) == [Item("q", ("a", "b"))]
+    pairs = np.empty(1, dtype=object)
+    pairs[0] = ("q", ["a", "b"])
+    assert as_items(pairs) == [Item("q", ("a", "b"))]
+
+
+def test_missing_answers_in_a_data_frame():
+    frame = pd.DataFrame([PLAIN, {"question": "r", "choices": ["a", "b"]}])
+    assert [item.answer for item in as_items(frame)] == [2, None]
+
+
+@pytest.mark.parametrize(
+    ("record", "answer"),
+    [
+        ({**PLAIN, "answer": "B"}, 1),
+        ({"question": "q", "choices": ["a", "b"]}, None),
+        ({"question": "q", "choices": ["a", "b"], "answer": None}, None),
+        (
+            {
+                "question": {
+                    "stem": "q",
+                    "choices": [{"text": "a", "label": "1"}, {"text": "b", "label": "2"}],
+                },
+                "answerKey": "2",
+            },
+            1,
+        ),
+        (
+            {
+                "question": "q",
+                "choices": {"text": ["a", "b", "c"], "label": ["A", "B", "C"]},
+                "answerKey": "C",
+            },
+            2,
+        ),
+        (
+            {
+                "question": "q",
+                "choices": {"text": ["a", "b"], "label": ["A", "B"]},
+                "answerKey": "",
+            },
+            None,
+        ),
+    ],
+)
+def test_layouts(record, answer):
+    item = item_from_record(record)
+    assert item.question == "q"
+    assert item.choices[:2] == ("a", "b")
+    assert item.answer == answer
+
+
+def test_the_rest_of_a_record_is_metadata():
+    item = item_from_record({**PLAIN, "id": 7, "context": "p", "grade": 5})
+    assert (item.id, item.context, item.metadata) == ("7", "p", {"grade": 5})

@@ -1,0 +1,102 @@
+"""Scores, predictions and probabilities against plain loops; the temperature against a grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import softmax
+
+from likra_lite.errors import LikraError
+from likra_lite.likelihoods import LogLikelihoods
+from likra_lite.ratio import MODES, NORMALIZATIONS, Decision, accuracy, fit_temperature, log_loss
+
+
+def make_table(counts, seed=0) -> LogLikelihoods:
+    rng = np.random.default_rng(seed)
+    total = sum(counts)
+    return LogLikelihoods(
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        heads={h: rng.normal(-9, 3, total) for h in ("base", "positive", "negative", "neutral")},
+        n_tokens=rng.integers(1, 5, total),
+        n_chars=rng.integers(1, 20, total),
+        n_bytes=rng.integers(1, 25, total),
+    )
+
+
+FORMULAS = {
+    "base": lambda t, i, alpha: t["base"][i],
+    "pmi": lambda t, i, alpha: t["base"][i] - t["neutral"][i],
+    "sft": lambda t, i, alpha: t["positive"][i],
+    "likra": lambda t, i, alpha: t["positive"][i] - alpha * t["negative"][i],
+    "base-likra": lambda t, i, alpha: t["base"][i] - alpha * t["negative"][i],
+    "pos-base": lambda t, i, alpha: t["positive"][i] - t["base"][i],
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@given(
+    counts=st.lists(st.integers(1, 6), min_size=1, max_size=8),
+    seed=st.integers(0, 99),
+    alpha=st.floats(0, 2),
+)
+def test_decision_equals_a_loop(mode, normalization, counts, seed, alpha):
+    table = make_table(counts, seed)
+    decision = Decision(mode, alpha, normalization, temperature=2.5)
+    length = np.ones(len(table.n_tokens))
+    if normalization != "none":
+        length = getattr(table, f"n_{normalization}")
+    expected = np.array(
+        [FORMULAS[mode](table.heads, i, alpha) / length[i] for i in range(len(length))]
+    )
+    np.testing.assert_allclose(decision.scores(table), expected)
+    items = np.split(expected, table.offsets[1:-1])
+    assert decision.predict(table).tolist() == [int(np.argmax(item)) for item in items]
+    np.testing.assert_allclose(
+        decision.probabilities(table), np.concatenate([softmax(item / 2.5) for item in items])
+    )
+
+
+def test_first_of_equal_choices_is_predicted():
+    table = make_table([3])
+    table.heads["base"][:] = [-4.0, -2.0, -2.0]
+    assert Decision("base").predict(table).tolist() == [1]
+
+
+def test_missing_head_is_named():
+    table = make_table([2])
+    del table.heads["negative"]
+    with pytest.raises(LikraError, match="no 'negative' head, only base, positive, neutral"):
+        Decision("likra").predict(table)
+
+
+def test_take_and_concatenate_are_inverse():
+    table = make_table([2, 5, 3, 1])
+    parts = [table.take(np.array([i])) for i in range(4)]
+    joined = LogLikelihoods.concatenate(parts)
+    np.testing.assert_array_equal(joined.offsets, table.offsets)
+    for head in table.heads:
+        np.testing.assert_array_equal(joined.heads[head], table.heads[head])
+    order = np.array([3, 1, 1])
+    assert table.take(order).n_choices.tolist() == [1, 5, 5]
+
+
+def test_temperature_is_the_best_of_a_grid():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(2, 6, 400)
+    table = make_table(counts)
+    scores = Decision("base").scores(table)
+    true = 4.0
+    y = np.array([rng.choice(len(s), p=softmax(s / true)) for s in table.split(scores)])
+    fitted = fit_temperature(scores, table.offsets, y)
+    losses = {t: log_loss(scores / t, table.offsets, y).mean() for t in np.geomspace(0.1, 100, 400)}
+    assert log_loss(scores / fitted, table.offsets, y).mean() <= min(losses.values()) + 1e-9
+    assert 0.7 * true < fitted < 1.4 * true
+
+
+def test_accuracy_and_its_standard_error():
+    share, error = accuracy(np.array([True] * 30 + [False] * 70))
+    assert share == pytest.approx(0.3)
+    assert error == pytest.approx(np.sqrt(0.3 * 0.7 / 100))

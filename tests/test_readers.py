@@ -1,0 +1,82 @@
+"""Files of items."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from likra_lite import Item, iter_items, read_items
+from likra_lite.errors import DuplicateChoicesWarning
+from likra_lite.readers import count_items
+
+EXPECTED = [Item("What melts?", ("ice", "a rock"), 0), Item("2 + 2?", ("3", "4", "5"), 1)]
+
+
+def contents() -> dict[str, str]:
+    plain = [
+        {"question": item.question, "choices": list(item.choices), "answer": item.answer}
+        for item in EXPECTED
+    ]
+    arc = [
+        {
+            "question": {
+                "stem": item.question,
+                "choices": [{"text": t, "label": "ABC"[i]} for i, t in enumerate(item.choices)],
+            },
+            "answerKey": "ABC"[item.answer or 0],
+        }
+        for item in EXPECTED
+    ]
+    return {
+        "plain.jsonl": "\n\n".join(json.dumps(record) for record in plain),
+        "bom.jsonl": "\ufeff" + "\n".join(json.dumps(record) for record in plain) + "\n",
+        "arc.jsonl": "\n".join(json.dumps(record) for record in arc),
+        "columns.csv": "question,choice_0,choice_1,choice_2,answer\n"
+        "What melts?,ice,a rock,,0\n2 + 2?,3,4,5,1\n",
+        "letters.csv": 'question,A,B,C,answer\n"What melts?",ice,a rock,,A\n2 + 2?,3,4,5,B\n',
+        "list.csv": 'question,choices,answer\nWhat melts?,"[""ice"", ""a rock""]",0\n'
+        '2 + 2?,"[""3"", ""4"", ""5""]",1\n',
+        "tabs.tsv": "question\tchoice 1\tchoice 2\tchoice 3\tanswer\n"
+        "What melts?\tice\ta rock\t\t0\n2 + 2?\t3\t4\t5\t1\n",
+        "arc.csv": "questionID,AnswerKey,question\nx,A,What melts? (A) ice (B) a rock\n"
+        "y,2,2 + 2? (1) 3 (2) 4 (3) 5\n",
+    }
+
+
+@pytest.mark.parametrize("name", contents())
+def test_every_layout_gives_the_same_items(name, tmp_path):
+    path = tmp_path / name
+    path.write_text(contents()[name], encoding="utf-8")
+    read = read_items(path)
+    assert [(i.question, i.choices, i.answer) for i in read] == [
+        (i.question, i.choices, i.answer) for i in EXPECTED
+    ]
+    assert list(iter_items(path)) == read
+    assert count_items(path) == 2
+
+
+def test_items_without_an_answer(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"question": "q", "choices": ["a", "b"]}\n')
+    assert read_items(path)[0].answer is None
+    with pytest.raises(
+        ValueError, match=r"items.jsonl:1: the item has no answer; items without one"
+    ):
+        read_items(path, require_answer=True)
+
+
+def test_duplicate_choices_warn_with_the_line(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text('\n{"question": "q", "choices": ["a", "b", "a"]}\n')
+    with pytest.warns(
+        DuplicateChoicesWarning, match=r"1 of 1 .*jsonl:2: choices 0 and 2 are both 'a'"
+    ):
+        read_items(path)
+
+
+def test_published_and_plain_arc_agree(shared_data):
+    for split in ("train", "dev", "test"):
+        plain = read_items(shared_data / "arc_easy" / f"{split}.jsonl")
+        official = read_items(shared_data / "arc_easy" / "official" / f"{split}.jsonl")
+        assert plain == official

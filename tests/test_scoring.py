@@ -1,0 +1,153 @@
+"""A score does not depend on what else is scored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from likra_lite import Item, LanguageModel, read_items
+from likra_lite import scoring as scoring_module
+from likra_lite.errors import LikraError, TruncationWarning
+from likra_lite.packing import TokenTree
+from likra_lite.prompts import Prompt, as_prompt
+from likra_lite.ratio import Decision
+from likra_lite.scoring import ChoiceScorer
+
+
+def scorer_with_heads(folder) -> ChoiceScorer:
+    model = LanguageModel(folder)
+    rng = np.random.default_rng(0)
+    size = model.hidden_size
+    deltas = {
+        head: rng.normal(scale=0.02, size=(size, size)).astype(np.float32)
+        for head in ("positive", "negative")
+    }
+    return ChoiceScorer(model, as_prompt("question"), deltas)
+
+
+def assert_independent(scorer: ChoiceScorer, items: list[Item]) -> None:
+    whole = scorer.table(items)
+    rng = np.random.default_rng(1)
+    order = rng.permutation(len(items))
+    variants = [
+        (order, scorer.table([items[i] for i in order])),
+        (order[: len(items) // 3], scorer.table([items[i] for i in order[: len(items) // 3]])),
+        (np.array([5]), scorer.table([items[5]])),
+    ]
+    for budget in (1, 100, 4096):
+        trees, _ = scorer.trees(items)
+        features = scorer.model.features(trees, token_budget=budget)
+        scores = scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0]
+        np.testing.assert_allclose(scores, whole.heads["base"], atol=1e-4)
+    for chosen, table in variants:
+        expected = whole.take(chosen)
+        for head, column in expected.heads.items():
+            np.testing.assert_allclose(table.heads[head], column, atol=1e-4, err_msg=head)
+        for mode in ("base", "pmi", "likra"):
+            decision = Decision(mode)
+            assert decision.predict(table).tolist() == decision.predict(expected).tolist()
+
+
+def test_scores_do_not_depend_on_batch_order_or_subset(model_folder, items):
+    assert_independent(scorer_with_heads(model_folder), items)
+
+
+def test_scores_do_not_depend_on_batch_order_or_subset_on_arc_easy(tinystories, shared_data):
+    items = read_items(shared_data / "arc_easy" / "official" / "test.jsonl")[:200]
+    assert_independent(scorer_with_heads(tinystories), items)
+
+
+def test_head_equals_a_softmax_in_numpy(model, items):
+    rng = np.random.default_rng(0)
+    size = model.hidden_size
+    deltas = rng.normal(scale=0.1, size=(3, size, size)).astype(np.float32)
+    trees, _ = ChoiceScorer(model, as_prompt("question")).trees(items[:5])
+    features = model.features(trees)
+    result = model.token_log_probs(features, deltas)
+    weight = model.projection.weight.astype(float)
+    for k, delta in enumerate(deltas):
+        hidden = features.hidden.astype(float)
+        logits = (hidden + hidden @ delta) @ weight.T
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(result[k], logits[features.rows, features.targets], atol=1e-4)
+
+
+def test_small_head_chunks_change_nothing(model, items, monkeypatch):
+    trees, _ = ChoiceScorer(model, as_prompt("question")).trees(items)
+    features = model.features(trees)
+    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
+    expected = model.token_log_probs(features, base)
+    monkeypatch.setattr("likra_lite.language_model.LOGIT_BYTES", 4 * 400 * 3)
+    np.testing.assert_allclose(model.token_log_probs(features, base), expected, atol=1e-5)
+
+
+def test_streaming_in_chunks_equals_one_table(model, items, monkeypatch):
+    scorer = ChoiceScorer(model, as_prompt("question"))
+    expected = scorer.table(items)
+    monkeypatch.setattr(scoring_module, "ITEMS_PER_CHUNK", 7)
+    parts = list(scorer.stream(iter(items)))
+    assert [len(part) for part, _ in parts] == [7] * 6 + [6]
+    table = scorer.table(items)
+    for head, column in expected.heads.items():
+        np.testing.assert_allclose(table.heads[head], column, atol=1e-5)
+    for name in ("n_tokens", "n_chars", "n_bytes", "offsets"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(expected, name))
+
+
+def test_lengths(model):
+    item = Item("Which?", ("naïve café", "tea"))
+    table = ChoiceScorer(model, as_prompt("question")).table([item], ["base"])
+    assert table.n_chars.tolist() == [10, 3]
+    assert table.n_bytes.tolist() == [12, 3]
+    encode = model.encoder.tokenizer.encode
+    context = encode("\n\nQuestion: Which?\nAnswer:").ids
+    whole = [encode(f"\n\nQuestion: Which?\nAnswer: {choice}").ids for choice in item.choices]
+    assert table.n_tokens.tolist() == [len(ids) - len(context) for ids in whole]
+
+
+def test_neutral_is_the_answer_without_the_question(model, items):
+    scorer = ChoiceScorer(model, Prompt("Q: {question} A:"))
+    assert scorer.prompt.neutral_context == " A:"
+    table = scorer.table(items[:3])
+    for item, values in zip(items[:3], table.split(table.heads["neutral"]), strict=True):
+        pairs = [(" A:", [" " + choice for choice in item.choices])]
+        trees, _ = model.encoder.trees(pairs)
+        expected = model.log_likelihoods(model.features(trees), scorer.stack(["base"]))[0]
+        np.testing.assert_allclose(values, expected, atol=1e-4)
+
+
+def test_features_take_equals_scoring_the_chosen_continuations(model):
+    trees = [TokenTree([3, 4, 5], [[6, 7], [8], [6, 9, 10]]), TokenTree([3], [[4, 4]])]
+    features = model.features(trees)
+    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
+    whole = model.log_likelihoods(features, base)[0]
+    chosen = np.array([3, 0, 2])
+    part = model.log_likelihoods(features.take(chosen), base)[0]
+    np.testing.assert_allclose(part, whole[chosen], atol=1e-5)
+
+
+def test_truncation_warns_once_with_the_count(model):
+    items = [Item("the soil " * 2000, ("water", "ice")), Item("Short?", ("yes", "no"))]
+    with pytest.warns(TruncationWarning, match=r"1 of 2 contexts exceed the model's 1024 tokens"):
+        ChoiceScorer(model, as_prompt("question")).table(items, ["base"])
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("no question here", "with {question} once"),
+        ("{question} {question}", "with {question} once"),
+        ("{question} {other}", "with {question} once"),
+        ("{question", "is not a template"),
+        (7, "type int"),
+    ],
+)
+def test_bad_prompts(template, message):
+    with pytest.raises(LikraError, match=message):
+        as_prompt(template)
+
+
+def test_context_stands_before_the_question_or_where_the_template_says():
+    item = Item("Why {so}?", ("a", "b"), context="It rained.")
+    assert as_prompt("completion").context(item) == "It rained.Why {so}?"
+    assert Prompt("[{context}] {question}").context(item) == "[It rained.] Why {so}?"
