@@ -2,8 +2,9 @@
 
 For each number of examples and each draw, heads are fitted on a random part of the training
 items, and every mode is evaluated on all test items; ``auto`` chooses without looking at
-them. Prints one table, means over the draws, and whether auto is within one standard error
-(of one accuracy on the test items) of the best fixed mode. For example::
+them. Prints one table: means over the draws, whether auto is within one standard error (of
+an accuracy on the test items) of the best fixed mode, and in how many draws it is below base
+by a paired test at 5 %. For example::
 
     python benchmarks/modes.py train.jsonl test.jsonl --model my-model --examples 16 64 256 all
 """
@@ -17,7 +18,6 @@ import warnings
 import numpy as np
 
 from likra_lite import LikraClassifier, read_items
-from likra_lite.errors import LikraError
 from likra_lite.ratio import MODES, Decision
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     for given in arguments.examples:
         count = len(train) if given == "all" else int(given)
         draws = arguments.draws if count < len(train) else 1
-        rows = []
+        rows, below_base = [], 0
         for seed in range(draws):
             order = np.random.default_rng(seed).permutation(len(train))[:count]
             classifier = LikraClassifier(
@@ -54,8 +54,7 @@ def main() -> None:
             rows.append({mode: float(hits.mean()) for mode, hits in right.items()})
             difference = right["auto"].astype(float) - right["base"]
             error = difference.std() / np.sqrt(len(y))
-            if difference.mean() < -1.96 * error:
-                raise LikraError(f"draw {seed} of {count}: auto is significantly below base")
+            below_base += bool(difference.mean() < -1.96 * error)
             if arguments.json:
                 record = {"train": arguments.train, "examples": count, "seed": seed, **rows[-1]}
                 record["chosen"] = classifier.decision_.mode
@@ -66,7 +65,12 @@ def main() -> None:
         error = float(np.sqrt(means[best] * (1 - means[best]) / len(y)))
         verdict = "within" if means["auto"] >= means[best] - error else "below"
         cells = [f"{means[mode]:>12.3f}" for mode in means]
-        print(f"{count:>8} {draws:>5}", *cells, f" {best} +- {error:.3f}  {verdict}", flush=True)
+        print(
+            f"{count:>8} {draws:>5}",
+            *cells,
+            f" {best} +- {error:.3f}  {verdict}, {below_base} draws below base",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ def evaluate(
     """
     import numpy as np
 
+    from likra_lite.progress import progress_bar
     from likra_lite.ratio import MODES
     from likra_lite.readers import read_items
-    from likra_lite.scoring import progress_bar
     from likra_lite.selection import evaluate_modes
 
     from .opening import open_model

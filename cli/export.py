@@ -26,7 +26,7 @@ def export(model: str, out: str, revision: str | None) -> None:
     """
     from likra_lite.export import export_model
 
-    manifest = export_model(model, out, revision)
+    manifest = export_model(model, out, revision, verbose=True)
     size = sum(file["bytes"] for file in manifest.files.values()) / 1e6
     click.echo(
         f"exported {manifest.base_model['architecture']} to {out}: {manifest.n_layers} layers, "

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,12 +33,15 @@ def score(items: str, model: str, out: str | None, n_threads: int | None) -> Non
 
     Ctrl-C keeps what is done in FILE.partial.
     """
+    from likra_lite.errors import LikraError
+    from likra_lite.progress import progress_bar
     from likra_lite.readers import count_items, iter_items
-    from likra_lite.scoring import progress_bar
     from likra_lite.storage import atomic_text
 
     from .opening import open_model
 
+    if out is not None and Path(out).resolve() == Path(items).resolve():
+        raise LikraError(f"{out}: --out is the file of items itself; choose another")
     scorer, decision, _ = open_model(model, n_threads)
     total = count_items(items)
     with (

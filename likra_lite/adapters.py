@@ -54,8 +54,9 @@ class AdapterObjective:
     weights : ndarray of shape (M,), optional
         Weight of each token; equal by default.
     mapper : callable, optional
-        Like the builtin map, which is the default. Rows are worked on in fixed chunks that are summed in order, so
-        that the result does not depend on the number of threads behind `mapper`.
+        Like the builtin map, which is the default. Rows are worked on in fixed chunks that
+        are summed in order, so that the result does not depend on the number of threads
+        behind `mapper`.
     """
 
     def __init__(

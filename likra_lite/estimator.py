@@ -20,9 +20,10 @@ from .items import NEEDS_ANSWER, Item, as_items, warn_of_duplicates
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
 from .negatives import NEGATIVES
+from .progress import progress_bar
 from .prompts import as_prompt
 from .ratio import MODES, NORMALIZATIONS, Decision
-from .scoring import ChoiceScorer, progress_bar
+from .scoring import ChoiceScorer
 from .selection import ALPHAS, choose
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
 

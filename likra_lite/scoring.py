@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +17,11 @@ from .likelihoods import LogLikelihoods
 from .packing import TokenTree
 from .prompts import Prompt
 
-__all__ = ["ITEMS_PER_CHUNK", "ChoiceScorer", "choice_table", "progress_bar", "warn_of_truncation"]
+__all__ = ["ITEMS_PER_CHUNK", "ChoiceScorer", "choice_table", "warn_of_truncation"]
 
 ITEMS_PER_CHUNK = 512  # items held in memory at a time
 
 FloatArray = NDArray[np.float32]
-
-
-def progress_bar(total: int | None, description: str, show: bool) -> Any:
-    """Return a progress bar on stderr: after two seconds, and on a terminal only."""
-    from tqdm import tqdm
-
-    return tqdm(
-        total=total,
-        desc=description,
-        unit="item",
-        delay=2,
-        disable=None if show else True,
-        leave=False,
-    )
 
 
 def choice_table(

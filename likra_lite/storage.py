@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -271,4 +271,5 @@ def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     except OSError as error:
         raise LikraError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it cannot be removed
+            scratch.unlink()

@@ -106,7 +106,7 @@ class TextEncoder:
                 choice = max(range(len(tails)), key=lambda index: len(tails[index]))
                 raise TextTooLongError(
                     f"item {first + place}: choice {choice} has {longest} tokens but the model "
-                    f"reads {self.max_length}; shorten the choice or use a model with a longer context"
+                    f"reads {self.max_length}; shorten it or use a model with a longer window"
                 )
             if len(ids) > room:
                 ids = [*self.prefix, *head[len(head) - (room - len(self.prefix)) :]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from checkpoints import save_checkpoint
 
 from likra_lite import Item, LanguageModel
 from likra_lite.export import export_model
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test touches the network
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -20,6 +20,7 @@ def export_model(
     model: str | os.PathLike[str],
     out: str | os.PathLike[str],
     revision: str | None = None,
+    verbose: bool = False,
 ) -> Manifest:
     """Export a checkpoint to a model folder and check it against PyTorch.
 
@@ -31,6 +32,8 @@ def export_model(
         The model folder to write; an existing one is replaced.
     revision : str, optional
         Branch, tag or commit on the hub.
+    verbose : bool, default=False
+        Show progress on stderr if that is a terminal.
 
     Returns
     -------
@@ -48,4 +51,4 @@ def export_model(
     for module in ("torch", "transformers", "onnx", "optimum.exporters.onnx"):
         import_extra(module, "export")
     checkpoint: Any = import_extra("likra_lite.export.checkpoint", "export")
-    return checkpoint.export_checkpoint(os.fspath(model), Path(out), revision)
+    return checkpoint.export_checkpoint(os.fspath(model), Path(out), revision, verbose)

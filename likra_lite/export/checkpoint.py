@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ..errors import ExportError, first_line
 from ..language_model import LanguageModel
+from ..progress import progress_bar
 from ..prompts import PROMPTS
 from ..storage import HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest, atomic_folder, write_manifest
-from .graphs import head_graph, trunk_graph
+from .graphs import HEAD_BIAS, HEAD_WEIGHT, head_graph, trunk_graph
 from .parity import TOLERANCE, check_parity, reference_scores
 from .trunk import Trunk, past_shapes
 from .weights import store_weights
@@ -23,63 +26,78 @@ from .weights import store_weights
 __all__ = ["export_checkpoint"]
 
 
-def export_checkpoint(model: str, out: Path, revision: str | None) -> Manifest:
+STEPS = ("loading", "scoring with PyTorch", "tracing", "writing", "checking")
+
+
+def export_checkpoint(model: str, out: Path, revision: str | None, verbose: bool) -> Manifest:
     """Do the work of :func:`likra_lite.export.export_model`."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    decoder, tokenizer = _load(model, revision)
-    config = decoder.config
-    max_length = _max_length(config, tokenizer)
-    tokens = _special_tokens(tokenizer, model)
-    logit_scale, softcap = _logit_transform(config)
-    cases, expected = reference_scores(decoder, max_length)
+    with progress_bar(len(STEPS), STEPS[0], verbose, unit="step") as bar:
+
+        def step(done: int) -> None:
+            bar.update()
+            bar.set_description(STEPS[done])
+
+        decoder, tokenizer = _load(model, revision)
+        max_length = _max_length(decoder.config, tokenizer)
+        tokens = _special_tokens(tokenizer, model)
+        step(1)
+        cases, expected = reference_scores(decoder, max_length)
+        architecture = type(decoder).__name__
+        step(2)
+        with atomic_folder(out) as folder:
+            graphs = _graphs(decoder, architecture)
+            step(3)
+            names = store_weights(graphs, folder, WEIGHTS)
+            tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
+            vocabulary, size = decoder.get_output_embeddings().weight.shape
+            scale, softcap = _logit_transform(decoder.config)
+            manifest = Manifest(
+                base_model={
+                    "id": Path(model).name if Path(model).is_dir() else model,
+                    "revision": getattr(decoder.config, "_commit_hash", None) or revision,
+                    "architecture": architecture,
+                },
+                precision="float32",
+                hidden_size=size,
+                vocab_size=vocabulary,
+                n_layers=decoder.config.num_hidden_layers,
+                max_length=max_length,
+                head={
+                    "weight": names[HEAD, HEAD_WEIGHT],
+                    "bias": names.get((HEAD, HEAD_BIAS)),
+                    "logit_scale": scale,
+                    "softcap": softcap,
+                },
+                tokens=tokens,
+                prompt=PROMPTS["question"],
+            )
+            write_manifest(folder, manifest)
+            step(4)
+            difference = check_parity(LanguageModel(folder), cases, expected, architecture)
+            parity = {"max_difference_nats": difference, "tolerance_nats": TOLERANCE}
+            return write_manifest(folder, replace(manifest, parity=parity))
+
+
+def _graphs(decoder: PreTrainedModel, architecture: str) -> dict[str, onnx.ModelProto]:
+    """Return trunk and head by file name. The decoder's attention is replaced for good."""
     output = decoder.get_output_embeddings()
     if output is None:
-        raise ExportError(f"{model} has no vocabulary projection; expected a causal language model")
-    weight = output.weight.detach().numpy()
+        raise ExportError(
+            f"{architecture} has no vocabulary projection; expected a causal language model"
+        )
     bias = None if output.bias is None else output.bias.detach().numpy()
-    architecture = type(decoder).__name__
+    head = head_graph(output.weight.detach().numpy(), bias, *_logit_transform(decoder.config))
     trunk = Trunk(decoder).eval()
     past = past_shapes(trunk)
-    with atomic_folder(out) as folder:
-        scratch = folder / "tracing"
-        scratch.mkdir()
+    with tempfile.TemporaryDirectory() as scratch:
         try:
-            graph = trunk_graph(trunk, past, scratch / TRUNK)
+            graph = trunk_graph(trunk, past, Path(scratch) / TRUNK)
         except Exception as error:
             raise ExportError(
                 f"{architecture} cannot be traced to ONNX: {first_line(error)}"
             ) from error
-        for path in scratch.iterdir():
-            path.unlink()
-        scratch.rmdir()
-        names = store_weights(
-            {TRUNK: graph, HEAD: head_graph(weight, bias, logit_scale, softcap)}, folder, WEIGHTS
-        )
-        tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
-        manifest = Manifest(
-            base_model={
-                "id": Path(model).name if Path(model).is_dir() else model,
-                "revision": getattr(config, "_commit_hash", None) or revision,
-                "architecture": architecture,
-            },
-            precision="float32",
-            hidden_size=weight.shape[1],
-            vocab_size=weight.shape[0],
-            n_layers=len(past),
-            max_length=max_length,
-            head={
-                "weight": names[HEAD, "lm_head.weight"],
-                "bias": names.get((HEAD, "lm_head.bias")),
-                "logit_scale": logit_scale,
-                "softcap": softcap,
-            },
-            tokens=tokens,
-            prompt=PROMPTS["question"],
-        )
-        write_manifest(folder, manifest)
-        error_nats = check_parity(LanguageModel(folder), cases, expected, architecture)
-        parity = {"max_difference_nats": error_nats, "tolerance_nats": TOLERANCE}
-        return write_manifest(folder, replace(manifest, parity=parity))
+    return {TRUNK: graph, HEAD: head}
 
 
 def _load(model: str, revision: str | None) -> tuple[PreTrainedModel, Any]:

@@ -20,9 +20,10 @@ from optimum.utils import NormalizedConfig
 
 from .trunk import Trunk
 
-__all__ = ["OPSET", "head_graph", "trunk_graph"]
+__all__ = ["HEAD_BIAS", "HEAD_WEIGHT", "OPSET", "head_graph", "trunk_graph"]
 
 OPSET = 18
+HEAD_WEIGHT, HEAD_BIAS = "lm_head.weight", "lm_head.bias"
 
 
 class _TrunkOnnxConfig(OnnxConfig):
@@ -137,7 +138,7 @@ def head_graph(
     onnx.ModelProto
     """
     vocabulary, size = weight.shape
-    initializers = [numpy_helper.from_array(weight, "lm_head.weight")]
+    initializers = [numpy_helper.from_array(weight, HEAD_WEIGHT)]
     nodes = []
 
     def constant(name: str, value: Any, dtype: Any = np.int64) -> str:
@@ -151,10 +152,10 @@ def head_graph(
     moved = node("MatMul", ["hidden", "delta"], "moved")
     adapted = node("Add", ["hidden", moved], "adapted")
     flat = node("Reshape", [adapted, constant("flat_shape", [-1, size])], "flat")
-    projection = [flat, "lm_head.weight"]
+    projection = [flat, HEAD_WEIGHT]
     if bias is not None:
-        initializers.append(numpy_helper.from_array(bias, "lm_head.bias"))
-        projection.append("lm_head.bias")
+        initializers.append(numpy_helper.from_array(bias, HEAD_BIAS))
+        projection.append(HEAD_BIAS)
     logits = node("Gemm", projection, "logits", transB=1, alpha=logit_scale, beta=logit_scale)
     if softcap is not None:
         cap = constant("softcap", softcap, np.float32)

@@ -1,0 +1,283 @@
+"""Bad input gets one clear line: what was got, where, and what to do.
+
+Every case runs through the command line. ``python tests/test_bad_input.py`` prints the table.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+from likra_lite.cli.main import main as command_line
+
+PROGRAM = "from likra_lite.cli.main import main; main()"
+GOOD = '{"question": "q", "choices": ["a", "b"], "answer": 0}\n'
+
+# File name and content; what the message must say after the file's name.
+FILES = {
+    "not JSON": ("x.jsonl", GOOD + "{question: q}\n", r":2: is not JSON \(.* column 2\); expected one"),
+    "JSON array": ("x.jsonl", "[1, 2]\n", r":1: expected an object with question and choices, got list"),
+    "no question": ("x.jsonl", '{"choices": ["a", "b"]}\n', r":1: question is missing; got the fields"),
+    "no choices": ("x.jsonl", '{"question": "q"}\n', r":1: choices are missing; got the fields question"),
+    "choices a string": (
+        "x.jsonl", '{"question": "q", "choices": "ab"}\n',
+        r":1: choices must be a list of strings, got str",
+    ),
+    "one choice": (
+        "x.jsonl", '{"question": "q", "choices": ["a"]}\n', r":1: .* at least two choices, got 1",
+    ),
+    "empty choice": (
+        "x.jsonl", GOOD + '{"question": "q", "choices": ["a", " "]}\n', r":2: choice 1 is empty",
+    ),
+    "choice a number": (
+        "x.jsonl", '{"question": "q", "choices": ["a", 3]}\n',
+        r":1: choice 1 must be a string, got int",
+    ),
+    "empty question": (
+        "x.jsonl", '{"question": " ", "choices": ["a", "b"]}\n', r":1: question is empty",
+    ),
+    "answer out of range": (
+        "x.jsonl", '{"question": "q", "choices": ["a", "b"], "answer": 2}\n',
+        r":1: answer 2 is out of range for 2 choices, expected 0 to 1",
+    ),
+    "answer is a text": (
+        "x.jsonl", '{"question": "q", "choices": ["a", "b"], "answer": "two"}\n',
+        r":1: answer must be the index of a choice, got 'two'",
+    ),
+    "letter out of range": (
+        "x.jsonl", '{"question": "q", "choices": ["a", "b"], "answer": "C"}\n',
+        r":1: answer 'C' is not one of the labels A, B",
+    ),
+    "unknown label in ARC's layout": (
+        "x.jsonl",
+        '{"question": {"stem": "q", "choices": [{"text": "a", "label": "1"}, '
+        '{"text": "b", "label": "2"}]}, "answerKey": "3"}\n',
+        r":1: answer '3' is not one of the labels 1, 2",
+    ),
+    "no answer": (
+        "x.jsonl", '{"question": "q", "choices": ["a", "b"]}\n',
+        r":1: the item has no answer; items without one can be scored, but not fitted or evaluated",
+    ),
+    "empty file": ("x.jsonl", "\n", r": has no items"),
+    "not UTF-8": ("x.jsonl", GOOD.encode() + b"\xff\n", r": byte \d+ is not UTF-8; save the file"),
+    "unknown ending": ("x.docx", GOOD, r": got a .docx file, expected .jsonl, .json, .csv, .tsv"),
+    "CSV without question": ("x.csv", "stem,A,B\nq,a,b\n", r":1: the header has no column question"),
+    "CSV without choices": ("x.csv", "question,answer\nq,0\n", r":2: choices are missing: expected"),
+    "CSV with a bad list": (
+        "x.csv", "question,choices\nq,a|b\n", r":2: choices is not a JSON list: 'a|b'",
+    ),
+    "CSV row too long": ("x.csv", "question,A,B\nq,a,b,c,d\n", r":2: has more cells than the header's 3"),
+    "CSV answer out of range": (
+        "x.csv", "question,A,B,answer\nq,a,b,7\n", r":2: answer 7 is out of range for 2 choices",
+    ),
+    "CSV with an open quote": ("x.csv", 'question,A,B\n"q,a,b\n', r":\d+: unexpected end of data"),
+    "choice too long for the model": (
+        "x.jsonl", GOOD + json.dumps({"question": "q", "choices": ["a", "soil " * 3000], "answer": 0}),
+        r"item 1: choice 1 has \d+ tokens but the model reads 1024; shorten it",
+    ),
+    "a single item": ("x.jsonl", GOOD, r"fit needs at least two items, to hold one out; got 1"),
+    "only copies of the right choice": (
+        "x.jsonl", '{"question": "q", "choices": ["a", "a"], "answer": 0}\n' * 2,
+        r"no wrong answer could be drawn: every choice equals the right one",
+    ),
+}  # fmt: skip
+
+# Arguments of the command line; {model}, {items}, {tmp} are filled in.
+ARGUMENTS = {
+    "file does not exist": (
+        "score {tmp}/nowhere.jsonl --model {model}", r"nowhere.jsonl: cannot be read: No such file",
+    ),
+    "file is a folder": ("score {tmp}/folder.jsonl --model {model}", r"cannot be read: Is a directory"),
+    "model folder does not exist": (
+        "score {items} --model {tmp}/nowhere", r"model folder .* does not exist; make one with",
+    ),
+    "model is a file": ("score {items} --model {items}", r"model folder .* is a file"),
+    "model is a checkpoint": (
+        "score {items} --model {checkpoint}", r"has no likra.json: it looks like a Hugging Face",
+    ),
+    "model folder is damaged": (
+        "score {items} --model {tmp}/damaged", r"trunk.onnx has \d+ bytes, expected \d+; .* damaged",
+    ),
+    "model folder is newer": (
+        "score {items} --model {tmp}/newer", r"has format version 2 .* upgrade likra-lite",
+    ),
+    "checkpoint does not exist": (
+        "export {tmp}/nowhere --out {tmp}/out", r"cannot load .*nowhere: ",
+    ),
+    "out is a folder with other things": (
+        "fit {items} --model {model} --out {tmp}/thesis",
+        r"thesis exists and is not a model folder; choose another",
+    ),
+    "out is inside a file": (
+        "score {items} --model {model} --out {items}/scores.jsonl", r"cannot write .*: Not a directory",
+    ),
+    "out is the file of items": (
+        "score {items} --model {model} --out {items}", r"--out is the file of items itself; choose another",
+    ),
+    "prompt without a question": (
+        "fit {items} --model {model} --out {tmp}/out --prompt hello", r"got prompt 'hello'; expected",
+    ),
+    "unknown mode": (
+        "fit {items} --model {model} --out {tmp}/out --mode best", r"'best' is not one of 'auto',",
+    ),
+    "alpha is a word": (
+        "fit {items} --model {model} --out {tmp}/out --alpha big", r"'big' is neither a number nor",
+    ),
+    "alpha is negative": (
+        "fit {items} --model {model} --out {tmp}/out --alpha -1",
+        r"got alpha=-1.0; expected a number of at least 0 or 'auto'",
+    ),
+    "no model": ("score {items}", r"Missing option '--model'"),
+    "unknown option": ("score {items} --modle {model}", r"No such option '?--modle"),
+}  # fmt: skip
+
+
+def prepare(tmp: Path, model: Path, checkpoint: Path) -> dict[str, Path]:
+    """Lay out the good and bad things that arguments point at."""
+    (tmp / "items.jsonl").write_text(GOOD * 3)
+    (tmp / "folder.jsonl").mkdir()
+    (tmp / "thesis").mkdir()
+    (tmp / "thesis" / "chapter.txt").write_text("years of work")
+    shutil.copytree(model, tmp / "damaged")
+    (tmp / "damaged" / "trunk.onnx").write_bytes(b"short")
+    shutil.copytree(model, tmp / "newer")
+    manifest = json.loads((tmp / "newer" / "likra.json").read_text())
+    (tmp / "newer" / "likra.json").write_text(json.dumps(manifest | {"format_version": 2}))
+    return {"tmp": tmp, "items": tmp / "items.jsonl", "model": model, "checkpoint": checkpoint}
+
+
+def run(arguments: list[str]) -> tuple[int, str, str]:
+    """Run the command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
+        try:
+            command_line(arguments)
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return status, out.getvalue(), err.getvalue()
+
+
+def file_case(name: str, tmp: Path, model: Path) -> list[str]:
+    """Write a bad file and return the arguments of a fit on it."""
+    file, content, _ = FILES[name]
+    path = tmp / file
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return ["fit", str(path), "--model", str(model), "--out", str(tmp / "out"), "--mode", "likra"]
+
+
+def check(result: tuple[int, str, str], message: str) -> None:
+    status, stdout, stderr = result
+    assert status in (1, 2)
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    last = stderr.strip().splitlines()[-1]
+    assert re.search(message, last), last
+    errors = [line for line in stderr.splitlines() if "warning:" not in line]
+    assert len(errors) == 1 or status == 2, "one line, or a usage message"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bad_files(name, tmp_path, model_folder):
+    check(run(file_case(name, tmp_path, model_folder)), FILES[name][2])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_bad_arguments(name, tmp_path, model_folder, llama_checkpoint):
+    places = prepare(tmp_path, model_folder, llama_checkpoint)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    arguments = ARGUMENTS[name][0].format(**places).split()
+    check(run(arguments), ARGUMENTS[name][1])
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_full_disk_on_standard_output(tmp_path, model_folder):
+    places = prepare(tmp_path, model_folder, tmp_path)
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-c", PROGRAM, "score", places["items"], "--model", model_folder],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert process.stderr == "likra-lite: error: output: No space left on device\n"
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("command", ["score", "fit"])
+def test_no_room_for_the_output(command, tmp_path, model_folder):
+    """A limit on the size of files stands for a full disk: writes fail half-way."""
+    resource = pytest.importorskip("resource")
+    (tmp_path / "items.jsonl").write_text(GOOD * 60)
+    arguments = [tmp_path / "items.jsonl", "--model", model_folder, "--out", tmp_path / "out"]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM, command, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
+    assert process.stderr.splitlines()[-1].endswith(
+        f"cannot write {tmp_path / 'out'}: File too large"
+    )
+    assert "Traceback" not in process.stderr
+    assert process.returncode == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_no_permission(tmp_path, model_folder, monkeypatch):
+    """Root may write anywhere, so the refusal is the operating system's answer, replayed."""
+    places = prepare(tmp_path, model_folder, tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    arguments = ["fit", str(places["items"]), "--model", str(model_folder), "--mode", "base"]
+    check(
+        run([*arguments, "--out", str(tmp_path / "out")]), r"cannot write .*out: Permission denied"
+    )
+    monkeypatch.setattr(Path, "open", refuse)
+    check(run([*arguments, "--out", "x"]), r"items.jsonl: cannot be read: Permission denied")
+
+
+def main() -> None:
+    """Print every case with the line that it gets, as Markdown."""
+    from checkpoints import save_checkpoint
+
+    from likra_lite.export import export_model
+
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        checkpoint = save_checkpoint("llama", root / "checkpoint")
+        export_model(checkpoint, root / "model")
+        print("| input | message |\n|---|---|")
+        for index, name in enumerate([*FILES, *ARGUMENTS]):
+            tmp = root / str(index)
+            tmp.mkdir()
+            if name in FILES:
+                arguments = file_case(name, tmp, root / "model")
+            else:
+                places = prepare(tmp, root / "model", checkpoint)
+                arguments = ARGUMENTS[name][0].format(**places).split()
+            line = run(arguments)[2].strip().splitlines()[-1]
+            print(f"| {name} | `{line.replace(str(tmp) + '/', '').replace(str(root) + '/', '')}` |")
+
+
+if __name__ == "__main__":
+    main()
