@@ -30,8 +30,7 @@ def evaluate(
     base and pmi, and for the modes of the heads that were fitted. Every item needs an
     answer.
     """
-    import numpy as np
-
+    from likra_lite.items import answer_indices
     from likra_lite.progress import progress_bar
     from likra_lite.ratio import MODES
     from likra_lite.readers import read_items
@@ -44,7 +43,7 @@ def evaluate(
     answered = read_items(items, require_answer=True)[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:
         table = scorer.table(answered, advance=bar.update)
-    y = np.array([item.answer for item in answered])
+    y = answer_indices(answered)
     given = 1.0 if classifier is None or classifier.alpha == "auto" else float(classifier.alpha)
     alpha = decision.alpha if MODES[decision.mode].weighted else given
     rows = evaluate_modes(table, y, alpha)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .errors import ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
 from .fitting import FITTED_HEADS, TrainingSet, cross_fit, fit_heads, fold_of_items, training_set
-from .items import NEEDS_ANSWER, Item, as_items, warn_of_duplicates
+from .items import Item, answer_indices, as_items, warn_of_duplicates
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
 from .negatives import NEGATIVES
@@ -24,7 +23,7 @@ from .progress import progress_bar
 from .prompts import as_prompt
 from .ratio import MODES, NORMALIZATIONS, Decision
 from .scoring import ChoiceScorer
-from .selection import ALPHAS, choose
+from .selection import ALPHAS, choose, worse_than_base
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
 
 __all__ = ["LikraClassifier"]
@@ -210,7 +209,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             )
         items = as_items(X)
         warn_of_duplicates((f"item {index}", item) for index, item in enumerate(items))
-        answers = _answers(items, y)
+        answers = answer_indices(items, y)
         if len(items) < 2:
             raise ItemError("fit needs at least two items, to hold one out; got 1")
         held_out = None if X_validation is None else as_items(X_validation)
@@ -242,7 +241,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if held_out is None:
             self.held_out_y_ = answers
         else:
-            self.held_out_y_ = _answers(held_out, y_validation)
+            self.held_out_y_ = answer_indices(held_out, y_validation)
         self._fit_heads(scorer, training, fitted_heads, held_out, modes)
         self._decided: tuple[object, Decision] | None = None
         self._warn_if_worse()
@@ -330,22 +329,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         return decided[1]
 
     def _warn_if_worse(self) -> None:
-        decision = self.decision_
-        if decision.mode == "base":
-            return
-        base = Decision("base", normalization=decision.normalization)
-        right = [d.predict(self.held_out_) == self.held_out_y_ for d in (decision, base)]
-        difference = right[0].astype(float) - right[1]
-        if difference.mean() < 0:
-            error = difference.std(ddof=1) / np.sqrt(len(difference))
-            warnings.warn(
-                f"mode {decision.mode!r} does worse than the base model on held-out items: "
-                f"accuracy {right[0].mean():.3f} against {right[1].mean():.3f}, difference "
-                f"{difference.mean():.3f} +- {error:.3f} on {len(difference)} items; "
-                "use mode='auto' or more items",
-                RatioWarning,
-                stacklevel=3,
-            )
+        problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
+        if problem is not None:
+            warnings.warn(problem, RatioWarning, stacklevel=3)
 
     def log_likelihoods(self, X: Any, heads: tuple[str, ...] | None = None) -> LogLikelihoods:
         """Return the log-likelihoods of every choice under every head.
@@ -407,7 +393,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: Any = None) -> float:
         """Return the accuracy; `y` is the items' own answers by default."""
         if y is None:
-            y = _answers(as_items(X), None)
+            y = answer_indices(as_items(X), None)
         return float(super().score(X, y, sample_weight))
 
     def explain(self, item: Any) -> Explanation:
@@ -462,24 +448,3 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         from .persistence import load_classifier
 
         return load_classifier(cls, Path(folder), n_threads)
-
-
-def _answers(items: list[Item], y: ArrayLike | None) -> IntArray:
-    """Return the index of the right choice of every item, checked."""
-    if y is None:
-        for index, item in enumerate(items):
-            if item.answer is None:
-                name = f" (id {item.id})" if item.id else ""
-                raise ItemError(f"item {index}{name} has no answer; {NEEDS_ANSWER}")
-        return np.array([item.answer for item in items], dtype=np.int64)
-    answers = np.asarray(y)
-    if answers.shape != (len(items),):
-        raise ItemError(f"got y of shape {answers.shape} for {len(items)} items")
-    if not np.issubdtype(answers.dtype, np.integer):
-        raise ItemError(f"got y of dtype {answers.dtype}; expected the index of each right choice")
-    for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
-        try:
-            replace(item, answer=int(answer))
-        except ItemError as error:
-            raise ItemError(f"item {index}: {error}") from None
-    return answers.astype(np.int64)

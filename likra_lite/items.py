@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import DuplicateChoicesWarning, ItemError
 
-__all__ = ["NEEDS_ANSWER", "Item", "as_items", "item_from_record", "warn_of_duplicates"]
+__all__ = [
+    "NEEDS_ANSWER",
+    "Item",
+    "answer_indices",
+    "as_items",
+    "item_from_record",
+    "warn_of_duplicates",
+]
 
 NEEDS_ANSWER = "items without one can be scored, but not fitted or evaluated"
 
@@ -222,6 +230,43 @@ def as_items(X: Any) -> list[Item]:
     if not items:
         raise ItemError("expected at least one item, got none")
     return items
+
+
+def answer_indices(items: Sequence[Item], y: ArrayLike | None = None) -> NDArray[np.int64]:
+    """Return the index of every item's right choice.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    y : array-like of shape (n_items,), optional
+        Indices to check; the items' own answers by default.
+
+    Returns
+    -------
+    ndarray of shape (n_items,)
+
+    Raises
+    ------
+    ItemError
+        If an answer is missing, no integer, or out of range.
+    """
+    if y is None:
+        for index, item in enumerate(items):
+            if item.answer is None:
+                name = f" (id {item.id})" if item.id else ""
+                raise ItemError(f"item {index}{name} has no answer; {NEEDS_ANSWER}")
+        return np.array([item.answer for item in items], dtype=np.int64)
+    answers = np.asarray(y)
+    if answers.shape != (len(items),):
+        raise ItemError(f"got y of shape {answers.shape} for {len(items)} items")
+    if not np.issubdtype(answers.dtype, np.integer):
+        raise ItemError(f"got y of dtype {answers.dtype}; expected the index of each right choice")
+    for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        try:
+            replace(item, answer=int(answer))
+        except ItemError as error:
+            raise ItemError(f"item {index}: {error}") from None
+    return answers.astype(np.int64)
 
 
 def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:

@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 from .likelihoods import LogLikelihoods
 from .ratio import MODES, NORMALIZATIONS, Decision, accuracy, fit_temperature, log_loss
 
-__all__ = ["ALPHAS", "ModeAccuracy", "choose", "evaluate_modes", "supported_modes"]
+__all__ = [
+    "ALPHAS",
+    "ModeAccuracy",
+    "choose",
+    "evaluate_modes",
+    "supported_modes",
+    "worse_than_base",
+]
 
 # The paper finds the best alpha at 0.9 to 1.0; smaller ones help where the head is weak.
 ALPHAS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1)
 
 # Total held-out log-likelihood, in nats, by which a challenger must beat the incumbent: a
-# pseudo-Bayes factor of 7 to 1 (Geisser & Eddy 1979), "positive" to Kass & Raftery (1995).
-EVIDENCE = 2.0
+# pseudo-Bayes factor (Geisser & Eddy 1979) of 20 to 1, "strong" to Kass & Raftery (1995).
+EVIDENCE = 3.0
 
 IntArray = NDArray[np.int64]
 
@@ -90,6 +97,29 @@ def choose(
         if loss - challenger_loss > EVIDENCE:
             decision, loss = challenger, challenger_loss
     return decision, loss / len(table)
+
+
+def worse_than_base(decision: Decision, table: LogLikelihoods, y: IntArray) -> str | None:
+    """Return a sentence if a decision is less accurate than the base model, else None.
+
+    Parameters
+    ----------
+    decision : Decision
+    table : LogLikelihoods
+        Held-out log-likelihoods.
+    y : ndarray of shape (n_items,)
+    """
+    base = Decision("base", normalization=decision.normalization)
+    ours, theirs = ((d.predict(table) == y).astype(float) for d in (decision, base))
+    difference = ours - theirs
+    if difference.mean() >= 0:
+        return None
+    error = difference.std() / np.sqrt(len(y))
+    return (
+        f"mode {decision.mode!r} does worse than the base model on held-out items: accuracy "
+        f"{ours.mean():.3f} against {theirs.mean():.3f}, difference {difference.mean():.3f} "
+        f"+- {error:.3f} on {len(y)} items; use mode='auto' or more items"
+    )
 
 
 @dataclass(frozen=True)

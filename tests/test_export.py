@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +185,25 @@ def test_missing_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ExportError, match=r"cannot load .*nowhere"):
         export_model(tmp_path / "nowhere", tmp_path / "model")
+
+
+def test_hub_id_with_revision(llama_checkpoint, tmp_path):
+    """A hub cache laid out by hand: the loading code is the real one, the network is not."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "home" / "hub" / "models--likra--tiny"
+    shutil.copytree(llama_checkpoint, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "v1").write_text(commit)
+    program = "from likra_lite.cli.main import main; main()"
+    arguments = ["export", "likra/tiny", "--revision", "v1", "--out", tmp_path / "model"]
+    subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        check=True,
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"},
+    )
+    content = json.loads((tmp_path / "model" / "likra.json").read_text())
+    assert content["base_model"]["id"] == "likra/tiny"
+    assert content["base_model"]["revision"] == commit
 
 
 def test_out_that_is_something_else_is_kept(tmp_path, llama_checkpoint):
