@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -114,7 +115,9 @@ def available_threads() -> int:
     """Return the number of physical cores that this process may use."""
     from joblib import cpu_count
 
-    return int(cpu_count(only_physical_cores=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where cores cannot be told from threads, it says so
+        return int(cpu_count(only_physical_cores=True))
 
 
 class LanguageModel:

@@ -83,21 +83,29 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def save_tokenizer(folder: Path, *, prepend_bos: bool = False, text: list[str] = TEXT) -> int:
-    """Train a small byte-level BPE tokenizer, save it, and return its vocabulary size."""
+def save_tokenizer(folder: Path, *, prepend_bos: bool = False, metaspace: bool = False) -> int:
+    """Train a small BPE tokenizer, save it, and return its vocabulary size.
+
+    Byte-level like GPT-2's, or with spaces as a letter and byte fallback like Llama 2's.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    if metaspace:
+        tokenizer = Tokenizer(models.BPE(unk_token="<s>", byte_fallback=True))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
+        tokenizer.decoder = decoders.Metaspace()
+    else:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
         special_tokens=["<s>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(text, trainer)
+    tokenizer.train_from_iterator(TEXT, trainer)
     if prepend_bos:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", 0)]

@@ -98,6 +98,33 @@ def test_tokens_decode_to_the_text(encoder, context, answers):
         assert decode(head + path, skip_special_tokens=False) == context + " " + answer
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["byte-level", "metaspace"])
+def any_encoder(request, tmp_path_factory) -> TextEncoder:
+    folder = tmp_path_factory.mktemp("any")
+    save_tokenizer(folder, metaspace=request.param)
+    return TextEncoder(folder / "tokenizer.json", prefix=(), empty=0, max_length=512)
+
+
+words = st.lists(st.sampled_from(["water", "soil", "the", "ice", " ", "\n", ":", "melts", "é"]))
+
+
+@settings(deadline=None)
+@given(context=words.map(" ".join), answer=words.filter(bool).map("".join))
+def test_boundary_rule_step_by_step(any_encoder, context, answer):
+    """The rule of lm-evaluation-harness, written out."""
+    (tree,), _ = any_encoder.trees([(context, [" " + answer])])
+    spaces = len(context) - len(context.rstrip())
+    moved = context[len(context) - spaces :] + " " + answer
+    kept = context[: len(context) - spaces]
+    encode = any_encoder.tokenizer.encode
+    head, whole = encode(kept).ids, encode(kept + moved).ids
+    assert tree.tokens[: tree.context_length].tolist() == (head or [0])
+    if len(whole) > len(head):
+        assert paths(tree) == [whole[len(head) :]]
+    else:
+        assert paths(tree) == [encode(" " + answer).ids]
+
+
 @settings(deadline=None)
 @given(answer=text.filter(bool))
 def test_pieces_join_to_the_text(encoder, answer):
