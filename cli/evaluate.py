@@ -58,4 +58,4 @@ def evaluate(
     click.echo(f"accuracy on {len(answered)} items, with standard errors")
     click.echo(mode_table(rows))
     line = accuracy_line(decision, table, y)
-    click.echo(f"in force: {decision.mode}, normalization {decision.normalization}: {line}")
+    click.echo(f"in force: {decision}: {line}")

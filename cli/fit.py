@@ -84,7 +84,7 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
 )
 @click.option(
     "--prompt",
-    help="question, completion, or a template with {question}.  [default: the model's own]",
+    help="question, completion, or a template with {question} and, if wanted, {context}.",
 )
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N items only.", metavar="N"
@@ -126,11 +126,13 @@ def fit(
     """
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
-    from likra_lite.ratio import Decision
+    from likra_lite.ratio import MODES, Decision
     from likra_lite.readers import read_items
+    from likra_lite.storage import check_folder_target
 
     from .tables import accuracy_line
 
+    check_folder_target(out)
     training = read_items(items, require_answer=True)[:limit]
     held_out = None if validation is None else read_items(validation, require_answer=True)
     classifier = LikraClassifier(model, random_state=seed, verbose=True, **parameters)
@@ -141,24 +143,20 @@ def fit(
     seconds = time.perf_counter() - start
     classifier.save(out)
 
+    decision = classifier.decision_
     heads = " and ".join(classifier.scorer_.deltas) or "no"
     plural = "s" if len(classifier.scorer_.deltas) != 1 else ""
     click.echo(f"fitted {heads} head{plural} on {len(training)} items in {seconds:.1f} s: {out}")
-    decision = classifier.decision_
-    click.echo(f"mode {classifier.mode}, in force: {_describe(decision)}")
+    unused = set(classifier.scorer_.deltas).isdisjoint(MODES[decision.mode].heads)
+    weak = " (no strong evidence for the heads)" if unused and classifier.scorer_.deltas else ""
+    click.echo(f"in force: {decision}{weak}")
     how = "cross-fitted" if validation is None else validation
-    if "auto" in (classifier.mode, classifier.alpha, classifier.normalization):
+    if "auto" in (classifier.mode, classifier.normalization, classifier.penalty) or (
+        classifier.alpha == "auto" and MODES[decision.mode].weighted
+    ):
         how += "; auto has chosen on the same items"
     click.echo(f"held-out accuracy on {len(classifier.held_out_y_)} items ({how}):")
     base = Decision("base", normalization=decision.normalization)
-    for name, rule in (("base", base), ("fitted", decision)):
-        click.echo(
-            f"  {name:<7} {accuracy_line(rule, classifier.held_out_, classifier.held_out_y_)}"
-        )
-
-
-def _describe(decision: Any) -> str:
-    from likra_lite.ratio import MODES
-
-    alpha = f", alpha {decision.alpha:g}" if MODES[decision.mode].weighted else ""
-    return f"{decision.mode}{alpha}, normalization {decision.normalization}"
+    for rule in (base, decision) if decision.mode != "base" else (base,):
+        line = accuracy_line(rule, classifier.held_out_, classifier.held_out_y_)
+        click.echo(f"  {rule.mode:<12}{line}")

@@ -28,14 +28,7 @@ INTERRUPTED = 130
 )
 @click.version_option(__version__, prog_name="likra-lite")
 def group() -> None:
-    r"""Score multiple-choice answers by a likelihood ratio that learns from wrong answers.
-
-    \b
-    export    turns a Hugging Face checkpoint into a model folder, once
-    fit       fits heads on your questions, on the CPU, in seconds
-    evaluate  tells how accurate every mode is
-    score     scores questions, with or without known answers
-    """
+    """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
 for command in (export, fit, score, evaluate):

@@ -31,25 +31,35 @@ def score(items: str, model: str, out: str | None, n_threads: int | None) -> Non
     index), scores, probabilities, and log_likelihoods, in nats, of every head used. A
     folder without heads scores with the base model. Items need no answer.
 
-    Ctrl-C keeps what is done in FILE.partial.
+    After Ctrl-C, what is done is in FILE.partial.
     """
     from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
     from likra_lite.readers import count_items, iter_items
-    from likra_lite.storage import atomic_text
+    from likra_lite.storage import atomic_text, partial_path
 
     from .opening import open_model
 
     if out is not None and Path(out).resolve() == Path(items).resolve():
         raise LikraError(f"{out}: --out is the file of items itself; choose another")
+    if out is not None and Path(out).is_dir():
+        raise LikraError(f"{out} is a folder; choose a file for --out")
     scorer, decision, _ = open_model(model, n_threads)
     total = count_items(items)
-    with (
-        progress_bar(total, "scoring", show=True) as bar,
-        nullcontext(sys.stdout) if out is None else atomic_text(out) as stream,
-    ):
-        for record in _records(scorer, decision, iter_items(items), bar.update):
-            stream.write(json.dumps(record) + "\n")
+    done = 0
+    try:
+        with (
+            progress_bar(total, "scoring", show=True) as bar,
+            nullcontext(sys.stdout) if out is None else atomic_text(out) as stream,
+        ):
+            for record in _records(scorer, decision, iter_items(items), bar.update):
+                stream.write(json.dumps(record) + "\n")
+                done += 1
+    except KeyboardInterrupt:
+        if out is not None:
+            kept = partial_path(out)
+            click.echo(f"likra-lite: {done} of {total} items are scored in {kept}", err=True)
+        raise
 
 
 def _records(scorer: Any, decision: Any, items: Any, advance: Any) -> Iterator[dict[str, Any]]:

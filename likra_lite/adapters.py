@@ -13,9 +13,11 @@ entry scaled by its curvature (a Kronecker-factored preconditioner after Martens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +178,33 @@ class AdapterObjective:
         return _Curvature(left, right, np.outer(a.clip(0), b.clip(0)))
 
 
+class _BlasLimit:
+    """Keeps BLAS to one thread while any fit runs; concurrent fits share the limit."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.holders = 0
+        self.limits: threadpool_limits | None = None
+
+
+_blas = _BlasLimit()
+
+
+@contextmanager
+def _single_threaded_blas() -> Iterator[None]:
+    with _blas.lock:
+        _blas.holders += 1
+        if _blas.holders == 1:
+            _blas.limits = threadpool_limits(1)
+    try:
+        yield
+    finally:
+        with _blas.lock:
+            _blas.holders -= 1
+            if _blas.holders == 0 and _blas.limits is not None:
+                _blas.limits.restore_original_limits()
+
+
 def fit_output_adapter(
     features: Features,
     projection: OutputProjection,
@@ -213,7 +242,7 @@ def fit_output_adapter(
     LikraError
         If there are no answers, or the hidden states are not finite.
     """
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads or available_threads()) as pool:
+    with _single_threaded_blas(), ThreadPoolExecutor(n_threads or available_threads()) as pool:
         objective = AdapterObjective(features, projection, mapper=pool.map)
         matrix = _minimize(objective, penalty, max_iter, tol)
     return matrix.astype(np.float32)

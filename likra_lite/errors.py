@@ -16,6 +16,7 @@ __all__ = [
     "LikraError",
     "MissingExtraError",
     "ModelFolderError",
+    "OverlapWarning",
     "RatioWarning",
     "TextTooLongError",
     "TruncationWarning",
@@ -54,6 +55,10 @@ class DuplicateChoicesWarning(UserWarning):
 
 class TruncationWarning(UserWarning):
     """Some contexts were cut on the left to fit the model."""
+
+
+class OverlapWarning(UserWarning):
+    """Some validation items are training items too."""
 
 
 class RatioWarning(UserWarning):

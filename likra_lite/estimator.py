@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .errors import ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
 from .fitting import FITTED_HEADS, TrainingSet, cross_fit, fit_heads, fold_of_items, training_set
-from .items import Item, answer_indices, as_items, warn_of_duplicates
+from .items import Item, answer_indices, as_items, warn_of_duplicates, warn_of_overlap
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
 from .negatives import NEGATIVES
@@ -35,6 +35,7 @@ IntArray = NDArray[np.int64]
 # corrects for answers that are likely whatever the question (Holtzman et al. 2021).
 AUTO_MODES = ("pmi", "base", "likra", "base-likra", "sft", "pos-base")
 PENALTIES = (0.5, 5.0, 50.0)
+DEFAULT_PENALTY = 5.0
 
 
 class LikraClassifier(ClassifierMixin, BaseEstimator):
@@ -75,8 +76,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Strength of the L2 penalty on the heads, see
         :func:`likra_lite.adapters.fit_output_adapter`. ``auto`` tries 0.5, 5 and 50.
     prompt : str or None, default=None
-        ``"question"``, ``"completion"``, or a template with ``{question}`` that ends right
-        before the answer. The model's own default if None.
+        ``"question"``, ``"completion"``, or a template with ``{question}``, and ``{context}``
+        if wanted, that ends right before the answer. The model's own default if None.
     cv : int or None, default=None
         Folds in which held-out log-likelihoods are computed; five if None, or two for
         more than 1000 items.
@@ -199,7 +200,14 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Warns
         -----
         RatioWarning
-            If the fitted mode does worse than the base model on held-out items.
+            If the fitted mode does worse than the base model on held-out items, by more
+            than the standard error of the difference.
+        OverlapWarning
+            If validation items are training items too.
+        DuplicateChoicesWarning
+            If items list a choice twice.
+        TruncationWarning
+            If contexts were cut to fit the model.
         """
         self._check_parameters()
         if y is None and isinstance(X, np.ndarray) and X.dtype != object:
@@ -212,39 +220,47 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         answers = answer_indices(items, y)
         if len(items) < 2:
             raise ItemError("fit needs at least two items, to hold one out; got 1")
-        held_out = None if X_validation is None else as_items(X_validation)
+        held_out, held_out_y = None, answers
+        if X_validation is not None:
+            held_out = as_items(X_validation)
+            held_out_y = answer_indices(held_out, y_validation)
+            warn_of_overlap(items, held_out)
         seen = max(len(item.choices) for item in [*items, *(held_out or [])])
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
-        self.classes_ = np.arange(self.n_choices or seen)
         model = self._open_model()
-        scorer = ChoiceScorer(model, as_prompt(self.prompt or model.manifest.prompt))
+        prompt = as_prompt(model.manifest.prompt if self.prompt is None else self.prompt)
+        scorer = ChoiceScorer(model, prompt)
 
-        modes = AUTO_MODES if self.mode == "auto" else (self.mode,)
-        used = {head for mode in modes for head in MODES[mode].heads}
+        used = {head for mode in self._modes() for head in MODES[mode].heads}
         with self._progress(len(items), "reading") as bar:
             training = training_set(
                 scorer,
                 items,
                 answers,
                 ["base", "neutral"] if "neutral" in used else ["base"],
-                negatives=self.negatives,
+                negatives=self.negatives if "negative" in used else None,
                 normalization="none" if self.normalization == "auto" else self.normalization,
                 n_negatives=self.n_negatives,
                 contamination=self.contamination,
                 seed=self.random_state,
                 advance=bar.update,
             )
-        fitted_heads = [head for head in FITTED_HEADS if head in used]
+        heads = [head for head in FITTED_HEADS if head in used]
+        folds = fold_of_items(items, self.cv, self.random_state) if held_out is None else held_out
+        fitted, table, penalty = self._fit_heads(scorer, training, heads, folds, held_out_y)
+        # Only now, so that a fit that fails leaves the last one whole.
+        self.classes_ = np.arange(self.n_choices or seen)
+        self.scorer_ = fitted
+        self.penalty_ = penalty
         self.negatives_ = training.negatives
         self.n_items_ = len(items)
-        if held_out is None:
-            self.held_out_y_ = answers
-        else:
-            self.held_out_y_ = answer_indices(held_out, y_validation)
-        self._fit_heads(scorer, training, fitted_heads, held_out, modes)
+        self.held_out_ = table
+        self.held_out_y_ = held_out_y
         self._decided: tuple[object, Decision] | None = None
-        self._warn_if_worse()
+        problem = worse_than_base(self.decision_, table, held_out_y)
+        if problem is not None:
+            warnings.warn(problem, RatioWarning, stacklevel=2)
         return self
 
     def _fit_heads(
@@ -252,37 +268,37 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         scorer: ChoiceScorer,
         training: TrainingSet,
         heads: list[str],
-        held_out: list[Item] | None,
-        modes: tuple[str, ...],
-    ) -> None:
-        """Fit with every penalty asked for, and keep the one that explains held-out best."""
-        penalties = PENALTIES if self.penalty == "auto" and heads else (self.penalty,)
-        folds = fold_of_items(self.n_items_, self.cv, self.random_state)
-        best = np.inf
-        total = self.n_items_ * len(penalties)
-        with self._progress(None if held_out else total, "fitting") as bar:
-            for given in penalties:
-                penalty = 5.0 if given == "auto" else float(given)
+        held_out: IntArray | list[Item],
+        y: IntArray,
+    ) -> tuple[ChoiceScorer, LogLikelihoods, float]:
+        """Fit with every penalty asked for, and return what explains held-out items best.
+
+        `held_out` is the fold of every training item, or validation items.
+        """
+        grid = PENALTIES if self.penalty == "auto" and heads else (self.penalty,)
+        results = []
+        with self._progress(len(grid) * len(training.y), "fitting") as bar:
+            for given in grid:
+                penalty = DEFAULT_PENALTY if given == "auto" else float(given)
                 fitted = fit_heads(scorer, training, heads, penalty, n_threads=self.n_threads)
-                if held_out is None:
-                    table = cross_fit(
-                        scorer, training, heads, penalty, folds, self.n_threads, bar.update
-                    )
-                else:
+                if isinstance(held_out, list):
                     table = fitted.table(held_out, [*training.table.heads, *heads])
-                _, loss = choose(
-                    table, self.held_out_y_, modes, self._alphas(), self._normalizations()
-                )
-                if loss < best:
-                    best = loss
-                    self.scorer_, self.held_out_, self.penalty_ = fitted, table, penalty
+                    bar.update(len(training.y))
+                else:
+                    table = cross_fit(
+                        scorer, training, heads, penalty, held_out, self.n_threads, bar.update
+                    )
+                choice = (self._modes(), self._alphas(), self._normalizations())
+                results.append((choose(table, y, *choice)[1], fitted, table, penalty))
+        _, fitted, table, penalty = min(results, key=lambda result: result[0])
+        return fitted, table, penalty
 
     def _check_parameters(self) -> None:
         check_one_of("mode", self.mode, ("auto", *MODES))
         check_one_of("normalization", self.normalization, (*NORMALIZATIONS, "auto"))
         check_one_of("negatives", self.negatives, NEGATIVES)
         check_number_or_auto("alpha", self.alpha)
-        check_number_or_auto("penalty", self.penalty)
+        check_number_or_auto("penalty", self.penalty, positive=True)
         check_integer("n_negatives", self.n_negatives, 1)
         check_integer("random_state", self.random_state, 0)
         check_integer("cv", self.cv, 2, optional=True)
@@ -304,6 +320,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def _progress(self, total: int | None, description: str) -> Any:
         return progress_bar(total, description, self.verbose)
 
+    def _modes(self) -> tuple[str, ...]:
+        return AUTO_MODES if self.mode == "auto" else (self.mode,)
+
     def _alphas(self) -> tuple[float, ...]:
         return ALPHAS if self.alpha == "auto" else (float(self.alpha),)
 
@@ -318,20 +337,18 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         key = (self.mode, self.alpha, self.normalization)
         decided = getattr(self, "_decided", None)
         if decided is None or decided[0] != key:
-            modes = AUTO_MODES if self.mode == "auto" else (self.mode,)
-            for mode in modes:
+            for mode in self._modes():
                 for head in MODES[mode].heads:
                     self.held_out_.head(head)
             decision, _ = choose(
-                self.held_out_, self.held_out_y_, modes, self._alphas(), self._normalizations()
+                self.held_out_,
+                self.held_out_y_,
+                self._modes(),
+                self._alphas(),
+                self._normalizations(),
             )
             decided = self._decided = (key, decision)
         return decided[1]
-
-    def _warn_if_worse(self) -> None:
-        problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
-        if problem is not None:
-            warnings.warn(problem, RatioWarning, stacklevel=3)
 
     def log_likelihoods(self, X: Any, heads: tuple[str, ...] | None = None) -> LogLikelihoods:
         """Return the log-likelihoods of every choice under every head.
@@ -392,8 +409,11 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: Any = None) -> float:
         """Return the accuracy; `y` is the items' own answers by default."""
-        if y is None:
-            y = answer_indices(as_items(X), None)
+        if not isinstance(X, LogLikelihoods):
+            X = as_items(X)
+            y = answer_indices(X, y)
+        elif y is None:
+            raise LikraError("log-likelihoods hold no answers; pass y")
         return float(super().score(X, y, sample_weight))
 
     def explain(self, item: Any) -> Explanation:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .items import Item
-from .ratio import Decision
+from .ratio import MODES, Decision
 from .scoring import ChoiceScorer
 
 __all__ = ["ChoiceExplanation", "Explanation", "explain_item"]
@@ -25,9 +25,11 @@ class ChoiceExplanation:
     ----------
     choice : str
     tokens : list of str
-        The pieces join to the text that was scored.
+        The pieces join to the text that was scored, as the tokenizer decodes it.
     log_probs : dict of str to ndarray of shape (n_tokens,)
         Under each head, in nats. Their sum is the choice's log-likelihood.
+    log_likelihoods : dict of str to float
+        Under each head, in nats; with ``neutral``, the base model without the question.
     score : float
     probability : float
     """
@@ -35,6 +37,7 @@ class ChoiceExplanation:
     choice: str
     tokens: list[str]
     log_probs: Mapping[str, FloatArray]
+    log_likelihoods: Mapping[str, float]
     score: float
     probability: float
 
@@ -46,31 +49,36 @@ class Explanation:
     Attributes
     ----------
     item : Item
+    decision : Decision
+        Mode, alpha and normalization in force.
     prediction : int
     choices : list of ChoiceExplanation
     """
 
     item: Item
+    decision: Decision
     prediction: int
     choices: Sequence[ChoiceExplanation]
 
     def __str__(self) -> str:
-        """Return a table with a line per token."""
-        lines = [self.item.question]
+        """Return a table with a line per token, of the heads that the mode reads."""
+        heads = MODES[self.decision.mode].heads
+        lines = [self.item.question, str(self.decision)]
         for index, choice in enumerate(self.choices):
-            marks = "predicted" if index == self.prediction else ""
-            if index == self.item.answer:
-                marks += ", right" if marks else "right"
-            note = f" ({marks})" if marks else ""
+            marks = ["predicted"] * (index == self.prediction)
+            marks += ["right"] * (index == self.item.answer)
+            note = f" ({', '.join(marks)})" if marks else ""
             lines.append(
                 f"\n[{index}] {choice.choice}{note}: score {choice.score:.3f}, "
                 f"probability {choice.probability:.3f}"
             )
-            heads = list(choice.log_probs)
+            shown = [head for head in heads if head in choice.log_probs]
             lines.append(f"    {'token':<16}" + "".join(f"{head:>10}" for head in heads))
             for place, token in enumerate(choice.tokens):
-                values = "".join(f"{choice.log_probs[head][place]:>10.3f}" for head in heads)
+                values = "".join(f"{choice.log_probs[head][place]:>10.3f}" for head in shown)
                 lines.append(f"    {token!r:<16}{values}")
+            totals = "".join(f"{choice.log_likelihoods[head]:>10.3f}" for head in heads)
+            lines.append(f"    {'sum':<16}{totals}")
         return "\n".join(lines)
 
 
@@ -86,8 +94,7 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     Returns
     -------
     Explanation
-        Heads are those that share the trunk pass; the neutral context has no tokens of
-        its own to show.
+        Tokens are shown under the heads that read the question.
     """
     (tree,), _ = scorer.trees([item])
     heads = [head for head in scorer.heads if head != "neutral"]
@@ -106,9 +113,10 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
                 head: row[bounds[i] : bounds[i + 1]]
                 for head, row in zip(heads, log_probs, strict=True)
             },
+            log_likelihoods={head: float(column[i]) for head, column in table.heads.items()},
             score=float(scores[i]),
             probability=float(probabilities[i]),
         )
         for i, choice in enumerate(item.choices)
     ]
-    return Explanation(item, int(decision.predict(table)[0]), choices)
+    return Explanation(item, decision, int(decision.predict(table)[0]), choices)

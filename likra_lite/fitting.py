@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from .adapters import fit_output_adapter
+from .errors import LikraError
 from .items import Item
 from .language_model import Features
 from .likelihoods import LogLikelihoods
@@ -17,13 +20,27 @@ from .negatives import Negatives, draw_negatives
 from .ratio import Decision
 from .scoring import ChoiceScorer, choice_table, warn_of_truncation
 
-__all__ = ["FITTED_HEADS", "TrainingSet", "cross_fit", "fit_heads", "fold_of_items", "training_set"]
+__all__ = [
+    "FITTED_HEADS",
+    "TrainingSet",
+    "cross_fit",
+    "fit_heads",
+    "fold_of_items",
+    "related_items",
+    "training_set",
+]
 
 FITTED_HEADS = ("positive", "negative")
 
 # Above this many items two folds already give heads as good as the final ones, and
 # held-out items enough.
 MANY_ITEMS = 1000
+
+# A set of choices that a larger share of the items has, such as yes and no, relates nothing.
+COMMON_CHOICES = 0.1
+
+_NONE = np.zeros(0, dtype=np.int64)
+NO_NEGATIVES = Negatives(_NONE, _NONE, _NONE)
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -36,9 +53,7 @@ class TrainingSet:
     Attributes
     ----------
     features : Features
-        Of every choice of every item, and of the answers borrowed from other items.
-    choices : ndarray of shape (n_choices,)
-        Which continuations of `features` are the items' own choices, in order.
+        Of every choice of every item, in order, then of the answers borrowed from other items.
     positive : ndarray of shape (n_items,)
         Continuation of every item's right answer.
     negative : ndarray of shape (n_negatives,)
@@ -52,7 +67,6 @@ class TrainingSet:
     """
 
     features: Features
-    choices: IntArray
     positive: IntArray
     negative: IntArray
     negatives: Negatives
@@ -65,7 +79,7 @@ def training_set(
     items: Sequence[Item],
     y: IntArray,
     heads: Sequence[str],
-    negatives: str,
+    negatives: str | None,
     normalization: str,
     advance: Any = None,
     **draw: Any,
@@ -79,8 +93,8 @@ def training_set(
     y : ndarray of shape (n_items,)
     heads : sequence of str
         Heads of the table: ``base`` and, if wanted, ``neutral``.
-    negatives : str
-        Kind of negatives, see :func:`likra_lite.negatives.draw_negatives`.
+    negatives : str or None
+        Kind of negatives, see :func:`likra_lite.negatives.draw_negatives`; None for none.
     normalization : str
         How ``hardest`` and ``easiest`` compare the base model's likelihoods.
     advance : callable, optional
@@ -91,37 +105,41 @@ def training_set(
     -------
     TrainingSet
     """
-    by_likelihood = negatives in ("hardest", "easiest")
-    drawn = None if by_likelihood else draw_negatives(items, y, negatives, **draw)
-    borrowed: list[list[str]] = [[] for _ in items]
-    if drawn is not None:
-        for item, source, choice in zip(drawn.item, drawn.source, drawn.choice, strict=True):
-            if item != source:
-                borrowed[item].append(items[source].choices[choice])
-    trees, truncated = scorer.trees(items, borrowed)
+    drawn: Negatives | None = None
+    if negatives is None:
+        drawn = NO_NEGATIVES
+    elif negatives not in ("hardest", "easiest"):
+        drawn = draw_negatives(items, y, negatives, **draw)
+    trees, truncated = scorer.trees(items)
     warn_of_truncation(truncated, len(items), scorer.model.manifest.max_length)
-    features = scorer.model.features(trees, advance=advance)
     counts = np.array([len(item.choices) for item in items])
-    widths = counts + np.array([len(texts) for texts in borrowed])
-    starts = np.cumsum(widths) - widths
-    choices = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-
-    columns = {"base": scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0][choices]}
+    starts = np.cumsum(counts) - counts
+    n_choices = int(counts.sum())
+    if drawn is not None:
+        # Trees of their own: a long borrowed answer must not cut the context of the item's.
+        borrowed = drawn.item != drawn.source
+        pairs = [
+            (scorer.prompt.context(items[i]), scorer.prompt.continuations([items[j].choices[c]]))
+            for i, j, c in zip(
+                drawn.item[borrowed], drawn.source[borrowed], drawn.choice[borrowed], strict=True
+            )
+        ]
+        trees += scorer.model.encoder.trees(pairs)[0]
+    features = scorer.model.features(trees, advance=advance)
+    choices = np.arange(n_choices)
+    base = scorer.model.log_likelihoods(features.take(choices), scorer.stack(["base"]))[0]
+    columns = {"base": base}
     if "neutral" in heads:
         columns["neutral"] = scorer.neutral(items)
-    table = choice_table(items, features.lengths[choices], columns)
-    if drawn is None:
+    table = choice_table(items, features.lengths[:n_choices], columns)
+    if drawn is None and negatives is not None:
         scores = table.split(Decision("base", normalization=normalization).scores(table))
         drawn = draw_negatives(items, y, negatives, base_scores=scores, **draw)
-    own = drawn.item == drawn.source
+        borrowed = np.zeros(len(drawn), dtype=bool)
+    assert drawn is not None
     negative = starts[drawn.item] + drawn.choice
-    # Borrowed answers stand behind an item's own choices, in the order drawn.
-    places = np.arange(len(drawn)) - np.searchsorted(drawn.item, drawn.item)
-    within = places - np.array(
-        [int(np.sum(own[i - p : i])) for i, p in enumerate(places)], dtype=np.int64
-    )
-    negative[~own] = (starts + counts)[drawn.item[~own]] + within[~own]
-    return TrainingSet(features, choices, starts + y, negative, drawn, table, y)
+    negative[borrowed] = n_choices + np.arange(borrowed.sum())
+    return TrainingSet(features, starts + y, negative, drawn, table, y)
 
 
 def fit_heads(
@@ -159,6 +177,12 @@ def fit_heads(
         "positive": training.positive[keep],
         "negative": training.negative[keep[drawn.item] & keep[drawn.source]],
     }
+    for head in heads:
+        if len(answers[head]) == 0:
+            raise LikraError(
+                f"no answer is left to fit the {head} head on, in a fit on {int(keep.sum())} of "
+                f"{len(keep)} items; use more items, or fewer folds"
+            )
     deltas = {
         head: fit_output_adapter(
             training.features.take(answers[head]),
@@ -171,13 +195,42 @@ def fit_heads(
     return ChoiceScorer(scorer.model, scorer.prompt, deltas)
 
 
-def fold_of_items(n_items: int, cv: int | None, seed: int) -> IntArray:
-    """Assign every item to a fold, of shape (n_items,).
+def related_items(items: Sequence[Item]) -> IntArray:
+    """Return a group number for every item, of shape (n_items,).
+
+    Items with the same question, or with the same set of choices, are related: heads that
+    have seen one know something of the other, as with the twins of WinoGrande. A set of
+    choices that more than a tenth of the items have relates nothing.
+    """
+    members: dict[object, list[int]] = {}
+    for index, item in enumerate(items):
+        members.setdefault((item.context, item.question), []).append(index)
+        members.setdefault(frozenset(item.choices), []).append(index)
+    most = max(2, COMMON_CHOICES * len(items))
+    links = [
+        (indices[0], other)
+        for key, indices in members.items()
+        if isinstance(key, tuple) or len(indices) <= most
+        for other in indices[1:]
+    ]
+    rows, columns = np.array(links, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(items), len(items)))
+    _, groups = connected_components(graph, directed=False)
+    return np.asarray(groups, dtype=np.int64)
+
+
+def fold_of_items(items: Sequence[Item], cv: int | None, seed: int) -> IntArray:
+    """Assign every item to a fold, of shape (n_items,), related items to the same.
 
     By default five folds, or two where there are many items.
     """
-    folds = cv or (5 if n_items <= MANY_ITEMS else 2)
-    return np.random.default_rng(seed).permutation(n_items) % min(folds, n_items)
+    groups = related_items(items)
+    n_groups = int(groups.max()) + 1
+    if n_groups == 1:
+        groups, n_groups = np.arange(len(items)), len(items)
+    folds = cv or (5 if len(items) <= MANY_ITEMS else 2)
+    fold_of_group = np.random.default_rng(seed).permutation(n_groups) % min(folds, n_groups)
+    return fold_of_group[groups]
 
 
 def cross_fit(
@@ -212,7 +265,7 @@ def cross_fit(
         for fold in range(int(folds.max()) + 1):
             fitted = fit_heads(scorer, training, heads, penalty, folds != fold, n_threads)
             chosen = np.flatnonzero(fold_of_choice == fold)
-            features = training.features.take(training.choices[chosen])
+            features = training.features.take(chosen)
             scored = scorer.model.log_likelihoods(features, fitted.stack(heads))
             for head, values in zip(heads, scored, strict=True):
                 columns[head][chosen] = values

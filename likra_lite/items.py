@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import DuplicateChoicesWarning, ItemError
+from .errors import DuplicateChoicesWarning, ItemError, OverlapWarning
+from .records import fields_of_record, type_name
 
 __all__ = [
     "NEEDS_ANSWER",
@@ -19,6 +20,7 @@ __all__ = [
     "as_items",
     "item_from_record",
     "warn_of_duplicates",
+    "warn_of_overlap",
 ]
 
 NEEDS_ANSWER = "items without one can be scored, but not fitted or evaluated"
@@ -57,27 +59,32 @@ class Item:
 
     def __post_init__(self) -> None:
         if not isinstance(self.question, str):
-            raise ItemError(f"question must be a string, got {_type(self.question)}")
+            raise ItemError(f"question must be a string, got {type_name(self.question)}")
         if self.context is not None and not isinstance(self.context, str):
-            raise ItemError(f"context must be a string, got {_type(self.context)}")
+            raise ItemError(f"context must be a string, got {type_name(self.context)}")
         if not self.question.strip() and not (self.context or "").strip():
             raise ItemError("question is empty")
         if isinstance(self.choices, str) or not isinstance(self.choices, Sequence | np.ndarray):
-            raise ItemError(f"choices must be a list of strings, got {_type(self.choices)}")
+            raise ItemError(f"choices must be a list of strings, got {type_name(self.choices)}")
         object.__setattr__(self, "choices", tuple(self.choices))
         if len(self.choices) < 2:
             raise ItemError(f"an item needs at least two choices, got {len(self.choices)}")
         for index, choice in enumerate(self.choices):
             if not isinstance(choice, str):
-                raise ItemError(f"choice {index} must be a string, got {_type(choice)}")
+                raise ItemError(f"choice {index} must be a string, got {type_name(choice)}")
             if not choice.strip():
                 raise ItemError(f"choice {index} is empty")
+        for text in (self.question, self.context or "", *self.choices):
+            if not _is_unicode(text):
+                raise ItemError("the text holds half a character (a lone surrogate); repair it")
         if self.answer is not None:
             object.__setattr__(self, "answer", self._index(self.answer))
 
     def _index(self, answer: Any) -> int:
         if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
-            raise ItemError(f"answer must be the index of a choice, got {answer!r}")
+            raise ItemError(
+                f"answer must be the index of a choice from 0, or its letter, got {answer!r}"
+            )
         if not 0 <= answer < len(self.choices):
             raise ItemError(
                 f"answer {answer} is out of range for {len(self.choices)} choices, "
@@ -96,92 +103,23 @@ class Item:
         return None
 
 
-def _type(value: object) -> str:
-    return "nothing" if value is None else type(value).__name__
-
-
-def _missing(value: object) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
-
-
-def _position(answer: Any, labels: Sequence[str]) -> int:
-    """Return the position of a label such as ``"B"`` or ``"2"``."""
-    text = str(answer).strip()
-    if text not in labels:
-        raise ItemError(f"answer {text!r} is not one of the labels {', '.join(labels)}")
-    return labels.index(text)
-
-
-def _letters(count: int) -> list[str]:
-    return [chr(ord("A") + index) for index in range(count)]
-
-
-def _text(record: Mapping[str, Any], *names: str) -> str | None:
-    for name in names:
-        if not _missing(record.get(name)):
-            value = record[name]
-            return value if isinstance(value, str) else str(value)
-    return None
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def item_from_record(record: Any) -> Item:
-    """Read one item in the plain layout or in a published one.
-
-    Plain: ``{"question", "choices": [text, ...], "answer": index or letter}``, with
-    optional ``id``, ``context`` and anything else. ARC as published by AI2:
-    ``{"question": {"stem", "choices": [{"text", "label"}, ...]}, "answerKey": label}``.
-    ARC and CommonsenseQA as on the Hugging Face hub: ``{"question", "choices": {"text":
-    [...], "label": [...]}, "answerKey": label}``.
-
-    Parameters
-    ----------
-    record : mapping
-
-    Returns
-    -------
-    Item
+    """Read one item from a mapping, see :func:`likra_lite.records.fields_of_record`.
 
     Raises
     ------
     ItemError
         If a field is missing or malformed.
     """
-    if not isinstance(record, Mapping):
-        raise ItemError(f"expected an object with question and choices, got {_type(record)}")
-    question: Any = record.get("question")
-    choices: Any = record.get("choices")
-    if isinstance(question, Mapping):
-        question, choices = question.get("stem"), question.get("choices")
-    if _missing(question):
-        raise ItemError(
-            f"question is missing; got the fields {', '.join(map(str, record)) or 'none'}"
-        )
-    if choices is None:
-        raise ItemError(f"choices are missing; got the fields {', '.join(map(str, record))}")
-    labels: list[str] | None = None
-    if isinstance(choices, Mapping):
-        choices, labels = choices.get("text"), list(map(str, choices.get("label", ())))
-    elif isinstance(choices, Sequence) and choices and isinstance(choices[0], Mapping):
-        labels = [str(choice.get("label")) for choice in choices]
-        choices = [choice.get("text") for choice in choices]
-    answer = record.get("answerKey") if "answerKey" in record else record.get("answer")
-    if _missing(answer):
-        answer = None
-    elif labels is not None:
-        answer = _position(answer, labels)
-    elif isinstance(answer, float) and answer.is_integer():
-        answer = int(answer)  # a column of a DataFrame with missing answers is a column of floats
-    elif isinstance(answer, str) and len(answer.strip()) == 1 and answer.strip().isalpha():
-        answer = _position(answer, _letters(len(choices)))
-    used = {"question", "choices", "answer", "answerKey", "id", "context"}
-    return Item(
-        question=question,
-        choices=choices,
-        answer=answer,
-        id=_text(record, "id"),
-        context=_text(record, "context"),
-        metadata={key: value for key, value in record.items() if key not in used},
-    )
+    return Item(**fields_of_record(record))
 
 
 def _as_item(entry: Any) -> Item:
@@ -193,7 +131,7 @@ def _as_item(entry: Any) -> Item:
         return Item(question=entry[0], choices=entry[1])
     raise ItemError(
         f"expected an Item, a dict with question and choices, or a pair (question, choices), "
-        f"got {_type(entry)}"
+        f"got {type_name(entry)}"
     )
 
 
@@ -220,7 +158,7 @@ def as_items(X: Any) -> list[Item]:
     elif isinstance(X, np.ndarray) and X.ndim != 1:
         raise ItemError(f"expected a 1-D array of items, got shape {X.shape}")
     if isinstance(X, str | bytes | Mapping | Item) or not isinstance(X, Iterable):
-        raise ItemError(f"expected a list of items, got {_type(X)}")
+        raise ItemError(f"expected a list of items, got {type_name(X)}")
     items = []
     for index, entry in enumerate(X):
         try:
@@ -297,3 +235,16 @@ def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:
             stacklevel=3,
         )
     return total
+
+
+def warn_of_overlap(training: Sequence[Item], held_out: Sequence[Item]) -> None:
+    """Warn of held-out items that are training items too, whatever their id and answer."""
+    seen = {(item.context, item.question, item.choices) for item in training}
+    shared = sum((item.context, item.question, item.choices) in seen for item in held_out)
+    if shared:
+        warnings.warn(
+            f"{shared} of {len(held_out)} validation items are training items too; held-out "
+            "accuracy will look better than it is",
+            OverlapWarning,
+            stacklevel=3,
+        )

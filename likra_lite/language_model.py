@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ class OutputProjection:
     Attributes
     ----------
     weight : ndarray of shape (V, H)
-        Memory-mapped where the file allows it.
+        The output embedding.
     bias : ndarray of shape (V,) or None
     logit_scale : float
     softcap : float or None
@@ -83,11 +84,39 @@ class OutputProjection:
     softcap: float | None
 
 
-@lru_cache(maxsize=4)
-def _sessions(
-    folder: str, fingerprint: str, n_threads: int, process: int
-) -> tuple[InferenceSession, InferenceSession]:
-    """Open the two sessions, once per process and model."""
+Sessions = tuple["InferenceSession", "InferenceSession"]
+
+# Sessions cost seconds and hundreds of megabytes to open: the last few are kept, by the
+# model's checksum and the number of threads.
+MAX_OPEN = 4
+_open_sessions: OrderedDict[tuple[str, int], Sessions] = OrderedDict()
+_inherited: list[object] = []
+
+
+def _leave_to_parent() -> None:
+    """Set a forked parent's sessions aside: their threads are not here, so they must not end."""
+    _inherited.append(_open_sessions.copy())
+    _open_sessions.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def _sessions(folder: Path, fingerprint: str, n_threads: int) -> Sessions:
+    """Return the sessions of a model, opened once per process."""
+    key = (fingerprint, n_threads)
+    if key not in _open_sessions:
+        if read_manifest(folder).fingerprint != fingerprint:
+            raise ModelFolderError(f"{folder} has been replaced by another model; open it again")
+        while len(_open_sessions) >= MAX_OPEN:
+            _open_sessions.popitem(last=False)
+        _open_sessions[key] = _open_folder(folder, n_threads)
+    _open_sessions.move_to_end(key)
+    return _open_sessions[key]
+
+
+def _open_folder(folder: Path, n_threads: int) -> Sessions:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -100,7 +129,7 @@ def _sessions(
     try:
         trunk, head = (
             onnxruntime.InferenceSession(
-                os.path.join(folder, name), options, providers=["CPUExecutionProvider"]
+                str(folder / name), options, providers=["CPUExecutionProvider"]
             )
             for name in (TRUNK, HEAD)
         )
@@ -194,9 +223,9 @@ class LanguageModel:
         """Width H of the final hidden state."""
         return self.manifest.hidden_size
 
-    def _open(self) -> tuple[InferenceSession, InferenceSession]:
+    def _open(self) -> Sessions:
         threads = self.n_threads or available_threads()
-        return _sessions(str(self.folder), self.manifest.fingerprint, threads, os.getpid())
+        return _sessions(self.folder, self.manifest.fingerprint, threads)
 
     def features(
         self,

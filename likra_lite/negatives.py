@@ -110,7 +110,12 @@ def draw_negatives(
             for index in negative[:1]
         ]
     if not drawn:
-        raise LikraError("no wrong answer could be drawn: every choice equals the right one")
+        reason = (
+            "no other question has a right answer that is no choice here"
+            if kind == "other"
+            else "every choice equals the right one"
+        )
+        raise LikraError(f"no wrong answer could be drawn: {reason}")
     item_of, source, choice = np.array(drawn, dtype=np.int64).T
     return Negatives(item_of, source, choice)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
 from .negatives import Negatives
 from .prompts import Prompt
+from .ratio import Decision
 from .scoring import ChoiceScorer
 from .storage import (
     HEAD,
@@ -54,7 +56,13 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
         "penalty": classifier.penalty_,
         "n_items": classifier.n_items_,
         "n_classes": len(classifier.classes_),
+        "decision": asdict(classifier.decision_),
     }
+    for name in (TRUNK, HEAD, WEIGHTS, TOKENIZER):
+        if not (scorer.model.folder / name).is_file():
+            raise ModelFolderError(
+                f"{scorer.model.folder / name} is gone; fit again with the model where it is now"
+            )
     table, drawn = classifier.held_out_, classifier.negatives_
     with atomic_folder(folder) as scratch:
         for name in (TRUNK, HEAD, WEIGHTS, TOKENIZER):
@@ -79,7 +87,12 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
         (scratch / SETTINGS).write_text(
             json.dumps(settings, indent=2, default=_plain) + "\n", encoding="utf-8"
         )
-        write_manifest(scratch, scorer.model.manifest)
+        written = write_manifest(scratch, scorer.model.manifest)
+        if written.fingerprint != scorer.model.manifest.fingerprint:
+            raise ModelFolderError(
+                f"{scorer.model.folder} has been replaced by another model since the heads were "
+                "fitted; fit again"
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -122,7 +135,7 @@ def _load(cls: type[LikraClassifier], folder: Path, n_threads: int | None) -> Li
     parameters = settings["parameters"] | {"n_threads": n_threads}
     for name in parameters:
         check_one_of("parameter", name, cls().get_params())
-    classifier = cls(model=folder, **parameters)
+    classifier = cls(model=folder.resolve(), **parameters)
     model = LanguageModel(folder, n_threads)
     deltas = {
         head: load_file(folder / HEADS / f"{head}.safetensors")["delta"]
@@ -143,4 +156,6 @@ def _load(cls: type[LikraClassifier], folder: Path, n_threads: int | None) -> Li
     classifier.penalty_ = settings["penalty"]
     classifier.n_items_ = settings["n_items"]
     classifier.classes_ = np.arange(settings["n_classes"])
+    key = (classifier.mode, classifier.alpha, classifier.normalization)
+    classifier._decided = (key, Decision(**settings["decision"]))
     return classifier

@@ -26,7 +26,7 @@ class Prompt:
     ----------
     template : str
         Contains ``{question}`` once. An item's context, if it has one, stands where the
-        template says ``{context}``, or else before everything.
+        template says ``{context}``, or else before everything, after white space.
 
     Raises
     ------
@@ -37,23 +37,34 @@ class Prompt:
     template: str
 
     def __post_init__(self) -> None:
-        try:
-            fields = [field for _, field, _, _ in string.Formatter().parse(self.template)]
-        except ValueError as error:
-            raise LikraError(f"prompt {self.template!r} is not a template: {error}") from None
-        names = [field for field in fields if field is not None]
-        unknown = sorted(set(names) - {"question", "context"})
-        if unknown or names.count("question") != 1:
+        names = [name for _, name in self._parts() if name is not None]
+        if names.count("question") != 1 or set(names) - {"question", "context"}:
             raise LikraError(
                 f"got prompt {self.template!r}; expected one of {sorted(PROMPTS)} or a template "
                 "with {question} once and, if wanted, {context}"
             )
 
+    def _parts(self) -> list[tuple[str, str | None]]:
+        """Return the literal texts of the template, each with the placeholder that follows."""
+        try:
+            parsed = list(string.Formatter().parse(self.template))
+        except ValueError as error:
+            raise LikraError(f"prompt {self.template!r} is not a template: {error}") from None
+        if any(specification or conversion for _, _, specification, conversion in parsed):
+            raise LikraError(
+                f"got prompt {self.template!r}; placeholders take no format, expected {{question}}"
+            )
+        return [(literal, name) for literal, name, _, _ in parsed]
+
     def context(self, item: Item) -> str:
         """Return the text before the answer."""
-        given = item.context or ""
-        text = self.template.format(question=item.question, context=given)
-        return text if "{context}" in self.template else given + text
+        values = {"question": item.question, "context": item.context or "", None: ""}
+        parts = self._parts()
+        text = "".join(literal + values[name] for literal, name in parts)
+        if not item.context or "context" in [name for _, name in parts]:
+            return text
+        glued = item.context[-1].isspace() or text[:1].isspace()
+        return item.context + text if glued else f"{item.context} {text}"
 
     def continuations(self, answers: Sequence[str]) -> list[str]:
         """Return the text of each answer as it continues the context."""
@@ -62,8 +73,9 @@ class Prompt:
     @property
     def neutral_context(self) -> str:
         """The template's text after the question: what remains when nothing is asked."""
-        tail = self.template.rpartition("{question}")[2]
-        return tail.format(context="")
+        parts = self._parts()
+        asked = [name for _, name in parts].index("question")
+        return "".join(literal for literal, _ in parts[asked + 1 :])
 
 
 def as_prompt(prompt: str | Prompt) -> Prompt:

@@ -75,6 +75,11 @@ class Decision:
     normalization: str = "none"
     temperature: float = 1.0
 
+    def __str__(self) -> str:
+        """Return, for example, ``mode likra, alpha 0.9, normalization none``."""
+        alpha = f", alpha {self.alpha:g}" if MODES[self.mode].weighted else ""
+        return f"mode {self.mode}{alpha}, normalization {self.normalization}"
+
     def scores(self, table: LogLikelihoods) -> FloatArray:
         """Return the score of every choice, of shape (n_choices,), in nats (per unit of length)."""
         plus, minus, weighted = MODES[self.mode]

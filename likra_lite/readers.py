@@ -15,7 +15,7 @@ from .items import NEEDS_ANSWER, Item, item_from_record, warn_of_duplicates
 
 __all__ = ["count_items", "iter_items", "read_items"]
 
-_CHOICE_COLUMN = re.compile(r"[a-z]|(?:choice|option)(?:[ _-]?\d+|[ _-][a-z])", re.I)
+_INDEX = re.compile(r"-?\d+(?:\.0+)?")
 _INLINE_CHOICE = re.compile(r"\s*\(([A-E1-5])\)\s*")
 
 
@@ -48,7 +48,9 @@ def read_items(path: str | os.PathLike[str], require_answer: bool = False) -> li
     located = []
     for place, item in _located(Path(path)):
         if require_answer and item.answer is None:
-            raise ItemError(f"{place}: the item has no answer; {NEEDS_ANSWER}")
+            others = ", ".join(map(str, item.metadata))
+            hint = f" (other fields: {others})" if others else ""
+            raise ItemError(f"{place}: the item has no answer{hint}; {NEEDS_ANSWER}")
         located.append((place, item))
     warn_of_duplicates(located)
     return [item for _, item in located]
@@ -65,11 +67,9 @@ def count_items(path: str | os.PathLike[str]) -> int:
 def iter_items(path: str | os.PathLike[str]) -> Iterator[Item]:
     """Read a file item by item, without holding it in memory.
 
-    JSONL lines are read by :func:`likra_lite.items.item_from_record`: the plain layout and
-    those of ARC and CommonsenseQA. A CSV file has a column ``question``, and either one
-    column per choice (``choice_0, choice_1, ...`` or ``A, B, ...``; empty cells at the end
-    are no choices) or a column ``choices`` with a JSON list; ``answer`` is an index counted
-    from 0 or a letter. ARC's CSV, with the choices inside the question, is read too.
+    A line of JSONL or a row of CSV is read by
+    :func:`likra_lite.records.fields_of_record`: the plain layout and those of ARC and
+    CommonsenseQA. ARC's CSV, with the choices inside the question, is read too.
 
     Parameters
     ----------
@@ -129,9 +129,10 @@ def _json_records(stream: TextIO) -> Iterator[tuple[int, Any]]:
             continue
         try:
             yield line, json.loads(text)
-        except json.JSONDecodeError as error:
-            hint = "expected one JSON object per line"
-            yield line, ItemError(f"is not JSON ({error.msg} at column {error.colno}); {hint}")
+        except ValueError as error:
+            where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            reason = getattr(error, "msg", str(error))
+            yield line, ItemError(f"is not JSON ({reason}{where}); expected one object per line")
 
 
 def _tsv_records(stream: TextIO) -> Iterator[tuple[int, Any]]:
@@ -144,41 +145,32 @@ def _csv_records(stream: TextIO, delimiter: str = ",") -> Iterator[tuple[int, An
     if header and "question" not in header:
         names = ", ".join(header)
         yield 1, ItemError(f"the header has no column question; it has {names}")
-    choices = [name for name in header if _CHOICE_COLUMN.fullmatch(name)]
     for row in reader:
         if None in row:
             yield reader.line_num, ItemError(f"has more cells than the header's {len(header)}")
+        elif "AnswerKey" in row and _INLINE_CHOICE.search(row["question"] or ""):
+            yield reader.line_num, _arc_csv_record(row)
         else:
-            yield reader.line_num, _csv_record(row, choices)
+            yield reader.line_num, _with_index(row)
 
 
-def _csv_record(row: Mapping[str, str | None], columns: list[str]) -> Any:
-    record: dict[str, Any] = {key: value for key, value in row.items() if key not in columns}
-    if "AnswerKey" in record and "choices" not in record and not columns:
-        return _arc_csv_record(record)
-    if columns:
-        cells = [row[name] or "" for name in columns]
-        while cells and not cells[-1].strip():
-            cells.pop()
-        record["choices"] = cells
-    elif record.get("choices"):
-        try:
-            record["choices"] = json.loads(record["choices"])
-        except json.JSONDecodeError:
-            return ItemError(f"choices is not a JSON list: {record['choices']!r}")
-    else:
-        return ItemError("choices are missing: expected columns choice_0, choice_1, ... or choices")
-    answer = (record.get("answer") or "").strip()
-    if re.fullmatch(r"-?\d+", answer):
-        record["answer"] = int(answer)
-    return record
+def _with_index(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn an answer that is written as a number into one."""
+    name = next((name for name in row if name.lower() == "answer"), "answer")
+    answer = (row.get(name) or "").strip()
+    return row | {name: int(float(answer))} if _INDEX.fullmatch(answer) else row
 
 
-def _arc_csv_record(record: Mapping[str, Any]) -> Any:
-    stem, *parts = _INLINE_CHOICE.split(record.get("question") or "")
+def _arc_csv_record(row: Mapping[str, Any]) -> Any:
+    """Split ``Which? (A) one (B) two``; a number in brackets may stand in the question too."""
+    marks = list(_INLINE_CHOICE.finditer(row["question"] or ""))
+    starts = [place for place, mark in enumerate(marks) if mark[1] in "A1"]
+    marks = marks[starts[-1] :] if starts else []
+    ends = [mark.start() for mark in marks[1:]] + [None]
+    texts = [row["question"][mark.end() : end] for mark, end in zip(marks, ends, strict=True)]
     return {
-        "id": record.get("questionID"),
-        "question": stem,
-        "choices": {"text": parts[1::2], "label": parts[0::2]},
-        "answerKey": record["AnswerKey"],
+        "id": row.get("questionID"),
+        "question": row["question"][: marks[0].start()] if marks else row["question"],
+        "choices": {"text": texts, "label": [mark[1] for mark in marks]},
+        "answerKey": row["AnswerKey"],
     }

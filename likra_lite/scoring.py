@@ -70,10 +70,8 @@ class ChoiceScorer:
         """Every head that can be scored."""
         return ("base", *self.deltas, "neutral")
 
-    def trees(
-        self, items: Sequence[Item], extra: Sequence[Sequence[str]] = (), first: int = 0
-    ) -> tuple[list[TokenTree], list[int]]:
-        """Encode items, with extra answers behind the choices of each if given.
+    def trees(self, items: Sequence[Item], first: int = 0) -> tuple[list[TokenTree], list[int]]:
+        """Encode items.
 
         Returns
         -------
@@ -81,10 +79,9 @@ class ChoiceScorer:
         truncated : list of int
             Indices of the items whose context was cut, counted from `first`.
         """
-        pairs = []
-        for item, texts in zip(items, extra or [()] * len(items), strict=True):
-            answers = [*item.choices, *texts]
-            pairs.append((self.prompt.context(item), self.prompt.continuations(answers)))
+        pairs = [
+            (self.prompt.context(item), self.prompt.continuations(item.choices)) for item in items
+        ]
         return self.model.encoder.trees(pairs, first)
 
     def _neutral_trees(self, items: Sequence[Item], first: int) -> list[TokenTree]:

@@ -102,6 +102,9 @@ def choose(
 def worse_than_base(decision: Decision, table: LogLikelihoods, y: IntArray) -> str | None:
     """Return a sentence if a decision is less accurate than the base model, else None.
 
+    Less by more than the standard error of the paired difference, that is: a smaller one is
+    as likely chance.
+
     Parameters
     ----------
     decision : Decision
@@ -112,13 +115,13 @@ def worse_than_base(decision: Decision, table: LogLikelihoods, y: IntArray) -> s
     base = Decision("base", normalization=decision.normalization)
     ours, theirs = ((d.predict(table) == y).astype(float) for d in (decision, base))
     difference = ours - theirs
-    if difference.mean() >= 0:
-        return None
     error = difference.std() / np.sqrt(len(y))
+    if difference.mean() >= -error or difference.mean() >= 0:
+        return None
     return (
         f"mode {decision.mode!r} does worse than the base model on held-out items: accuracy "
         f"{ours.mean():.3f} against {theirs.mean():.3f}, difference {difference.mean():.3f} "
-        f"+- {error:.3f} on {len(y)} items; use mode='auto' or more items"
+        f"+- {error:.3f} on {len(y)} items; fit on more items, or use another mode"
     )
 
 

@@ -26,7 +26,9 @@ __all__ = [
     "Manifest",
     "atomic_folder",
     "atomic_text",
+    "check_folder_target",
     "link_or_copy",
+    "partial_path",
     "read_manifest",
     "write_manifest",
 ]
@@ -191,11 +193,37 @@ def link_or_copy(source: Path, target: Path) -> None:
 
     Files of a model folder are never changed in place, so sharing them is safe.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    real = source.resolve()  # a link to a link would dangle
     try:
-        os.link(source, target)
+        os.link(real, target)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(real, target)
+
+
+def check_folder_target(path: str | os.PathLike[str]) -> None:
+    """Raise LikraError if `path` holds anything that is not a model folder's.
+
+    To be called before long work whose result goes there.
+    """
+    target = Path(path)
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
+    found = {p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir()}
+    try:
+        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+        found -= {MANIFEST, *manifest["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        if found:
+            raise LikraError(
+                f"{target} exists and is not a model folder; choose another --out"
+            ) from None
+    if found:
+        raise LikraError(
+            f"{target} holds {sorted(found)[0]}, which is no part of a model folder; move it, or "
+            "choose another --out"
+        )
 
 
 @contextmanager
@@ -205,7 +233,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        A new folder, or a model folder to be replaced.
+        A new folder, or a model folder to be replaced. Between the removal of the old one
+        and the renaming of the new one there is a moment in which neither is at `path`.
 
     Yields
     ------
@@ -217,10 +246,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     LikraError
         If `path` exists and is no model folder, or cannot be written.
     """
-    target = Path(path)
-    occupied = target.exists() and not (target / MANIFEST).is_file()
-    if occupied and not (target.is_dir() and not any(target.iterdir())):
-        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
+    check_folder_target(path)
+    target = Path(path).resolve()
     scratch = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -230,12 +257,17 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
             target.rename(old / "old")
-            scratch.rename(target)
-            shutil.rmtree(old)
+            try:
+                scratch.rename(target)
+            except BaseException:
+                (old / "old").rename(target)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             scratch.rename(target)
     except OSError as error:
-        raise LikraError(f"cannot write {target}: {error.strerror or error}") from error
+        raise LikraError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if scratch is not None and scratch.exists():
             shutil.rmtree(scratch, ignore_errors=True)
@@ -251,25 +283,36 @@ def _umask() -> int:
 def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Yield a text stream that becomes the file `path` if all goes well.
 
-    An interrupt (Ctrl-C) keeps what was written so far as `path` + ``.partial``; after an
-    error nothing is left.
+    An interrupt (Ctrl-C) keeps what was written so far as :func:`partial_path`; after an
+    error nothing is left. A symbolic link is followed, and what is no regular file (a pipe,
+    a device) is written to as it is.
 
     Raises
     ------
     LikraError
         If the file cannot be written.
     """
-    target = Path(path)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    target = Path(path).resolve()
+    special = target.exists() and not target.is_file()
+    scratch = target if special else target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with scratch.open("w", encoding="utf-8") as stream:
             yield stream
-        scratch.replace(target)
+        if not special:
+            scratch.replace(target)
     except KeyboardInterrupt:
-        scratch.replace(target.with_name(f"{target.name}.partial"))
+        if not special:
+            scratch.replace(partial_path(target))
         raise
     except OSError as error:
-        raise LikraError(f"cannot write {target}: {error.strerror or error}") from error
+        raise LikraError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # where it could not be made, it cannot be removed
-            scratch.unlink()
+        if not special:
+            with suppress(OSError):  # where it could not be made, it cannot be removed
+                scratch.unlink()
+
+
+def partial_path(path: str | os.PathLike[str]) -> Path:
+    """Return where an interrupted :func:`atomic_text` leaves what was written."""
+    target = Path(path).resolve()
+    return target.with_name(f"{target.name}.partial")

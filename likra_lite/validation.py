@@ -34,10 +34,13 @@ def check_share(name: str, value: Any) -> None:
         raise LikraError(f"got {name}={value!r}; expected a share between 0 and 1")
 
 
-def check_number_or_auto(name: str, value: Any) -> None:
-    """Raise LikraError unless `value` is a number of at least 0, or ``"auto"``."""
-    if not (isinstance(value, str) and value == "auto") and (not _is_number(value) or value < 0):
-        raise LikraError(f"got {name}={value!r}; expected a number of at least 0 or 'auto'")
+def check_number_or_auto(name: str, value: Any, positive: bool = False) -> None:
+    """Raise LikraError unless `value` is ``"auto"`` or a number of at least (or above) 0."""
+    if isinstance(value, str) and value == "auto":
+        return
+    if not _is_number(value) or value < 0 or (positive and value == 0):
+        bound = "above 0" if positive else "of at least 0"
+        raise LikraError(f"got {name}={value!r}; expected a number {bound} or 'auto'")
 
 
 def _is_number(value: Any) -> bool:

@@ -27,12 +27,12 @@ GOOD = '{"question": "q", "choices": ["a", "b"], "answer": 0}\n'
 # File name and content; what the message must say after the file's name.
 FILES = {
     "not JSON": ("x.jsonl", GOOD + "{question: q}\n", r":2: is not JSON \(.* column 2\); expected one"),
-    "JSON array": ("x.jsonl", "[1, 2]\n", r":1: expected an object with question and choices, got list"),
+    "JSON array": ("x.jsonl", "[1, 2]\n", r":1: expected one object with question and choices, got list"),
     "no question": ("x.jsonl", '{"choices": ["a", "b"]}\n', r":1: question is missing; got the fields"),
     "no choices": ("x.jsonl", '{"question": "q"}\n', r":1: choices are missing; got the fields question"),
     "choices a string": (
         "x.jsonl", '{"question": "q", "choices": "ab"}\n',
-        r":1: choices must be a list of strings, got str",
+        r":1: choices must be a list of strings, got 'ab'",
     ),
     "one choice": (
         "x.jsonl", '{"question": "q", "choices": ["a"]}\n', r":1: .* at least two choices, got 1",
@@ -40,9 +40,32 @@ FILES = {
     "empty choice": (
         "x.jsonl", GOOD + '{"question": "q", "choices": ["a", " "]}\n', r":2: choice 1 is empty",
     ),
-    "choice a number": (
-        "x.jsonl", '{"question": "q", "choices": ["a", 3]}\n',
-        r":1: choice 1 must be a string, got int",
+    "choice a list": (
+        "x.jsonl", '{"question": "q", "choices": ["a", ["b"]]}\n',
+        r":1: choice 1 must be a string, got list",
+    ),
+    "texts and objects mixed": (
+        "x.jsonl", '{"question": "q", "choices": [{"text": "a"}, "b"]}\n',
+        r":1: choices mix texts and objects",
+    ),
+    "half a character": (
+        "x.jsonl", '{"question": "q", "choices": ["a", "\\ud800"]}\n',
+        r":1: the text holds half a character",
+    ),
+    "a number of 5000 digits": (
+        "x.jsonl", '{"question": "q", "answer": ' + "1" * 5000 + "}\n",
+        r":1: is not JSON \(Exceeds the limit .*; expected one",
+    ),
+    "answer under another name": (
+        "x.jsonl", '{"question": "q", "choices": ["a", "b"], "anser": 0}\n',
+        r":1: the item has no answer \(other fields: anser\); items without one",
+    ),
+    "CSV choices with a gap": (
+        "x.csv", "question,A,B,D,answer\nq,a,b,d,D\n", r":2: the columns B and D leave a gap",
+    ),
+    "CSV choices numbered from 1": (
+        "x.csv", "question,choice_1,choice_2,answer\nq,a,b,1\n",
+        r":2: choices are numbered from 1, but the index of an answer counts from 0; name them",
     ),
     "empty question": (
         "x.jsonl", '{"question": " ", "choices": ["a", "b"]}\n', r":1: question is empty",
@@ -53,11 +76,11 @@ FILES = {
     ),
     "answer is a text": (
         "x.jsonl", '{"question": "q", "choices": ["a", "b"], "answer": "two"}\n',
-        r":1: answer must be the index of a choice, got 'two'",
+        r":1: answer must be the index of a choice from 0, or its letter, got 'two'",
     ),
     "letter out of range": (
         "x.jsonl", '{"question": "q", "choices": ["a", "b"], "answer": "C"}\n',
-        r":1: answer 'C' is not one of the labels A, B",
+        r":1: answer 'C' is out of range for 2 choices",
     ),
     "unknown label in ARC's layout": (
         "x.jsonl",
@@ -73,9 +96,9 @@ FILES = {
     "not UTF-8": ("x.jsonl", GOOD.encode() + b"\xff\n", r": byte \d+ is not UTF-8; save the file"),
     "unknown ending": ("x.docx", GOOD, r": got a .docx file, expected .jsonl, .json, .csv, .tsv"),
     "CSV without question": ("x.csv", "stem,A,B\nq,a,b\n", r":1: the header has no column question"),
-    "CSV without choices": ("x.csv", "question,answer\nq,0\n", r":2: choices are missing: expected"),
+    "CSV without choices": ("x.csv", "question,answer\nq,0\n", r":2: choices are missing; got the fields question, answer"),
     "CSV with a bad list": (
-        "x.csv", "question,choices\nq,a|b\n", r":2: choices is not a JSON list: 'a|b'",
+        "x.csv", "question,choices\nq,a|b\n", r":2: choices must be a list of strings, got 'a|b'",
     ),
     "CSV row too long": ("x.csv", "question,A,B\nq,a,b,c,d\n", r":2: has more cells than the header's 3"),
     "CSV answer out of range": (
@@ -113,7 +136,21 @@ ARGUMENTS = {
         "score {items} --model {tmp}/newer", r"has format version 2 .* upgrade likra-lite",
     ),
     "checkpoint does not exist": (
-        "export {tmp}/nowhere --out {tmp}/out", r"cannot load .*nowhere: ",
+        "export {tmp}/nowhere --out {tmp}/out", r"cannot load .*nowhere: there is no such folder",
+    ),
+    "checkpoint is neither here nor on the hub": (
+        "export no-such-model --out {tmp}/out", r"cannot load no-such-model, which is no local folder,",
+    ),
+    "checkpoint is a model folder": (
+        "export {model} --out {tmp}/out", r"is a model folder already; use it with --model",
+    ),
+    "checkpoint is any folder": (
+        "export {tmp}/thesis --out {tmp}/out", r"is no checkpoint: it has no config.json",
+    ),
+    "out is a folder": ("score {items} --model {model} --out {tmp}/thesis", r"thesis is a folder;"),
+    "penalty is zero": (
+        "fit {items} --model {model} --out {tmp}/out --penalty 0",
+        r"got penalty=0.0; expected a number above 0 or 'auto'",
     ),
     "out is a folder with other things": (
         "fit {items} --model {model} --out {tmp}/thesis",

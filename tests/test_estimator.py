@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
+import os
 import pickle
 import warnings
 
@@ -18,7 +21,9 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 from likra_lite import Item, LanguageModel, LikraClassifier, as_items
-from likra_lite.errors import LikraError, ModelFolderError, RatioWarning
+from likra_lite.adapters import fit_output_adapter
+from likra_lite.errors import LikraError, ModelFolderError, OverlapWarning, RatioWarning
+from likra_lite.fitting import fold_of_items
 from likra_lite.ratio import MODES
 
 CHECKS = [
@@ -210,9 +215,7 @@ def test_changing_to_a_mode_that_was_not_fitted(model_folder, items):
 
 def test_held_out_scores_come_from_heads_that_have_not_seen_the_item(model_folder, items):
     classifier = LikraClassifier(model_folder, mode="likra", cv=3).fit(items)
-    from likra_lite.fitting import fold_of_items
-
-    folds = fold_of_items(len(items), 3, 0)
+    folds = fold_of_items(items, 3, 0)
     outside = np.flatnonzero(folds != 1)
     alone = LikraClassifier(model_folder, mode="sft").fit([items[i] for i in outside])
     inside = np.flatnonzero(folds == 1)
@@ -221,28 +224,111 @@ def test_held_out_scores_come_from_heads_that_have_not_seen_the_item(model_folde
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_borrowed_answers_of_held_out_items_are_not_used(model_folder, items):
-    """A negative taken from a held-out item would tell the heads its right answer."""
-    from likra_lite import fitting
+@pytest.mark.parametrize("negatives", ["own", "other"])
+def test_held_out_negatives_are_not_trained_on(negatives, model_folder, items):
+    """Neither a held-out item's negatives nor, as a negative of another, its right answer."""
+    classifier = LikraClassifier(
+        model_folder, mode="base-likra", negatives=negatives, n_negatives=2, cv=2
+    ).fit(items)
+    scorer, drawn = classifier.scorer_, classifier.negatives_
+    folds = fold_of_items(items, 2, 0)
+    size = scorer.model.hidden_size
+    for fold in (0, 1):
+        inside = np.flatnonzero(folds == fold)
+        kept = [
+            (items[i], items[j].choices[c])
+            for i, j, c in zip(drawn.item, drawn.source, drawn.choice, strict=True)
+            if folds[i] != fold and folds[j] != fold
+        ]
+        assert len(kept) < (folds[drawn.item] != fold).sum() or negatives == "own"
+        pairs = [(scorer.prompt.context(item), [" " + text]) for item, text in kept]
+        features = scorer.model.features(scorer.model.encoder.trees(pairs)[0])
+        delta = fit_output_adapter(features, scorer.model.projection, 5.0)
+        held_out = scorer.model.features(scorer.trees([items[i] for i in inside])[0])
+        expected = scorer.model.log_likelihoods(held_out, delta.reshape(1, size, size))[0]
+        found = classifier.held_out_.take(inside).heads["negative"]
+        np.testing.assert_allclose(found, expected, atol=2e-2)
 
-    classifier = LikraClassifier(model_folder, mode="base-likra", negatives="other").fit(items)
-    drawn = classifier.negatives_
-    training = fitting.training_set(
-        classifier.scorer_,
-        items,
-        answers(items),
-        ["base"],
-        negatives="other",
-        normalization="none",
-        seed=0,
-    )
-    keep = np.arange(len(items)) % 2 == 0
-    kept = keep[drawn.item] & keep[drawn.source]
-    assert 0 < kept.sum() < keep[drawn.item].sum()
-    texts = [items[s].choices[c] for s, c in zip(drawn.source, drawn.choice, strict=True)]
-    lengths = training.features.lengths[training.negative]
-    encode = classifier.scorer_.model.encoder.tokenizer.encode
-    assert lengths.tolist() == [len(encode(" " + text).ids) for text in texts]
+
+def test_a_borrowed_answer_does_not_cut_the_context_of_the_item(model_folder):
+    long = Item("the soil " * 480, ("water", "ice"), 0)
+    answer = "the roots take in water from the soil " * 8
+    others = [Item(f"What {i}?", (answer + str(i), f"wax {i}"), 0) for i in range(9)]
+    trained = {}
+    for negatives in ("own", "other"):
+        classifier = LikraClassifier(model_folder, mode="base-likra", negatives=negatives, cv=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            classifier.fit([long, *others])
+        trained[negatives] = classifier.held_out_.heads["base"][:2]
+    np.testing.assert_allclose(trained["own"], trained["other"], atol=1e-4)
+
+
+def test_related_items_share_a_fold():
+    rng = np.random.default_rng(0)
+    items = [Item(f"q{i}", (f"a{i // 2}", f"b{i // 2}"), i % 2) for i in range(40)]
+    items += [Item(f"same {i % 5}", (f"x{i}", f"y{i}"), 0) for i in range(20)]
+    items += [Item(f"yes or no {i}", ("yes", "no"), 0) for i in range(30)]
+    items = [items[i] for i in rng.permutation(len(items))]
+    folds = fold_of_items(items, 5, 0)
+    for one, other in itertools.combinations(range(len(items)), 2):
+        twins = items[one].choices == items[other].choices and items[one].choices[0] != "yes"
+        if twins or items[one].question == items[other].question:
+            assert folds[one] == folds[other]
+    common = {folds[i] for i, item in enumerate(items) if item.choices[0] == "yes"}
+    assert common == {0, 1, 2, 3, 4}, "yes and no relate nothing"
+    everything = fold_of_items([Item("same", (f"x{i}", "y"), 0) for i in range(10)], 5, 0)
+    assert set(everything) == {0, 1, 2, 3, 4}, "a single group is no group"
+
+
+def test_a_fit_that_fails_leaves_the_last_one_whole(model_folder, items):
+    classifier = LikraClassifier(model_folder, mode="likra").fit(items)
+    before = classifier.predict_proba(items)
+    with pytest.raises(LikraError, match="has no answer"):
+        classifier.fit(items[:10], X_validation=[("Why?", ["a", "b"])] * 2)
+    np.testing.assert_array_equal(classifier.predict_proba(items), before)
+    assert classifier.n_items_ == len(items)
+
+
+def test_negatives_are_not_drawn_where_none_are_needed(model_folder):
+    items = [Item(f"Is it {i}?", ("yes", "no"), i % 2) for i in range(6)]
+    classifier = LikraClassifier(model_folder, mode="sft", negatives="other").fit(items)
+    assert len(classifier.negatives_) == 0
+
+
+def test_validation_items_that_are_training_items(model_folder, items):
+    with pytest.warns(OverlapWarning, match="4 of 10 validation items are training items too"):
+        LikraClassifier(model_folder, mode="sft").fit(items[:30], X_validation=items[26:36])
+
+
+def test_score_of_a_generator_and_of_a_table(items, fitted):
+    assert fitted.score(item for item in items) == fitted.score(items)
+    table = fitted.log_likelihoods(items)
+    assert fitted.score(table, answers(items)) == pytest.approx(fitted.score(items))
+    with pytest.raises(LikraError, match="hold no answers; pass y"):
+        fitted.score(table)
+
+
+def test_concurrent_fits_give_blas_its_threads_back(model_folder, items):
+    from threadpoolctl import threadpool_info
+
+    def threads() -> list[int]:
+        return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+    before = threads()
+    fits = [joblib.delayed(LikraClassifier(model_folder, mode="sft").fit)(items) for _ in range(3)]
+    joblib.Parallel(n_jobs=3, backend="threading")(fits)
+    assert threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_forked_worker_opens_its_own_sessions(model_folder, items, fitted, monkeypatch):
+    monkeypatch.setattr("likra_lite.language_model.MAX_OPEN", 1)
+    expected = fitted.predict(items).tolist()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        found = pool.apply_async(fitted.predict, (items,)).get(timeout=60)
+    assert found.tolist() == expected
 
 
 def test_validation_items_replace_cross_fitting(model_folder, items):
@@ -303,7 +389,13 @@ def test_explain_adds_up(items, fitted):
     shown = str(explanation)
     assert items[0].question in shown
     assert "predicted" in shown
-    assert "negative" in shown
+    assert "mode likra, alpha 1" in shown
+    assert "positive  negative\n" in shown, "the heads in force, and no others"
+    pmi = LikraClassifier(fitted.model, mode="pmi").fit(items).explain(items[0])
+    for choice in pmi.choices:
+        values = choice.log_likelihoods
+        assert choice.score == pytest.approx(values["base"] - values["neutral"], abs=1e-4)
+    assert "neutral" in str(pmi)
 
 
 def test_grid_search_over_alpha_and_normalization(model_folder, items):

@@ -54,6 +54,12 @@ def test_missing_answers_in_a_data_frame():
         ({**PLAIN, "answer": "B"}, 1),
         ({"question": "q", "choices": ["a", "b"]}, None),
         ({"question": "q", "choices": ["a", "b"], "answer": None}, None),
+        ({"question": "q", "choices": ["a", "b"], "answer": "b"}, 1),
+        ({**PLAIN, "answer": "c"}, 2),
+        ({"question": "q", "A": "a", "B": "b", "C": float("nan"), "answer": "b"}, 1),
+        ({"question": "q", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answer": 1}, 1),
+        ({"question": "q", "choices": {"text": ["a", "b"], "label": None}, "answerKey": "B"}, 1),
+        ({"question": "q", "choices": ["a", "b"], "answerKey": None, "answer": 1}, 1),
         (
             {
                 "question": {
@@ -92,3 +98,7 @@ def test_layouts(record, answer):
 def test_the_rest_of_a_record_is_metadata():
     item = item_from_record({**PLAIN, "id": 7, "context": "p", "grade": 5})
     assert (item.id, item.context, item.metadata) == ("7", "p", {"grade": 5})
+
+
+def test_numbers_as_choices():
+    assert item_from_record({"question": "2 + 2?", "choices": [3, 4.5]}).choices == ("3", "4.5")

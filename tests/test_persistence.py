@@ -126,3 +126,66 @@ def test_failure_while_saving_leaves_nothing(fitted, tmp_path, monkeypatch):
     with pytest.raises(LikraError, match=r"cannot write .*saved: No space left on device"):
         fitted.save(tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_model_folder_made_of_links_as_in_a_hub_cache(model_folder, items, tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    for path in model_folder.iterdir():
+        shutil.copy(path, tmp_path / "blobs" / path.name)
+        (tmp_path / "snapshot" / path.name).symlink_to(f"../blobs/{path.name}")
+    classifier = LikraClassifier(tmp_path / "snapshot", mode="sft").fit(items)
+    classifier.save(tmp_path / "elsewhere" / "saved")
+    again = LikraClassifier.load(tmp_path / "elsewhere" / "saved")
+    np.testing.assert_array_equal(again.predict_proba(items), classifier.predict_proba(items))
+
+
+def test_heads_are_not_saved_with_another_model(model_folder, items, tmp_path):
+    from checkpoints import save_checkpoint
+
+    from likra_lite.export import export_model
+
+    shutil.copytree(model_folder, tmp_path / "model")
+    classifier = LikraClassifier(tmp_path / "model", mode="sft").fit(items)
+    export_model(save_checkpoint("gpt2", tmp_path / "checkpoint"), tmp_path / "model")
+    with pytest.raises(ModelFolderError, match="has been replaced by another model"):
+        classifier.save(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "model")
+    with pytest.raises(ModelFolderError, match=r"trunk.onnx is gone; fit again"):
+        classifier.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_the_decision_is_kept_as_it_was(fitted, tmp_path, monkeypatch):
+    fitted.save(tmp_path / "saved")
+    monkeypatch.setattr(
+        "likra_lite.estimator.choose", lambda *_: pytest.fail("the choice was made again")
+    )
+    assert LikraClassifier.load(tmp_path / "saved").decision_ == fitted.decision_
+
+
+def test_files_of_others_in_a_model_folder_are_kept(fitted, tmp_path):
+    fitted.save(tmp_path / "saved")
+    (tmp_path / "saved" / "notes.txt").write_text("mine")
+    with pytest.raises(LikraError, match=r"holds notes.txt, which is no part of a model folder"):
+        fitted.save(tmp_path / "saved")
+    assert (tmp_path / "saved" / "notes.txt").read_text() == "mine"
+
+
+def test_interrupted_replacement_puts_the_old_folder_back(fitted, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    fitted.save(tmp_path / "saved")
+    rename = Path.rename
+
+    def interrupt(self, target):
+        if Path(target).name == "saved" and self.name != "old":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.save(tmp_path / "saved")
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    LikraClassifier.load(tmp_path / "saved")

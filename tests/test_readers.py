@@ -37,7 +37,7 @@ def contents() -> dict[str, str]:
         "letters.csv": 'question,A,B,C,answer\n"What melts?",ice,a rock,,A\n2 + 2?,3,4,5,B\n',
         "list.csv": 'question,choices,answer\nWhat melts?,"[""ice"", ""a rock""]",0\n'
         '2 + 2?,"[""3"", ""4"", ""5""]",1\n',
-        "tabs.tsv": "question\tchoice 1\tchoice 2\tchoice 3\tanswer\n"
+        "tabs.tsv": "question\tchoice 0\tchoice 1\tchoice 2\tanswer\n"
         "What melts?\tice\ta rock\t\t0\n2 + 2?\t3\t4\t5\t1\n",
         "arc.csv": "questionID,AnswerKey,question\nx,A,What melts? (A) ice (B) a rock\n"
         "y,2,2 + 2? (1) 3 (2) 4 (3) 5\n",
@@ -56,12 +56,40 @@ def test_every_layout_gives_the_same_items(name, tmp_path):
     assert count_items(path) == 2
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "choices", "answer"),
+    [
+        ("question,B,A,answer", "q,bb,aa,A", ("aa", "bb"), 0),
+        ("n,question,A,B,answer", "17,q,x,y,B", ("x", "y"), 1),
+        ("question,choice_0,choice_1,choice_10,choice_2", "q,w,x,,y", ("w", "x", "y"), None),
+        ("question,a,b,c,answer", "q,x,y,z,b", ("x", "y", "z"), 1),
+        ("question,A,B,AnswerKey", "q,x,y,B", ("x", "y"), 1),
+        ("question,A,B,Answer", "q,x,y,1", ("x", "y"), 1),
+        ("question,A,B,answer", "q,x,y,1.0", ("x", "y"), 1),
+        ("question,choices,answer", "\"q\",\"['x', 'y']\",y", ("x", "y"), 1),
+        ("question,AnswerKey", "What is (1) in it? (A) x (B) y,B", ("x", "y"), 1),
+    ],
+)
+def test_tables_as_people_write_them(header, row, choices, answer, tmp_path):
+    if "choice_10" in header:  # eleven columns, sorted by a spreadsheet
+        names = sorted(f"choice_{i}" for i in range(11))
+        header = ",".join(["question", *names])
+        cells = {f"choice_{i}": text for i, text in enumerate("wxy")}
+        row = ",".join(["q", *(cells.get(name, "") for name in names)])
+    path = tmp_path / "items.csv"
+    path.write_bytes(f"{header}\r\n{row}\r\n".encode())
+    (item,) = read_items(path)
+    assert (item.choices, item.answer) == (choices, answer)
+    if "AnswerKey" in header and "(1)" in row:
+        assert item.question == "What is (1) in it?"
+
+
 def test_items_without_an_answer(tmp_path):
     path = tmp_path / "items.jsonl"
     path.write_text('{"question": "q", "choices": ["a", "b"]}\n')
     assert read_items(path)[0].answer is None
     with pytest.raises(
-        ValueError, match=r"items.jsonl:1: the item has no answer; items without one"
+        ValueError, match=r"items.jsonl:1: the item has no answer; items without one can be scored"
     ):
         read_items(path, require_answer=True)
 

@@ -37,7 +37,7 @@ def test_python_blocks_run_one_after_the_other(place, capsys):
         exec(compile(block, "README.md", "exec"), names)
     assert "best_params_" in README
     assert "alpha" in capsys.readouterr().out
-    assert (place / "my-heads" / "likra.json").is_file()
+    assert (place / "my-classifier" / "likra.json").is_file()
 
 
 def test_shell_commands_run(place):

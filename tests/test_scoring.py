@@ -139,6 +139,9 @@ def test_truncation_warns_once_with_the_count(model):
         ("{question} {question}", "with {question} once"),
         ("{question} {other}", "with {question} once"),
         ("{question", "is not a template"),
+        ("", "with {question} once"),
+        ("{question:s} A:", "take no format"),
+        ("{question!s} A:", "take no format"),
         (7, "type int"),
     ],
 )
@@ -149,5 +152,7 @@ def test_bad_prompts(template, message):
 
 def test_context_stands_before_the_question_or_where_the_template_says():
     item = Item("Why {so}?", ("a", "b"), context="It rained.")
-    assert as_prompt("completion").context(item) == "It rained.Why {so}?"
+    assert as_prompt("completion").context(item) == "It rained. Why {so}?"
+    assert Prompt("\nQ: {question}").context(item) == "It rained.\nQ: Why {so}?"
+    assert Prompt("{{x}} {question} {{y}}").neutral_context == " {y}"
     assert Prompt("[{context}] {question}").context(item) == "[It rained.] Why {so}?"

@@ -17,7 +17,17 @@ from ..errors import ExportError, first_line
 from ..language_model import LanguageModel
 from ..progress import progress_bar
 from ..prompts import PROMPTS
-from ..storage import HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest, atomic_folder, write_manifest
+from ..storage import (
+    HEAD,
+    MANIFEST,
+    TOKENIZER,
+    TRUNK,
+    WEIGHTS,
+    Manifest,
+    atomic_folder,
+    check_folder_target,
+    write_manifest,
+)
 from .graphs import HEAD_BIAS, HEAD_WEIGHT, head_graph, trunk_graph
 from .parity import TOLERANCE, check_parity, reference_scores
 from .trunk import Trunk, past_shapes
@@ -31,7 +41,9 @@ STEPS = ("loading", "scoring with PyTorch", "tracing", "writing", "checking")
 
 def export_checkpoint(model: str, out: Path, revision: str | None, verbose: bool) -> Manifest:
     """Do the work of :func:`likra_lite.export.export_model`."""
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    check_folder_target(out)
+    for library in ("transformers", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     with progress_bar(len(STEPS), STEPS[0], verbose, unit="step") as bar:
 
         def step(done: int) -> None:
@@ -55,7 +67,7 @@ def export_checkpoint(model: str, out: Path, revision: str | None, verbose: bool
             manifest = Manifest(
                 base_model={
                     "id": Path(model).name if Path(model).is_dir() else model,
-                    "revision": getattr(decoder.config, "_commit_hash", None) or revision,
+                    "revision": None if Path(model).is_dir() else _commit(decoder, revision),
                     "architecture": architecture,
                 },
                 precision="float32",
@@ -100,19 +112,40 @@ def _graphs(decoder: PreTrainedModel, architecture: str) -> dict[str, onnx.Model
     return {TRUNK: graph, HEAD: head}
 
 
+def _commit(decoder: PreTrainedModel, revision: str | None) -> str | None:
+    return getattr(decoder.config, "_commit_hash", None) or revision
+
+
+def _check_checkpoint(model: str) -> None:
+    """Raise ExportError if a local folder is meant and is none, or holds no checkpoint."""
+    folder = Path(model)
+    if (folder / MANIFEST).is_file():
+        raise ExportError(f"{model} is a model folder already; use it with --model {model}")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ExportError(f"{model} is no checkpoint: it has no config.json")
+    local = folder.exists() or folder.is_absolute() or model[:1] == "." or model.count("/") > 1
+    if local and not folder.is_dir():
+        raise ExportError(f"cannot load {model}: there is no such folder")
+
+
 def _load(model: str, revision: str | None) -> tuple[PreTrainedModel, Any]:
+    _check_checkpoint(model)
     where = f"{model} (revision {revision})" if revision else model
     try:
         config = AutoConfig.from_pretrained(model, revision=revision)
     except Exception as error:
         raise ExportError(
-            f"cannot load {where}: {first_line(error)}; expected a folder with config.json and "
-            "weights, or a model id on the Hugging Face hub"
+            f"cannot load {where}, which is no local folder, from the Hugging Face hub: "
+            f"{first_line(error)}"
+            if not Path(model).is_dir()
+            else f"cannot load {where}: {first_line(error)[:300]}"
         ) from error
     if getattr(config, "is_encoder_decoder", False):
         raise ExportError(
             f"{where} is an encoder-decoder; only decoder-only models can be exported"
         )
+    if not hasattr(config, "vocab_size"):
+        raise ExportError(f"{where} is no plain language model: its configuration is nested")
     try:
         # Eager attention is the reference that the graphs are compared with.
         decoder = AutoModelForCausalLM.from_pretrained(
