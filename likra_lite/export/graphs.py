@@ -162,7 +162,12 @@ def head_graph(
         inner = node("Tanh", [node("Div", [logits, cap], "scaled")], "squashed")
         logits = node("Mul", [inner, cap], "capped")
     heads = node("Shape", ["delta"], "heads", end=1)
-    normalizer = node("ReduceLogSumExp", [logits, constant("last", [-1])], "lse", keepdims=0)
+    # Spelled out: ONNX Runtime's ReduceLogSumExp loses 1e-5 nats a token to its running sum.
+    last = constant("last", [-1])
+    top = node("ReduceMax", [logits, last], "top", keepdims=1)
+    exponentials = node("Exp", [node("Sub", [logits, top], "shifted")], "exponentials")
+    total = node("Log", [node("ReduceSum", [exponentials, last], "sum", keepdims=1)], "log_sum")
+    normalizer = node("Add", [total, top], "lse")
     tail = constant("minus_one", [-1])
     shape = node("Concat", [heads, tail], "per_head", axis=0)
     normalizer = node("Reshape", [normalizer, shape], "lse_per_head")
