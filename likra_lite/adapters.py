@@ -53,8 +53,6 @@ class AdapterObjective:
     features : Features
         Hidden states, and the tokens to be made likely.
     projection : OutputProjection
-    weights : ndarray of shape (M,), optional
-        Weight of each token; equal by default.
     mapper : callable, optional
         Like the builtin map, which is the default. Rows are worked on in fixed chunks that
         are summed in order, so that the result does not depend on the number of threads
@@ -65,23 +63,20 @@ class AdapterObjective:
         self,
         features: Features,
         projection: OutputProjection,
-        weights: DoubleArray | None = None,
         mapper: Callable[..., Iterable[tuple[float, DoubleArray]]] = map,
     ) -> None:
         if len(features.targets) == 0:
             raise LikraError("a head needs at least one answer to be fitted on, got none")
         if not np.isfinite(features.hidden).all():
             raise LikraError("the model's hidden states are not finite; export the model again")
-        if weights is None:
-            weights = np.ones(len(features.targets))
         order = np.argsort(features.rows, kind="stable")
         self.rows = features.rows[order]
         self.targets = features.targets[order]
-        self.weights = (weights[order] / weights.sum()).astype(np.float32)
+        self.weight = np.float32(1.0 / len(self.targets))
         self.hidden = features.hidden
-        self.row_weights = np.bincount(
-            self.rows, weights=self.weights, minlength=len(self.hidden)
-        ).astype(np.float32)
+        self.row_weights = self.weight * np.bincount(self.rows, minlength=len(self.hidden)).astype(
+            np.float32
+        )
         self.projection = projection
         self.mapper = mapper
         cached = CHUNK_BYTES // (4 * projection.weight.shape[0])
@@ -106,7 +101,6 @@ class AdapterObjective:
         """Return the loss of one chunk and its gradient with respect to `adapted` [r, H]."""
         first, last = np.searchsorted(self.rows, [start, start + len(adapted)])
         at = (self.rows[first:last] - start, self.targets[first:last])
-        weights = self.weights[first:last]
         rows = self.row_weights[start : start + len(adapted)]
         logits, slope = self._logits(adapted)
         top = logits.max(axis=1, keepdims=True)
@@ -114,9 +108,9 @@ class AdapterObjective:
         np.subtract(logits, top, out=logits)
         np.exp(logits, out=logits)
         total = logits.sum(axis=1)
-        loss = float(rows @ (np.log(total) + top[:, 0]) - weights @ chosen)
+        loss = float(rows @ (np.log(total) + top[:, 0]) - self.weight * chosen.sum())
         logits *= (rows / total)[:, None]
-        np.subtract.at(logits, at, weights)
+        np.subtract.at(logits, at, self.weight)
         if slope is not None:
             logits *= slope
         gradient = logits @ self.projection.weight

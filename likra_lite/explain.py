@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .items import Item
 from .ratio import MODES, Decision
-from .scoring import ChoiceScorer
+from .scoring import ChoiceScorer, choice_table
 
 __all__ = ["ChoiceExplanation", "Explanation", "explain_item"]
 
@@ -100,7 +100,11 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     heads = [head for head in scorer.heads if head != "neutral"]
     features = scorer.model.features([tree])
     log_probs = scorer.model.token_log_probs(features, scorer.stack(heads))
-    table = scorer.table([item])
+    columns = dict(
+        zip(heads, np.add.reduceat(log_probs, features.offsets[:-1], axis=1), strict=True)
+    )
+    columns["neutral"] = scorer.neutral([item])
+    table = choice_table([item], features.lengths, columns)
     scores, probabilities = decision.scores(table), decision.probabilities(table)
     bounds = features.offsets
     choices = [

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import ModelFolderError, first_line
 from .packing import TokenTree, batches, pack
+from .ragged import span_indices
 from .storage import HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest, read_manifest
 from .tokens import TextEncoder
 
@@ -58,9 +59,8 @@ class Features:
 
     def take(self, continuations: NDArray[np.int64]) -> Features:
         """Return the features of some continuations only, in the order given."""
-        starts, lengths = self.offsets[continuations], self.lengths[continuations]
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        tokens = np.repeat(starts, lengths) + within
+        lengths = self.lengths[continuations]
+        tokens = span_indices(self.offsets[continuations], lengths)
         used, rows = np.unique(self.rows[tokens], return_inverse=True)
         return Features(self.hidden[used], rows, self.targets[tokens], lengths)
 
@@ -277,10 +277,9 @@ class LanguageModel:
         starts = np.empty_like(counts)
         packed = counts[order]
         starts[order] = np.cumsum(packed) - packed
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return Features(
             hidden=np.concatenate(hidden),
-            rows=np.concatenate(rows)[np.repeat(starts, counts) + within],
+            rows=np.concatenate(rows)[span_indices(starts, counts)],
             targets=np.concatenate([tree.targets for tree in trees]),
             lengths=np.concatenate([tree.lengths for tree in trees]),
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import LikraError
+from .ragged import span_indices
 
 __all__ = ["LogLikelihoods"]
 
@@ -68,11 +69,9 @@ class LogLikelihoods:
     def take(self, items: NDArray[np.int64]) -> LogLikelihoods:
         """Return the table of some items, in the order given."""
         counts = self.n_choices[items]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.repeat(self.offsets[items], counts) + np.arange(offsets[-1])
-        rows -= np.repeat(offsets[:-1], counts)
+        rows = span_indices(self.offsets[items], counts)
         return LogLikelihoods(
-            offsets=offsets,
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
             heads={name: column[rows] for name, column in self.heads.items()},
             n_tokens=self.n_tokens[rows],
             n_chars=self.n_chars[rows],
