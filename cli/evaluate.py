@@ -22,25 +22,24 @@ __all__ = ["evaluate"]
 @threads_option
 @debug_option
 def evaluate(
-    items: str, model: str, as_json: bool, limit: int | None, n_threads: int | None
+    items: str, model: str | None, as_json: bool, limit: int | None, n_threads: int | None
 ) -> None:
     """Tell the accuracy of every mode that the model supports.
 
-    One pass over ITEMS gives accuracy with its standard error, raw and per character, for
-    base and pmi, and for the modes of the heads that were fitted. Every item needs an
-    answer.
+    One pass over ITEMS, a file or "demo" for the bundled test items, gives accuracy with
+    its standard error, raw and per character, for base and pmi, and for the modes of the
+    heads that were fitted. Every item needs an answer.
     """
     from likra_lite.items import answer_indices
     from likra_lite.progress import progress_bar
     from likra_lite.ratio import MODES
-    from likra_lite.readers import read_items
     from likra_lite.selection import evaluate_modes
 
-    from .opening import open_model
+    from .opening import open_model, read_answered
     from .tables import accuracy_line, mode_table
 
     scorer, decision, classifier = open_model(model, n_threads)
-    answered = read_items(items, require_answer=True)[:limit]
+    answered = read_answered(items, "test")[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:
         table = scorer.table(answered, advance=bar.update)
     y = answer_indices(answered)

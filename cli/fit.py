@@ -111,7 +111,7 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
 @debug_option
 def fit(
     items: str,
-    model: str,
+    model: str | None,
     out: str,
     limit: int | None,
     validation: str | None,
@@ -122,19 +122,19 @@ def fit(
 
     ITEMS is a .jsonl or .csv file. A line of JSON has "question", "choices" (a list) and
     "answer" (an index from 0, or a letter); the published layouts of ARC and CommonsenseQA
-    are read too. Every item needs an answer.
+    are read too. Every item needs an answer. "demo" stands for the bundled items.
     """
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
     from likra_lite.ratio import MODES, Decision
-    from likra_lite.readers import read_items
     from likra_lite.storage import check_folder_target
 
+    from .opening import read_answered
     from .tables import accuracy_line
 
     check_folder_target(out)
-    training = read_items(items, require_answer=True)[:limit]
-    held_out = None if validation is None else read_items(validation, require_answer=True)
+    training = read_answered(items, "train")[:limit]
+    held_out = None if validation is None else read_answered(validation, "test")
     classifier = LikraClassifier(model, random_state=seed, verbose=True, **parameters)
     start = time.perf_counter()
     with warnings.catch_warnings():

@@ -1,24 +1,51 @@
-"""A model folder, with or without fitted heads, ready to score."""
+"""What the arguments of a command stand for: items, and a model ready to score."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from likra_lite.estimator import LikraClassifier
+    from likra_lite.items import Item
     from likra_lite.ratio import Decision
     from likra_lite.scoring import ChoiceScorer
 
-__all__ = ["open_model"]
+__all__ = ["DEMO", "open_model", "read_answered", "stream_items"]
+
+DEMO = "demo"  # in place of a file: the bundled items
+
+
+def read_answered(items: str, subset: str) -> list[Item]:
+    """Read items that all have an answer, or load that subset of the demo."""
+    if items == DEMO:
+        from likra_lite.datasets import load_demo
+
+        return load_demo(subset).items
+    from likra_lite.readers import read_items
+
+    return read_items(items, require_answer=True)
+
+
+def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:
+    """Return the number of items and the items, of a file that need not fit in memory."""
+    if items == DEMO:
+        demo = read_answered(items, subset)
+        return len(demo), demo
+    from likra_lite.readers import count_items, iter_items
+
+    return count_items(items), iter_items(items)
 
 
 def open_model(
-    folder: str, n_threads: int | None
+    folder: str | None, n_threads: int | None
 ) -> tuple[ChoiceScorer, Decision, LikraClassifier | None]:
-    """Open a model folder; without heads, the base model decides."""
+    """Open a model folder, or the bundled one; without heads, the base model decides."""
+    from likra_lite.datasets import bundled_model
     from likra_lite.persistence import is_fitted_folder
 
+    folder = str(bundled_model()) if folder is None else folder
     if is_fitted_folder(Path(folder)):
         from likra_lite.estimator import LikraClassifier
 

@@ -14,10 +14,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 items_argument: Decorator = click.argument("items", type=click.Path())
 model_option: Decorator = click.option(
     "--model",
-    required=True,
     metavar="DIR",
     type=click.Path(),
-    help="Model folder, written by export or fit.",
+    help="Model folder, written by export or fit.  [default: the bundled tiny model]",
 )
 threads_option: Decorator = click.option(
     "--threads",

@@ -24,8 +24,8 @@ __all__ = ["score"]
 )
 @threads_option
 @debug_option
-def score(items: str, model: str, out: str | None, n_threads: int | None) -> None:
-    """Score ITEMS with the model and the mode that were fitted.
+def score(items: str, model: str | None, out: str | None, n_threads: int | None) -> None:
+    """Score ITEMS, a file or "demo", with the model and the mode that were fitted.
 
     Writes one JSON object per item: id (its position where it has none), prediction (an
     index), scores, probabilities, and log_likelihoods, in nats, of every head used. A
@@ -35,24 +35,23 @@ def score(items: str, model: str, out: str | None, n_threads: int | None) -> Non
     """
     from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
-    from likra_lite.readers import count_items, iter_items
     from likra_lite.storage import atomic_text, partial_path
 
-    from .opening import open_model
+    from .opening import open_model, stream_items
 
     if out is not None and Path(out).resolve() == Path(items).resolve():
         raise LikraError(f"{out}: --out is the file of items itself; choose another")
     if out is not None and Path(out).is_dir():
         raise LikraError(f"{out} is a folder; choose a file for --out")
     scorer, decision, _ = open_model(model, n_threads)
-    total = count_items(items)
+    total, incoming = stream_items(items, "test")
     done = 0
     try:
         with (
             progress_bar(total, "scoring", show=True) as bar,
             nullcontext(sys.stdout) if out is None else atomic_text(out) as stream,
         ):
-            for record in _records(scorer, decision, iter_items(items), bar.update):
+            for record in _records(scorer, decision, incoming, bar.update):
                 stream.write(json.dumps(record) + "\n")
                 done += 1
     except KeyboardInterrupt:

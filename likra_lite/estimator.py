@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .datasets import bundled_model
 from .errors import ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
 from .fitting import FITTED_HEADS, TrainingSet, cross_fit, fit_heads, fold_of_items, training_set
@@ -47,9 +48,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    model : path or LanguageModel
+    model : path, LanguageModel or None, default=None
         A model folder, written by ``likra-lite export`` or
-        :func:`likra_lite.export.export_model`.
+        :func:`likra_lite.export.export_model`; the bundled tiny model if None, which
+        knows the stories of :func:`likra_lite.datasets.load_demo` and little else.
     mode : {"auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"}, default="auto"
         What is scored, with L the log-likelihood of a choice in nats:
 
@@ -119,8 +121,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> from likra_lite import LikraClassifier
-    >>> classifier = LikraClassifier(model="my-model").fit(items)  # doctest: +SKIP
-    >>> classifier.predict_proba(new_items)  # doctest: +SKIP
+    >>> from likra_lite.datasets import load_demo
+    >>> classifier = LikraClassifier().fit(*load_demo())  # doctest: +SKIP
+    >>> classifier.score(*load_demo("test"))  # doctest: +SKIP
     """
 
     def __init__(
@@ -309,13 +312,12 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def _open_model(self) -> LanguageModel:
         if isinstance(self.model, LanguageModel):
             return self.model
-        if not isinstance(self.model, str | os.PathLike):
-            got = "None" if self.model is None else type(self.model).__name__
+        if self.model is not None and not isinstance(self.model, str | os.PathLike):
             raise LikraError(
-                f"got model={got}; expected a model folder, made with: "
-                "likra-lite export MODEL --out DIR"
+                f"got a model of type {type(self.model).__name__}; expected a model folder, made "
+                "with: likra-lite export MODEL --out DIR"
             )
-        return LanguageModel(self.model, self.n_threads)
+        return LanguageModel(self.model or bundled_model(), self.n_threads)
 
     def _progress(self, total: int | None, description: str) -> Any:
         return progress_bar(total, description, self.verbose)

@@ -56,6 +56,10 @@ class Prompt:
             )
         return [(literal, name) for literal, name, _, _ in parsed]
 
+    def without_question(self) -> Prompt:
+        """Return the same template with the question hidden, for the answer-only control."""
+        return AnswerOnly(self.template)
+
     def context(self, item: Item) -> str:
         """Return the text before the answer."""
         values = {"question": item.question, "context": item.context or "", None: ""}
@@ -76,6 +80,14 @@ class Prompt:
         parts = self._parts()
         asked = [name for _, name in parts].index("question")
         return "".join(literal for literal, _ in parts[asked + 1 :])
+
+
+class AnswerOnly(Prompt):
+    """A template that leaves the question out, so that only the answers' style is left."""
+
+    def context(self, item: Item) -> str:
+        """Return what remains of the template when nothing is asked."""
+        return self.neutral_context
 
 
 def as_prompt(prompt: str | Prompt) -> Prompt:

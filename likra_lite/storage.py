@@ -30,6 +30,7 @@ __all__ = [
     "link_or_copy",
     "partial_path",
     "read_manifest",
+    "write_bytes",
     "write_manifest",
 ]
 
@@ -279,6 +280,12 @@ def _umask() -> int:
     return mask
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all; see :func:`atomic_text` for links and errors."""
+    with _atomic(path, "wb") as stream:
+        stream.write(content)
+
+
 @contextmanager
 def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Yield a text stream that becomes the file `path` if all goes well.
@@ -292,11 +299,17 @@ def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     LikraError
         If the file cannot be written.
     """
+    with _atomic(path, "w", encoding="utf-8") as stream:
+        yield stream
+
+
+@contextmanager
+def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any]:
     target = Path(path).resolve()
     special = target.exists() and not target.is_file()
     scratch = target if special else target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with scratch.open("w", encoding="utf-8") as stream:
+        with scratch.open(mode, **how) as stream:
             yield stream
         if not special:
             scratch.replace(target)

@@ -1,0 +1,52 @@
+"""The report as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+
+from ..experiments import Claims
+from .figure import svg
+from .summary import findings
+from .text import report
+
+__all__ = ["page"]
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+figure { margin: 0; overflow-x: auto; }
+figure svg { width: 100%; height: auto; min-width: 32rem; }
+pre { overflow-x: auto; font: 0.85rem/1.4 ui-monospace, monospace; }
+code { overflow-wrap: anywhere; }
+"""
+
+
+def page(claims: Claims, title: str, command: str) -> str:
+    """Return a page with the figure, the findings and the tables.
+
+    Parameters
+    ----------
+    claims : Claims
+    title : str
+    command : str
+        What repeats it.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    sentences = "".join(f"<li>{html.escape(line)}</li>" for line in findings(claims))
+    name = html.escape(title)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
+        f"<ul>{sentences}</ul>\n<figure>{svg(claims)}</figure>\n"
+        f"<pre>{html.escape(report(claims))}</pre>\n"
+        f"<p>Made with <code>{html.escape(command)}</code></p>\n</body>\n</html>\n"
+    )

@@ -1,0 +1,137 @@
+"""Tables and a chart of characters, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..experiments import Claims
+from .summary import Curves, Estimate, findings, mean_log_likelihood, summarize
+
+__all__ = ["chart", "report", "table"]
+
+CHART_ROWS = 14
+CELL = 6  # characters between two sizes of the chart
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out cells in columns, the first to the left and the others to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def chart(curves: Curves, marks: dict[str, str]) -> str:
+    """Draw accuracy against the number of examples, one mark for each curve.
+
+    Parameters
+    ----------
+    curves : dict
+        See :func:`likra_lite.report.summary.summarize`; a curve whose only size is 0 needs
+        no examples and becomes a level line.
+    marks : dict of str to str
+        A character for each curve to be drawn, in order: later ones are drawn on top.
+
+    Returns
+    -------
+    str
+    """
+    sizes = sorted({size for name in marks for size in curves[name] if size})
+    levels = [e.accuracy for name in marks for e in curves[name].values()]
+    low, high = min(levels), max(levels)
+    span = (high - low) or 1.0
+    grid = [[" "] * (CELL * len(sizes)) for _ in range(CHART_ROWS)]
+
+    def row_of(estimate: Estimate) -> list[str]:
+        return grid[round((high - estimate.accuracy) / span * (CHART_ROWS - 1))]
+
+    for name, mark in marks.items():
+        if set(curves[name]) == {0}:
+            row = row_of(curves[name][0])
+            row[:] = [mark if place % 2 == 0 else " " for place in range(len(row))]
+    for name, mark in marks.items():
+        for place, size in enumerate(sizes):
+            if size in curves[name]:
+                row_of(curves[name][size])[CELL * place + CELL // 2] = mark
+    lines = [
+        f"{high - span * index / (CHART_ROWS - 1):6.2f} |{''.join(row)}".rstrip()
+        for index, row in enumerate(grid)
+    ]
+    axis = "".join(str(size).center(CELL) for size in sizes)
+    key = "   ".join(f"{mark} {name}" for name, mark in marks.items())
+    return "\n".join([*lines, " " * 7 + "+" + "-" * len(grid[0]), " " * 8 + axis.rstrip(), key])
+
+
+MARKS = {"base": ".", "pmi": "p", "sft": "S", "likra": "L", "base-likra": "B"}
+
+
+def report(claims: Claims) -> str:
+    """Return the whole report as text.
+
+    Parameters
+    ----------
+    claims : Claims
+
+    Returns
+    -------
+    str
+    """
+    curve, control = summarize(claims.curve), summarize(claims.control)
+    base, pmi = curve["base"][0], curve["pmi"][0]
+    modes = [name for name in curve if name not in ("base", "pmi")]
+    alpha = next(row.alpha for row in claims.curve if row.alpha is not None)
+    several = any(row.draw for row in claims.curve)
+    sections = [
+        f"Accuracy on {claims.n_test} test items +- standard error"
+        + (" (standard deviation between draws)" if several else "")
+        + f"; alpha {alpha:g}",
+        f"without examples: base {base}, pmi {pmi}",
+        table(
+            ["examples", *modes],
+            [[str(size), *(str(curve[m][size]) for m in modes)] for size in curve[modes[0]]],
+        ),
+        chart(curve, MARKS),
+        f"The same with the question hidden, the answer-only control: base {control['base'][0]}",
+        table(
+            ["examples", *modes],
+            [[str(size), *(str(control[m][size]) for m in modes)] for size in control[modes[0]]],
+        ),
+        _kinds(claims),
+        _trajectories(claims),
+        "\n".join(findings(claims)),
+    ]
+    return "\n\n".join(sections)
+
+
+def _kinds(claims: Claims) -> str:
+    size = claims.kinds[0].n_items
+    modes = list(dict.fromkeys(row.mode for row in claims.kinds))
+    by_mode = {
+        mode: summarize([row for row in claims.kinds if row.mode == mode], by="negatives")
+        for mode in modes
+    }
+    rows = [
+        [kind, *(str(by_mode[mode][kind][size]) for mode in modes)] for kind in by_mode[modes[0]]
+    ]
+    return f"Which wrong answers teach, {size} of them\n\n" + table(["negatives", *modes], rows)
+
+
+def _trajectories(claims: Claims) -> str:
+    groups = list(dict.fromkeys(row.group for row in claims.trajectories))
+    sizes = sorted({row.n_items for row in claims.trajectories} - {0})
+
+    def cells(head: str, size: int) -> list[str]:
+        values = [mean_log_likelihood(claims.trajectories, head, g, size) for g in groups]
+        return [f"{value:.2f}" for value in values]
+
+    rows = [["base", "0", *cells("base", 0)]]
+    for head in ("positive", "negative"):
+        rows += [[head, str(size), *cells(head, size)] for size in sizes]
+    return "Mean log-likelihood of the test answers, in nats\n\n" + table(
+        ["head", "examples", *groups], rows
+    )
