@@ -72,7 +72,7 @@ def demo(
     model that knows a small made-up world. --items, --test and --model do the same for
     questions and a model of your own. --png and --html need the extra "report".
     """
-    from likra_lite.errors import import_extra
+    from likra_lite.errors import LikraError, import_extra
     from likra_lite.experiments import Bench, check_claims, curve_sizes
     from likra_lite.experiments.claims import number_of_fits
     from likra_lite.progress import progress_bar
@@ -87,6 +87,8 @@ def demo(
     start = time.perf_counter()
     training, test = read_answered(items, "train"), read_answered(test_items, "test")
     wanted = curve_sizes(len(training)) if sizes is None else _sizes(sizes)
+    if wanted[-1] > len(training):
+        raise LikraError(f"got {wanted[-1]} examples in --sizes but there are {len(training)}")
     scorer, _, _ = open_model(model, n_threads)
     hidden = ChoiceScorer(scorer.model, scorer.prompt.without_question())
     with progress_bar(2 * (len(training) + len(test)), "reading", show=True) as bar:

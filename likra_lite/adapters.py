@@ -27,7 +27,9 @@ from threadpoolctl import threadpool_limits
 from .errors import LikraError
 from .language_model import Features, OutputProjection, available_threads
 
-__all__ = ["AdapterObjective", "fit_output_adapter"]
+__all__ = ["DEFAULT_PENALTY", "AdapterObjective", "fit_output_adapter"]
+
+DEFAULT_PENALTY = 50_000.0  # tokens
 
 MIN_ROWS, MIN_CHUNKS = 16, 8  # few rows are still shared out, but not in crumbs
 CHUNK_BYTES = 8 * 2**20  # logits of one chunk of rows: small enough for the shared cache
@@ -202,24 +204,27 @@ def _single_threaded_blas() -> Iterator[None]:
 def fit_output_adapter(
     features: Features,
     projection: OutputProjection,
-    penalty: float = 5.0,
+    penalty: float = DEFAULT_PENALTY,
     max_iter: int = 200,
     tol: float = 1e-5,
     n_threads: int | None = None,
 ) -> FloatArray:
     """Fit M so that the given answers become likely.
 
-    Minimises the mean negative log-likelihood of the answer tokens, in nats, plus
-    ``penalty * kappa * sum(M ** 2)``. The factor kappa is the mean curvature of the loss
-    along the entries of M at M = 0, so that one penalty means the same for models whose
-    hidden states and embeddings differ in size and scale.
+    Minimises the negative log-likelihood of the answer tokens, in nats, plus
+    ``penalty * kappa * sum(M ** 2)``: the maximum a posteriori under a normal prior that does
+    not depend on how many answers there are. The factor kappa is the mean curvature of a
+    token's loss along the entries of M at M = 0, so that one penalty means the same for
+    models whose hidden states and embeddings differ in size and scale.
 
     Parameters
     ----------
     features : Features
         Of the answers to be made likely.
     projection : OutputProjection
-    penalty : float, default=5.0
+    penalty : float, default=50_000.0
+        The strength of the prior, as a number of tokens: heads move freely once they have
+        seen many more.
     max_iter : int, default=200
         Iterations of L-BFGS.
     tol : float, default=1e-5
@@ -246,7 +251,7 @@ def _minimize(
     objective: AdapterObjective, penalty: float, max_iter: int, tol: float
 ) -> DoubleArray:
     curvature = objective.curvature()
-    ridge = penalty * float(curvature.product.mean())
+    ridge = penalty / len(objective.targets) * float(curvature.product.mean())
     scale = 1.0 / np.sqrt(curvature.product + 2.0 * ridge)
 
     def matrix_of(flat: DoubleArray) -> DoubleArray:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .adapters import DEFAULT_PENALTY
 from .datasets import bundled_model
 from .errors import ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
@@ -35,8 +36,7 @@ IntArray = NDArray[np.int64]
 # In order of trust, see `choose`: first what needs no examples, and of these the ratio, which
 # corrects for answers that are likely whatever the question (Holtzman et al. 2021).
 AUTO_MODES = ("pmi", "base", "likra", "base-likra", "sft", "pos-base")
-PENALTIES = (0.5, 5.0, 50.0)
-DEFAULT_PENALTY = 5.0
+PENALTIES = (DEFAULT_PENALTY / 10, DEFAULT_PENALTY, DEFAULT_PENALTY * 10)
 
 
 class LikraClassifier(ClassifierMixin, BaseEstimator):
@@ -74,9 +74,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Wrong answers per item, as far as it has them.
     contamination : float, default=0.0
         Share of wrong answers replaced by right ones, for experiments.
-    penalty : float or "auto", default=5.0
-        Strength of the L2 penalty on the heads, see
-        :func:`likra_lite.adapters.fit_output_adapter`. ``auto`` tries 0.5, 5 and 50.
+    penalty : float or "auto", default=50_000.0
+        Strength of the L2 penalty on the heads, as a number of answer tokens, see
+        :func:`likra_lite.adapters.fit_output_adapter`. ``auto`` tries a tenth and ten times
+        the default too.
     prompt : str or None, default=None
         ``"question"``, ``"completion"``, or a template with ``{question}``, and ``{context}``
         if wanted, that ends right before the answer. The model's own default if None.
@@ -136,7 +137,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         negatives: str = "own",
         n_negatives: int = 1,
         contamination: float = 0.0,
-        penalty: float | str = 5.0,
+        penalty: float | str = DEFAULT_PENALTY,
         prompt: str | None = None,
         cv: int | None = None,
         n_choices: int | None = None,

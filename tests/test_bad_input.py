@@ -175,7 +175,7 @@ ARGUMENTS = {
         "fit {items} --model {model} --out {tmp}/out --alpha -1",
         r"got alpha=-1.0; expected a number of at least 0 or 'auto'",
     ),
-    "no model": ("score {items}", r"Missing option '--model'"),
+    "no such demo": ("score demo.txt", r"demo.txt: got a .txt file, expected .jsonl"),
     "unknown option": ("score {items} --modle {model}", r"No such option '?--modle"),
 }  # fmt: skip
 

@@ -26,6 +26,8 @@ def place(tmp_path, model_folder, monkeypatch):
     """A folder like the reader's, with a model and the example questions."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copytree(model_folder, tmp_path / "my-model")
+    for name in ("train.jsonl", "test.jsonl"):
+        shutil.copy(ROOT / "examples" / "questions.jsonl", tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -47,7 +49,7 @@ def test_shell_commands_run(place):
         for line in block.splitlines()
         if line.startswith("likra-lite ") and not line.startswith("likra-lite export ")
     ]
-    assert [command[1] for command in commands] == ["fit", "evaluate", "score"]
+    assert [command[1] for command in commands] == ["demo", "fit", "evaluate", "score"]
     for command in commands:
         subprocess.run(
             [sys.executable, "-c", "from likra_lite.cli.main import main; main()", *command[1:]],
@@ -71,7 +73,8 @@ def test_the_test_command_is_what_ci_runs():
     assert len(setup) == 2
     assert setup[0] in script
     assert setup[1].replace("pip install", "pip install -q") in script
-    assert blocks("sh")[1].strip() in script
+    assert blocks("sh")[1].strip() == ".venv/bin/likra-lite demo"
+    assert blocks("sh")[2].strip() in script
 
 
 def test_what_the_version_command_prints():

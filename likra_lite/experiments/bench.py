@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..adapters import DEFAULT_PENALTY
 from ..errors import LikraError
 from ..fitting import FITTED_HEADS, TrainingSet, fit_heads, training_set
 from ..items import Item, answer_indices
@@ -80,7 +81,7 @@ class Bench:
         scorer: ChoiceScorer,
         items: Sequence[Item],
         test_items: Sequence[Item],
-        penalty: float = 5.0,
+        penalty: float = DEFAULT_PENALTY,
         n_threads: int | None = None,
         advance: Callable[[int], object] | None = None,
     ) -> None:
@@ -141,10 +142,11 @@ class Bench:
             return fit_heads(
                 self.scorer, training, FITTED_HEADS, self.penalty, None, self.n_threads
             )
-        training = self._with_negatives(self._draw(negatives, draw))
+        training = self._with_negatives(self.draw_negatives(negatives, draw))
         return fit_heads(self.scorer, training, FITTED_HEADS, self.penalty, keep, self.n_threads)
 
-    def _draw(self, negatives: str | Set[str], draw: int) -> Negatives:
+    def draw_negatives(self, negatives: str | Set[str], draw: int) -> Negatives:
+        """Draw one wrong choice per item, of a kind or in one of some roles; see :meth:`fit`."""
         if isinstance(negatives, str):
             table = self._training.table
             scores = table.split(Decision("base").scores(table))

@@ -41,7 +41,7 @@ def learning_curve_figure(claims: Claims, ink: str = "black") -> Any:
         If matplotlib is not installed.
     """
     figure_module = import_extra("matplotlib.figure", "report")
-    figure = figure_module.Figure(figsize=(7, 4.2), layout="constrained")
+    figure = figure_module.Figure(figsize=(6.5, 5), layout="constrained")
     axes = figure.subplots()
     curves, hidden = summarize(claims.curve), summarize(claims.control)
     for name, curve in curves.items():
@@ -67,9 +67,9 @@ def learning_curve_figure(claims: Claims, ink: str = "black") -> Any:
     axes.tick_params(colors=ink, which="both")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(ink)
-    legend = axes.legend(frameon=False, fontsize="small", labelcolor=ink, loc="center left",
-                         bbox_to_anchor=(1.0, 0.5))  # fmt: skip
-    legend.set_in_layout(True)
+    figure.legend(
+        frameon=False, fontsize="small", labelcolor=ink, loc="outside lower center", ncols=4
+    )
     return figure
 
 

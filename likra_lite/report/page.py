@@ -47,6 +47,6 @@ def page(claims: Claims, title: str, command: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
         f"<ul>{sentences}</ul>\n<figure>{svg(claims)}</figure>\n"
-        f"<pre>{html.escape(report(claims))}</pre>\n"
+        f"<pre>{html.escape(report(claims, draw=False))}</pre>\n"
         f"<p>Made with <code>{html.escape(command)}</code></p>\n</body>\n</html>\n"
     )

@@ -18,6 +18,7 @@ class Estimate(NamedTuple):
     Attributes
     ----------
     accuracy : float
+        Mean over draws.
     standard_error : float
         Of one test with these items.
     deviation : float or None
@@ -29,7 +30,7 @@ class Estimate(NamedTuple):
     deviation: float | None
 
     def __str__(self) -> str:
-        """Return ``.772 +- .013``, with the spread between draws in brackets."""
+        """Return ``0.772 +- 0.013``, with the spread between draws in brackets."""
         spread = "" if self.deviation is None else f" ({self.deviation:.3f})"
         return f"{self.accuracy:.3f} +- {self.standard_error:.3f}{spread}"
 
@@ -84,9 +85,10 @@ def findings(claims: Claims) -> list[str]:
         f"{_points(over_sft)} SFT with as many right ones."
     ]
     if gain > 0:
+        share = min(1.0, max(0.0, 1 - hidden / gain))
         lines.append(
-            f"With the question hidden the same heads are {_points(hidden)} base: "
-            f"{max(0.0, 1 - hidden / gain):.0%} of the gain needs the question."
+            f"Fitted and tested with the question hidden, it is {_points(hidden)} base: "
+            f"{share:.0%} of the gain needs the question."
         )
     kinds = summarize([row for row in claims.kinds if row.mode == best], by="negatives")
     ranked = sorted(kinds, key=lambda name: -kinds[name][kinds_size].accuracy)

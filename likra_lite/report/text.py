@@ -70,12 +70,14 @@ def chart(curves: Curves, marks: dict[str, str]) -> str:
 MARKS = {"base": ".", "pmi": "p", "sft": "S", "likra": "L", "base-likra": "B"}
 
 
-def report(claims: Claims) -> str:
+def report(claims: Claims, draw: bool = True) -> str:
     """Return the whole report as text.
 
     Parameters
     ----------
     claims : Claims
+    draw : bool, default=True
+        Whether a chart of characters belongs to it.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def report(claims: Claims) -> str:
             ["examples", *modes],
             [[str(size), *(str(curve[m][size]) for m in modes)] for size in curve[modes[0]]],
         ),
-        chart(curve, MARKS),
+        *([chart(curve, MARKS)] if draw else []),
         f"The same with the question hidden, the answer-only control: base {control['base'][0]}",
         table(
             ["examples", *modes],
