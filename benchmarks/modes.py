@@ -18,6 +18,7 @@ import warnings
 import numpy as np
 
 from likra_lite import LikraClassifier, read_items
+from likra_lite.adapters import DEFAULT_PENALTY
 from likra_lite.ratio import MODES, Decision
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--examples", nargs="+", default=["16", "64", "256", "all"])
     parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--penalty", type=float, default=5.0)
+    parser.add_argument("--penalty", type=float, default=DEFAULT_PENALTY)
     parser.add_argument("--json", help="File for one line per draw.")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")

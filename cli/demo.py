@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 
 import click
@@ -44,16 +43,18 @@ __all__ = ["demo"]
 )
 @click.option(
     "--alpha",
-    type=click.FloatRange(min=0.0),
-    default=1.0,
+    type=float,
+    default=0.9,
     show_default=True,
-    help="Weight of the negative head.",
+    help="Weight of the negative head; the paper finds 0.9 to 1.0 best.",
 )
 @click.option("--png", metavar="FILE", type=click.Path(), help="Picture to write.")
 @click.option("--html", metavar="FILE", type=click.Path(), help="Page to write.")
 @threads_option
 @debug_option
+@click.pass_obj
 def demo(
+    arguments: list[str],
     items: str,
     test_items: str,
     model: str | None,
@@ -73,33 +74,39 @@ def demo(
     questions and a model of your own. --png and --html need the extra "report".
     """
     from likra_lite.errors import LikraError, import_extra
-    from likra_lite.experiments import Bench, check_claims, curve_sizes
-    from likra_lite.experiments.claims import number_of_fits
+    from likra_lite.experiments import Bench, check_claims, curve_sizes, number_of_fits
     from likra_lite.progress import progress_bar
     from likra_lite.report.text import report
-    from likra_lite.scoring import ChoiceScorer
-    from likra_lite.storage import write_bytes
+    from likra_lite.storage import check_file_target, write_bytes
 
-    from .opening import open_model, read_answered
+    from .opening import DEMO, open_model, read_answered
 
+    start = time.perf_counter()
     if png or html:
         import_extra("matplotlib", "report")
-    start = time.perf_counter()
+    for target in (png, html):
+        if target is not None:
+            check_file_target(target)
+    if png is not None and png == html:
+        raise LikraError(f"--png and --html are both {png}; choose two files")
+    if (items == DEMO) != (test_items == DEMO):
+        raise LikraError("--items and --test go together; give both, or neither for the demo's")
     training, test = read_answered(items, "train"), read_answered(test_items, "test")
     wanted = curve_sizes(len(training)) if sizes is None else _sizes(sizes)
     if wanted[-1] > len(training):
         raise LikraError(f"got {wanted[-1]} examples in --sizes but there are {len(training)}")
     scorer, _, _ = open_model(model, n_threads)
-    hidden = ChoiceScorer(scorer.model, scorer.prompt.without_question())
     with progress_bar(2 * (len(training) + len(test)), "reading", show=True) as bar:
-        bench, control = (
-            Bench(one, training, test, n_threads=n_threads, advance=bar.update)
-            for one in (scorer, hidden)
-        )
+        bench = Bench(scorer, training, test, n_threads=n_threads, advance=bar.update)
+        control = bench.without_question(bar.update)
     seeds = range(draws)
     with progress_bar(number_of_fits(bench, wanted, seeds), "fitting", True, "fit") as bar:
         claims = check_claims(bench, control, wanted, seeds, alpha, bar.update)
-    click.echo(report(claims))
+    sources = (
+        f"{len(training)} training items ({items}), {len(test)} test items ({test_items}), "
+        f"{model or 'the bundled model'}"
+    )
+    click.echo(f"{sources}\n\n{report(claims)}")
     if png:
         from likra_lite.report.figure import png as draw
 
@@ -107,8 +114,9 @@ def demo(
     if html:
         from likra_lite.report.page import page
 
-        command = shlex.join(["likra-lite", *sys.argv[1:]])
-        write_bytes(html, page(claims, "What wrong answers teach", command).encode())
+        command = shlex.join(["likra-lite", *arguments])
+        content = page(claims, "What wrong answers teach", sources, command)
+        write_bytes(html, content.encode())
     click.echo(f"\n{time.perf_counter() - start:.1f} s")
 
 

@@ -78,9 +78,9 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
 @click.option(
     "--penalty",
     type=NumberOrAuto(),
-    default=50_000.0,
+    default=100_000.0,
     show_default=True,
-    help="Strength of the L2 penalty on the heads, in tokens; auto tries 5000, 50000, 500000.",
+    help="Strength of the L2 penalty on the heads, in tokens; auto tries 10000, 100000, 1000000.",
 )
 @click.option(
     "--prompt",

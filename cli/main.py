@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.showwarning = _show_warning
     warnings.filterwarnings("default", category=UserWarning)
     try:
-        group.main(arguments, prog_name="likra-lite", standalone_mode=False)
+        group.main(arguments, prog_name="likra-lite", standalone_mode=False, obj=arguments)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -35,14 +35,14 @@ def score(items: str, model: str | None, out: str | None, n_threads: int | None)
     """
     from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
-    from likra_lite.storage import atomic_text, partial_path
+    from likra_lite.storage import atomic_text, check_file_target, partial_path
 
     from .opening import open_model, stream_items
 
     if out is not None and Path(out).resolve() == Path(items).resolve():
         raise LikraError(f"{out}: --out is the file of items itself; choose another")
-    if out is not None and Path(out).is_dir():
-        raise LikraError(f"{out} is a folder; choose a file for --out")
+    if out is not None:
+        check_file_target(out)
     scorer, decision, _ = open_model(model, n_threads)
     total, incoming = stream_items(items, "test")
     done = 0

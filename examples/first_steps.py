@@ -3,8 +3,9 @@
     pip install .
     python examples/first_steps.py
 
-Every cell (``# %%``) can be run by itself in an editor that knows notebooks. The items are
-those of the demo; the last cell does the same with a file of your own.
+To be run cell by cell (``# %%``), from the first to the last, in an editor that knows
+notebooks, or as a whole from the root of the repository. The items are those of the demo; the
+last cell does the same with a file of your own.
 """
 
 # %% Items and their right answers. The test items share no sentence with the training items.

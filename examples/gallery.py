@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from likra_lite import Item, LanguageModel, read_items
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Bench, Claims, check_claims, curve_sizes
-from likra_lite.prompts import as_prompt
+from likra_lite.prompts import Prompt
 from likra_lite.ratio import Decision, accuracy
 from likra_lite.report.figure import STYLES, learning_curve_figure
 from likra_lite.report.summary import mean_log_likelihood, summarize
@@ -69,7 +69,7 @@ def likelihood_figure(claims: Claims) -> Figure:
         figure.subplots(1, 2, sharey=True), ("positive", "negative"), strict=True
     ):
         for group in groups:
-            means = [mean_log_likelihood(claims.trajectories, head, group, n) for n in sizes]
+            means = [mean_log_likelihood(claims.trajectories, head, [group], n) for n in sizes]
             axes.plot(sizes, means, marker="o", label=group)
         axes.set_xscale("log", base=2)
         axes.set(xlabel="examples", title=f"{head} head")
@@ -92,11 +92,11 @@ def read(source: str | None, subset: str) -> list[Item]:
 def main(out: Path, items: str | None, test: str | None, model: str | None, draws: int) -> None:
     """Draw four pictures into a folder."""
     training, testing = read(items, "train"), read(test, "test")
-    scorer = ChoiceScorer(LanguageModel(model or bundled_model()), as_prompt("question"))
-    hidden = ChoiceScorer(scorer.model, scorer.prompt.without_question())
-    bench, control = Bench(scorer, training, testing), Bench(hidden, training, testing)
+    language_model = LanguageModel(bundled_model() if model is None else model)
+    scorer = ChoiceScorer(language_model, Prompt(language_model.manifest.prompt))
+    bench = Bench(scorer, training, testing)
     sizes = curve_sizes(len(training))
-    claims = check_claims(bench, control, sizes, range(draws))
+    claims = check_claims(bench, bench.without_question(), sizes, range(draws))
     out.mkdir(parents=True, exist_ok=True)
     figures = {
         "learning-curve": learning_curve_figure(claims),

@@ -4,8 +4,8 @@
     python examples/train_demo_model.py my-tiny-model
 
 A byte-level BPE tokenizer and a Llama of a million parameters, trained for one epoch on
-stories that share no sentence with the stories of the demo's items. Half an hour on two CPU
-cores; the same seed, thread count and PyTorch give the same weights.
+stories that share no sentence with the stories of the demo's items. A quarter of an hour on two
+CPU cores; the same seed, thread count and PyTorch give the same weights.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def losses(model: LlamaForCausalLM, encoded: list[torch.Tensor]) -> Iterator[tup
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--texts", "count", default=400_000, show_default=True, help="Texts to train on.")
+@click.option("--texts", "count", default=200_000, show_default=True, help="Texts to train on.")
 def main(out: Path, count: int) -> None:
     """Train the demo's language model and write it to the model folder OUT."""
     torch.manual_seed(SEED)

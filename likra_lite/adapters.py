@@ -29,7 +29,7 @@ from .language_model import Features, OutputProjection, available_threads
 
 __all__ = ["DEFAULT_PENALTY", "AdapterObjective", "fit_output_adapter"]
 
-DEFAULT_PENALTY = 50_000.0  # tokens
+DEFAULT_PENALTY = 100_000.0  # tokens
 
 MIN_ROWS, MIN_CHUNKS = 16, 8  # few rows are still shared out, but not in crumbs
 CHUNK_BYTES = 8 * 2**20  # logits of one chunk of rows: small enough for the shared cache
@@ -212,7 +212,7 @@ def fit_output_adapter(
     """Fit M so that the given answers become likely.
 
     Minimises the negative log-likelihood of the answer tokens, in nats, plus
-    ``penalty * kappa * sum(M ** 2)``: the maximum a posteriori under a normal prior that does
+    ``penalty / 2 * kappa * sum(M ** 2)``: the maximum a posteriori under a normal prior that does
     not depend on how many answers there are. The factor kappa is the mean curvature of a
     token's loss along the entries of M at M = 0, so that one penalty means the same for
     models whose hidden states and embeddings differ in size and scale.
@@ -222,8 +222,8 @@ def fit_output_adapter(
     features : Features
         Of the answers to be made likely.
     projection : OutputProjection
-    penalty : float, default=50_000.0
-        The strength of the prior, as a number of tokens: heads move freely once they have
+    penalty : float, default=100_000.0
+        The curvature of the prior, as a number of tokens: heads move freely once they have
         seen many more.
     max_iter : int, default=200
         Iterations of L-BFGS.
@@ -251,7 +251,7 @@ def _minimize(
     objective: AdapterObjective, penalty: float, max_iter: int, tol: float
 ) -> DoubleArray:
     curvature = objective.curvature()
-    ridge = penalty / len(objective.targets) * float(curvature.product.mean())
+    ridge = 0.5 * penalty / len(objective.targets) * float(curvature.product.mean())
     scale = 1.0 / np.sqrt(curvature.product + 2.0 * ridge)
 
     def matrix_of(flat: DoubleArray) -> DoubleArray:

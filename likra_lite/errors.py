@@ -58,7 +58,7 @@ class TruncationWarning(UserWarning):
 
 
 class OverlapWarning(UserWarning):
-    """Some validation items are training items too."""
+    """Some held-out items are training items too."""
 
 
 class RatioWarning(UserWarning):

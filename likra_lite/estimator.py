@@ -74,7 +74,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Wrong answers per item, as far as it has them.
     contamination : float, default=0.0
         Share of wrong answers replaced by right ones, for experiments.
-    penalty : float or "auto", default=50_000.0
+    penalty : float or "auto", default=100_000.0
         Strength of the L2 penalty on the heads, as a number of answer tokens, see
         :func:`likra_lite.adapters.fit_output_adapter`. ``auto`` tries a tenth and ten times
         the default too.
@@ -298,6 +298,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         return fitted, table, penalty
 
     def _check_parameters(self) -> None:
+        if self.prompt is not None and not isinstance(self.prompt, str):
+            raise LikraError(
+                f"got a prompt of type {type(self.prompt).__name__}; expected a string"
+            )
         check_one_of("mode", self.mode, ("auto", *MODES))
         check_one_of("normalization", self.normalization, (*NORMALIZATIONS, "auto"))
         check_one_of("negatives", self.negatives, NEGATIVES)
@@ -318,7 +322,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
                 f"got a model of type {type(self.model).__name__}; expected a model folder, made "
                 "with: likra-lite export MODEL --out DIR"
             )
-        return LanguageModel(self.model or bundled_model(), self.n_threads)
+        return LanguageModel(bundled_model() if self.model is None else self.model, self.n_threads)
 
     def _progress(self, total: int | None, description: str) -> Any:
         return progress_bar(total, description, self.verbose)

@@ -243,8 +243,8 @@ def warn_of_overlap(training: Sequence[Item], held_out: Sequence[Item]) -> None:
     shared = sum((item.context, item.question, item.choices) in seen for item in held_out)
     if shared:
         warnings.warn(
-            f"{shared} of {len(held_out)} validation items are training items too; held-out "
-            "accuracy will look better than it is",
+            f"{shared} of {len(held_out)} held-out items are training items too; accuracy on them "
+            "will look better than it is",
             OverlapWarning,
             stacklevel=3,
         )

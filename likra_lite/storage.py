@@ -26,6 +26,7 @@ __all__ = [
     "Manifest",
     "atomic_folder",
     "atomic_text",
+    "check_file_target",
     "check_folder_target",
     "link_or_copy",
     "partial_path",
@@ -225,6 +226,17 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
             f"{target} holds {sorted(found)[0]}, which is no part of a model folder; move it, or "
             "choose another --out"
         )
+
+
+def check_file_target(path: str | os.PathLike[str]) -> None:
+    """Raise LikraError if no file can be written at `path`; to be called before long work."""
+    target = Path(path)
+    if target.is_dir():
+        raise LikraError(f"{path} is a folder; choose a file")
+    if not target.resolve().parent.is_dir():
+        raise LikraError(f"cannot write {path}: its folder does not exist")
+    if not os.access(target if target.exists() else target.resolve().parent, os.W_OK):
+        raise LikraError(f"cannot write {path}: Permission denied")
 
 
 @contextmanager

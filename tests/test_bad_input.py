@@ -157,7 +157,7 @@ ARGUMENTS = {
         r"thesis exists and is not a model folder; choose another",
     ),
     "out is inside a file": (
-        "score {items} --model {model} --out {items}/scores.jsonl", r"cannot write .*: Not a directory",
+        "score {items} --model {model} --out {items}/scores.jsonl", r"cannot write .*: its folder does not exist",
     ),
     "out is the file of items": (
         "score {items} --model {model} --out {items}", r"--out is the file of items itself; choose another",

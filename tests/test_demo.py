@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -11,11 +12,10 @@ from likra_lite.cli.main import main
 
 from likra_lite import LanguageModel, LikraClassifier
 from likra_lite.datasets import bundled_model, load_demo
-from likra_lite.errors import MissingExtraError
-from likra_lite.experiments import Claims, Observation, Trajectory
-from likra_lite.report.figure import STYLES
+from likra_lite.experiments import Claims, Difference, Observation, Trajectory
+from likra_lite.report.figure import FREE_STYLES, STYLES
 from likra_lite.report.page import page
-from likra_lite.report.summary import findings, summarize
+from likra_lite.report.summary import findings, summarize, total_difference
 from likra_lite.report.text import chart, report, table
 
 SIZES = (8, 16, 128)
@@ -34,35 +34,60 @@ def run(*arguments: str, capsys) -> tuple[int, str, str]:
     return status, captured.out, captured.err
 
 
-@pytest.fixture(scope="module")
-def claims() -> Claims:
-    """Made-up results: base-likra learns, sft does not, and only with the question."""
+def observation(size: int, mode: str, share: float, draw: int = 0, **fields) -> Observation:
+    alpha = 0.9 if mode in ("likra", "base-likra") else None
+    given = {"normalization": "none", "negatives": "own", "hidden": False} | fields
+    return Observation(size, draw, mode, alpha, accuracy=share, standard_error=0.01, **given)
 
-    def rows(hidden: bool, draw: int) -> list[Observation]:
-        return [
-            Observation(
-                size, draw, mode, None if mode == "sft" else 1.0, "own", hidden,
-                0.25 if hidden else 0.5 + gain * size / 128 + 0.01 * draw, 0.01,
-            )
+
+def made_up(gain: float) -> Claims:
+    """Return results in which base-likra learns, sft does not, and only with the question."""
+    slopes = {"sft": 0.02, "pos-base": -0.1, "base-likra": gain, "likra": gain - 0.1}
+    return Claims(
+        n_test=1000,
+        chance=0.25,
+        free=[
+            observation(0, "base", 0.5),
+            observation(0, "base", 0.55, normalization="chars"),
+            observation(0, "pmi", 0.6),
+        ],
+        curve=[
+            observation(size, mode, 0.5 + slope * size / 128 + 0.01 * draw, draw)
+            for draw in (0, 1)
             for size in SIZES
-            for mode, gain in (("sft", 0.02), ("base-likra", 0.4), ("likra", 0.3))
-        ]  # fmt: skip
+            for mode, slope in slopes.items()
+        ],
+        control_free=[observation(0, "base", 0.26, hidden=True)],
+        control=[
+            observation(size, mode, 0.26, draw, hidden=True)
+            for draw in (0, 1)
+            for size in SIZES
+            for mode in slopes
+        ],
+        differences=[
+            Difference(size, draw, mode, reference, slopes[mode] * size / 128, 0.01)
+            for draw in (0, 1)
+            for size in SIZES
+            for mode in ("base-likra", "likra")
+            for reference in ("base", "sft")
+        ],
+        kinds=[
+            observation(128, mode, share, negatives=kind)
+            for mode in ("base-likra", "likra")
+            for kind, share in (("other", 0.6), ("own", 0.9))
+        ],
+        trajectories=[
+            Trajectory(size, 0, head, group, -float(size) if group == "right" else -1.0)
+            for size, heads in ((0, ("base",)), *((s, ("positive", "negative")) for s in SIZES))
+            for head in heads
+            for group in ("right", "near", "far")
+        ],
+    )
 
-    free = [Observation(0, 0, mode, None, "own", False, 0.5, 0.01) for mode in ("base", "pmi")]
-    hidden = [Observation(0, 0, "base", None, "own", True, 0.25, 0.01)]
-    kinds = [
-        Observation(128, 0, mode, 1.0, kind, False, share, 0.01)
-        for mode in ("base-likra", "likra")
-        for kind, share in (("other", 0.6), ("own", 0.9))
-    ]
-    trajectories = [
-        Trajectory(size, 0, head, group, -float(size))
-        for size, heads in ((0, ("base",)), *((s, ("positive", "negative")) for s in SIZES))
-        for head in heads
-        for group in ("right", "wrong")
-    ]
-    curve = free + rows(False, 0) + rows(False, 1)
-    return Claims(1000, curve, hidden + rows(True, 0) + rows(True, 1), kinds, trajectories)
+
+@pytest.fixture
+def claims() -> Claims:
+    return made_up(0.4)
 
 
 def test_the_bundled_model_is_small_and_whole():
@@ -91,33 +116,31 @@ def test_summaries_are_means_over_draws(claims):
     assert estimate.accuracy == pytest.approx(np.mean(values))
     assert estimate.deviation == pytest.approx(np.std(values, ddof=1))
     assert str(estimate) == f"{np.mean(values):.3f} +- 0.010 (0.007)"
-    assert summarize(claims.curve)["base"][0].deviation is None
+    assert summarize(claims.free)["pmi"][0].deviation is None
+    assert total_difference(claims.differences, "likra", "sft", 128) == pytest.approx((0.3, 0.01))
 
 
 def test_findings_say_what_the_numbers_say(claims):
-    gain, control, kinds = findings(claims)
-    assert "With 128 wrong answers base-likra is 40.5 points above base" in gain
-    assert "38.0 points above SFT" in gain
-    assert "0.0 points above base: 100% of the gain needs the question" in control
-    assert "own 0.900, other 0.600" in kinds
+    base_likra, likra, control, kinds, third = findings(claims)
+    assert base_likra.startswith("base-likra with 128 wrong examples: +40.0 +- 1.0 points against")
+    assert "likra with 128 right and wrong examples: +30.0" in likra
+    assert "a guess 0.250. About 100% of base-likra's gain needs the question." in control
+    assert "own 0.900, other 0.600 (standard errors up to 0.010)" in kinds
+    assert "after 128 examples the positive head moves right answers by -128.00" in third
+    assert "wrong ones by +0.00" in third
 
 
-def test_findings_do_not_hide_a_loss(claims):
-    worse = [
-        row if row.mode in ("base", "pmi") else Observation(**{**vars(row), "accuracy": 0.3})
-        for row in claims.curve
-    ]
-    lines = findings(Claims(1000, worse, claims.control, claims.kinds, claims.trajectories))
-    assert "20.0 points below base" in lines[0]
-    assert not any("of the gain" in line for line in lines)
+@pytest.mark.parametrize("gain", [-0.2, 0.015])
+def test_findings_make_no_gain_of_a_loss_or_of_noise(gain):
+    first, _, control, *_ = findings(made_up(gain))
+    assert f"{100 * gain:+.1f} +- 1.0 points against base" in first
+    assert "needs the question" not in control
 
 
 def test_table_and_chart():
     assert table(["a", "bb"], [["xyz", "1"], ["w", "22"]]) == "a    bb\nxyz   1\nw    22"
-    rows = [Observation(0, 0, "base", None, "own", False, 0.5, 0.01)] + [
-        Observation(size, 0, "sft", None, "own", False, share, 0.01)
-        for size, share in ((8, 0.4), (16, 0.9))
-    ]
+    rows = [observation(0, "base", 0.5)]
+    rows += [observation(size, "sft", share) for size, share in ((8, 0.4), (16, 0.9))]
     lines = chart(summarize(rows), {"base": ".", "sft": "S"}).splitlines()
     assert lines[0].startswith("  0.90 |")
     assert lines[0].endswith("S")
@@ -129,16 +152,20 @@ def test_table_and_chart():
 
 
 def test_page_is_self_contained(claims):
-    text = page(claims, "A <title>", "likra-lite demo --alpha 1")
+    text = page(claims, "A <title>", "some & items", "likra-lite demo --alpha 1")
     assert "<h1>A &lt;title&gt;</h1>" in text
     assert text.count("<svg") == 1
     assert not re.search(r"(src|href)=\"(?!#)", text.replace("xlink:href", "href"))
     assert "<script" not in text
     assert "currentColor" in text
     assert report(claims, draw=False).splitlines()[0].split(" +-")[0] in text
-    for mode in STYLES:
-        assert mode in text
-    assert page(claims, "A", "b") == page(claims, "A", "b"), "the same numbers, the same page"
+    assert "<p>some &amp; items</p>" in text
+    assert "<code>likra-lite demo --alpha 1</code>" in text
+    drawing = text[text.index("<svg") : text.index("</svg>")]
+    for mode in (*STYLES, *FREE_STYLES):
+        assert f">{mode}</text>" in drawing
+    again = page(claims, "A <title>", "some & items", "likra-lite demo --alpha 1")
+    assert text == again, "the same numbers, the same page"
 
 
 def test_demo_command(capsys, tmp_path):
@@ -152,17 +179,26 @@ def test_demo_command(capsys, tmp_path):
     for word in ("base ", "pmi ", "question hidden", "tempting", "Mean log-likelihood"):
         assert word in out
     assert png.read_bytes().startswith(b"\x89PNG")
-    assert "likra-lite" in html.read_text()
+    command = f"likra-lite demo --sizes 8,128 --draws 2 --png {png} --html {html}"
+    assert f"<code>{command}</code>" in html.read_text()
+    assert "1000 test items (demo), the bundled model" in html.read_text()
 
 
 def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path):
-    questions = "examples/questions.jsonl"
-    status, out, _ = run(
-        "--items", questions, "--test", questions, "--model", str(model_folder), capsys=capsys
+    lines = [json.dumps({"question": f"Is {n} even?", "choices": ["yes", "no"], "answer": n % 2})
+             for n in range(40)]  # fmt: skip
+    train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    train.write_text("\n".join(lines[:24]))
+    test.write_text("\n".join(lines[20:]))
+    status, out, err = run(
+        "--items", str(train), "--test", str(test), "--model", str(model_folder), capsys=capsys
     )
     assert status == 0
-    assert "Accuracy on 48 test items" in out
-    assert "wrong" in out
+    assert "Accuracy on 20 test items" in out
+    assert "a guess 0.500" in out
+    assert "right  wrong" in out or "wrong  right" in out
+    assert "\nother " not in out, "yes and no are nobody else's answers"
+    assert "4 of 20 held-out items are training items too" in err
 
 
 @pytest.mark.parametrize(
@@ -171,7 +207,12 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
         (["--sizes", "8,x"], "'8,x' is not a list of numbers"),
         (["--sizes", "1"], "got 1 examples; at least 2 are needed"),
         (["--sizes", "4096"], "got 4096 examples in --sizes but there are 1024"),
-        (["--items", "no.jsonl"], "no.jsonl: cannot be read"),
+        (["--items", "no.jsonl", "--test", "no.jsonl"], "no.jsonl: cannot be read"),
+        (["--items", "mine.jsonl"], "--items and --test go together"),
+        (["--png", "."], ". is a folder; choose a file"),
+        (["--png", "no/where.png"], "cannot write no/where.png: its folder does not exist"),
+        (["--png", "a.png", "--html", "a.png"], "--png and --html are both a.png"),
+        (["--alpha", "nan"], "got alpha=nan; expected a number of at least 0"),
     ],
 )
 def test_demo_refuses(arguments, message, capsys):
@@ -186,5 +227,3 @@ def test_a_picture_without_matplotlib_is_refused_at_once(monkeypatch, capsys):
     status, out, err = run("--png", "x.png", capsys=capsys)
     assert (status, out) == (1, "")
     assert 'pip install "likra-lite[report]"' in err
-    with pytest.raises(MissingExtraError):
-        page(Claims(0, [], [], [], []), "a", "b")

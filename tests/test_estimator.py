@@ -24,6 +24,7 @@ from likra_lite import Item, LanguageModel, LikraClassifier, as_items
 from likra_lite.adapters import fit_output_adapter
 from likra_lite.errors import LikraError, ModelFolderError, OverlapWarning, RatioWarning
 from likra_lite.fitting import fold_of_items
+from likra_lite.prompts import as_prompt
 from likra_lite.ratio import MODES
 
 CHECKS = [
@@ -181,8 +182,8 @@ def test_likra_learns_what_is_wrong(model_folder):
 
     train, test = draw(60), draw(60)
     base = LikraClassifier(model_folder, mode="base").fit(train)
-    likra = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty=100.0).fit(train)
-    auto = LikraClassifier(model_folder, penalty=100.0).fit(train)
+    likra = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty=200.0).fit(train)
+    auto = LikraClassifier(model_folder, penalty=200.0).fit(train)
     assert likra.score(test) > 0.9
     assert auto.score(test) >= max(0.9, base.score(test))
     assert auto.decision_.mode not in ("base", "pmi")
@@ -243,7 +244,7 @@ def test_held_out_negatives_are_not_trained_on(negatives, model_folder, items):
         assert len(kept) < (folds[drawn.item] != fold).sum() or negatives == "own"
         pairs = [(scorer.prompt.context(item), [" " + text]) for item, text in kept]
         features = scorer.model.features(scorer.model.encoder.trees(pairs)[0])
-        delta = fit_output_adapter(features, scorer.model.projection, 5.0)
+        delta = fit_output_adapter(features, scorer.model.projection)
         held_out = scorer.model.features(scorer.trees([items[i] for i in inside])[0])
         expected = scorer.model.log_likelihoods(held_out, delta.reshape(1, size, size))[0]
         found = classifier.held_out_.take(inside).heads["negative"]
@@ -297,7 +298,7 @@ def test_negatives_are_not_drawn_where_none_are_needed(model_folder):
 
 
 def test_validation_items_that_are_training_items(model_folder, items):
-    with pytest.warns(OverlapWarning, match="4 of 10 validation items are training items too"):
+    with pytest.warns(OverlapWarning, match="4 of 10 held-out items are training items too"):
         LikraClassifier(model_folder, mode="sft").fit(items[:30], X_validation=items[26:36])
 
 
@@ -353,11 +354,11 @@ def test_kinds_of_negatives(negatives, model_folder, items):
 
 def test_penalty_auto_keeps_the_best_of_its_grid(model_folder, items):
     classifier = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty="auto").fit(items)
-    assert classifier.penalty_ in (5e3, 5e4, 5e5)
+    assert classifier.penalty_ in (1e4, 1e5, 1e6)
     from likra_lite.ratio import log_loss
 
     losses = {}
-    for penalty in (5e3, 5e4, 5e5):
+    for penalty in (1e4, 1e5, 1e6):
         single = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty=penalty).fit(items)
         decision, table = single.decision_, single.held_out_
         scores = decision.scores(table) / decision.temperature
@@ -374,7 +375,7 @@ def test_warning_when_the_ratio_is_worse_than_base(model_folder, items):
     with pytest.warns(
         RatioWarning, match=r"'sft' does worse than the base model on held-out items"
     ):
-        LikraClassifier(model_folder, mode="sft", penalty=20.0).fit(flipped)
+        LikraClassifier(model_folder, mode="sft", penalty=40.0).fit(flipped)
 
 
 def test_explain_adds_up(items, fitted):
@@ -484,3 +485,16 @@ def test_a_language_model_may_be_given_opened(model, items):
 
 def test_as_items_is_the_same_for_a_list_of_items(items):
     assert as_items(items) == items
+
+
+def test_an_empty_name_is_not_the_bundled_model(items):
+    with pytest.raises(LikraError, match=r"has no likra\.json"):
+        LikraClassifier("").fit(items)
+    with pytest.raises(LikraError, match="got a model of type int"):
+        LikraClassifier(3).fit(items)
+
+
+def test_a_prompt_is_a_string(model_folder, items):
+    hidden = as_prompt("question").without_question()
+    with pytest.raises(LikraError, match="got a prompt of type AnswerOnly; expected a string"):
+        LikraClassifier(model_folder, prompt=hidden).fit(items)

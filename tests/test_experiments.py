@@ -9,16 +9,19 @@ from likra_lite import Item, LikraError
 from likra_lite.experiments import (
     Bench,
     check_claims,
+    compare,
     curve_sizes,
     learning_curve,
     mean_log_likelihoods,
+    number_of_fits,
+    roles_of,
 )
-from likra_lite.experiments.claims import number_of_fits
 from likra_lite.fitting import FITTED_HEADS, fit_heads, training_set
 from likra_lite.items import answer_indices
 from likra_lite.prompts import as_prompt
 from likra_lite.ratio import Decision
 from likra_lite.scoring import ChoiceScorer
+from likra_lite.selection import ALPHAS, choose
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +44,9 @@ def test_a_fit_on_everything_is_the_classifiers_fit(kind, bench, scorer):
         np.testing.assert_allclose(heads[name], expected.deltas[name], atol=1e-4)
 
 
-def test_a_fit_on_a_subset_sees_nothing_else(bench, scorer):
+def test_a_fit_on_a_subset_sees_nothing_else(bench, scorer, items):
     kept = bench.subset(10, draw=1)
-    alone = Bench(scorer, [i for i, k in zip(bench.items, kept, strict=True) if k], bench.items[:2])
+    alone = Bench(scorer, [i for i, k in zip(bench.items, kept, strict=True) if k], items[24:26])
     heads = bench.fit(10, draw=1).deltas["positive"]
     np.testing.assert_allclose(heads, alone.fit(10).deltas["positive"], atol=1e-4)
 
@@ -66,14 +69,14 @@ def test_the_test_table_is_the_scorers(bench):
         np.testing.assert_allclose(table.heads[name], expected.heads[name], atol=1e-3)
 
 
-def test_with_the_question_hidden_questions_do_not_matter(bench, model, items):
-    hidden = ChoiceScorer(model, as_prompt("question").without_question())
-    control = Bench(hidden, items[:24], items[24:])
+def test_with_the_question_hidden_questions_do_not_matter(bench, scorer, items):
+    control = bench.without_question()
+    assert (bench.hidden, control.hidden) == (False, True)
     np.testing.assert_allclose(
         control.test_table.heads["base"], bench.test_table.heads["neutral"], atol=1e-4
     )
-    asked = [Item("Something else?", item.choices, item.answer) for item in items]
-    other = Bench(hidden, asked[:24], asked[24:])
+    asked = [Item("Something else?", i.choices, i.answer, context="And more.") for i in items]
+    other = Bench(scorer, asked[:24], asked[24:]).without_question()
     one, two = control.test(control.fit(16)), other.test(other.fit(16))
     for name in one.heads:
         np.testing.assert_allclose(one.heads[name], two.heads[name], atol=1e-3)
@@ -87,6 +90,27 @@ def test_negatives_of_a_role(scorer, items):
     assert drawn.choice.tolist() == [2] * 6
     both = bench.draw_negatives(frozenset({"bad", "worse"}), 0).choice
     assert set(both.tolist()) == {1, 2}
+    assert bench.roles == ["bad", "worse"]
+    with pytest.raises(LikraError, match=r"in the roles \['good'\]; every item has"):
+        bench.draw_negatives(frozenset({"good"}), 0)
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        None,
+        "right",
+        ["right", "bad"],
+        ["user", "bad", "bad"],
+        ["bad", "right", "bad"],
+        ["right", "right", "bad"],
+        ["right", 1, 2],
+    ],
+)
+def test_another_field_called_roles_is_no_role(roles):
+    sound = Item("Q?", ("a", "b", "c"), 0, metadata={"roles": ["right", "bad", "worse"]})
+    assert roles_of([sound]).tolist() == ["right", "bad", "worse"]
+    assert roles_of([sound, Item("Q?", ("a", "b", "c"), 0, metadata={"roles": roles})]) is None
 
 
 def test_learning_curve_is_tidy(bench):
@@ -102,6 +126,19 @@ def test_learning_curve_is_tidy(bench):
         assert row.accuracy == pytest.approx(correct.mean())
         assert row.alpha == (None if row.mode == "sft" else 0.5)
         assert (row.negatives, row.hidden) == ("own", False)
+    hidden = list(learning_curve(bench.without_question(), [6]))
+    assert all(row.hidden for row in hidden)
+
+
+def test_differences_are_paired(bench):
+    table = bench.test(bench.fit(12))
+    one, other = Decision("likra", 0.5), Decision("base")
+    row = compare(bench, table, 12, 0, one, other)
+    right = [(d.predict(table) == bench.test_y).astype(float) for d in (one, other)]
+    assert row.difference == pytest.approx(right[0].mean() - right[1].mean())
+    assert row.standard_error == pytest.approx(
+        np.std(right[0] - right[1]) / np.sqrt(len(bench.test_y))
+    )
 
 
 def test_mean_log_likelihoods(bench):
@@ -113,16 +150,24 @@ def test_mean_log_likelihoods(bench):
     assert set(means["a"]) == {"base", "neutral"}
 
 
-def test_claims_are_complete_and_every_fit_is_told(bench, model, items):
-    hidden = ChoiceScorer(model, as_prompt("question").without_question())
-    control = Bench(hidden, items[:24], items[24:])
+def test_claims_are_complete_and_every_fit_is_told(bench):
+    control = bench.without_question()
     steps = []
     sizes = curve_sizes(24)
     assert sizes == [8, 16]
     claims = check_claims(bench, control, sizes, range(2), advance=lambda: steps.append(1))
     assert len(steps) == number_of_fits(bench, sizes, range(2)) == 2 * (2 * 2 + 4)
-    assert {row.mode for row in claims.curve} == {"base", "pmi", "sft", "base-likra", "likra"}
-    assert all(row.hidden for row in claims.control)
+    assert [(row.mode, row.normalization) for row in claims.free] == [
+        ("base", "none"),
+        ("base", "chars"),
+        ("pmi", "none"),
+    ]
+    assert {row.mode for row in claims.curve} == {"sft", "pos-base", "base-likra", "likra"}
+    assert len(claims.differences) == 2 * 2 * 4
+    assert claims.chance == pytest.approx(
+        np.mean([1 / len(item.choices) for item in bench.test_items])
+    )
+    assert all(row.hidden for row in (*claims.control, *claims.control_free))
     assert {row.negatives for row in claims.kinds} == {"own", "hardest", "easiest", "other"}
     assert {row.n_items for row in claims.kinds} == {16}
     assert {row.group for row in claims.trajectories} == {"right", "wrong"}
@@ -132,6 +177,27 @@ def test_claims_are_complete_and_every_fit_is_told(bench, model, items):
     assert next(r.log_likelihood for r in base if r.group == "right") == pytest.approx(expected)
 
 
+def test_what_claims_refuse(bench, scorer, items):
+    with pytest.raises(LikraError, match="the control asks its questions"):
+        check_claims(bench, bench, [8])
+    with pytest.raises(LikraError, match="no sizes or no draws"):
+        check_claims(bench, bench.without_question(), [])
+    with pytest.raises(LikraError, match="at least two training items; got 1"):
+        Bench(scorer, items[:1], items[1:])
+
+
 def test_curve_sizes():
     assert curve_sizes(1024) == [8, 16, 32, 64, 128, 256, 512, 1024]
     assert curve_sizes(5) == [5]
+
+
+def test_alpha_is_chosen_on_items_that_the_fit_has_not_seen(bench):
+    fitted = bench.fit(12, draw=1)
+    unused = [i for i, used in zip(bench.items, bench.subset(12, 1), strict=True) if not used]
+    table = fitted.table(unused, ["base", "positive", "negative"])
+    expected, _ = choose(table, answer_indices(unused), ["likra"], ALPHAS, ["none"])
+    assert bench.choose_alpha(fitted, 12, 1, "likra") == expected.alpha
+    rows = list(learning_curve(bench, [12], [1], modes=("sft", "likra"), alpha="auto"))
+    assert [row.alpha for row in rows] == [None, expected.alpha]
+    with pytest.raises(LikraError, match="none is left to choose alpha on"):
+        bench.choose_alpha(fitted, 24, 1, "likra")

@@ -50,14 +50,18 @@ def bundled_model() -> Path:
     return _HERE / "model"
 
 
+# The world, the penalty and alpha were settled on items of other seeds.
+TRAIN_SEED, TEST_SEED = 2025, 14391
+
+
 @cache
 def _train() -> list[Item]:
-    return make_stories(N_TRAIN, random_state=1)
+    return make_stories(N_TRAIN, random_state=TRAIN_SEED)
 
 
 @cache
 def _test() -> list[Item]:
-    return make_stories(N_TEST, random_state=2, avoid=sentences_of(_train()))
+    return make_stories(N_TEST, random_state=TEST_SEED, avoid=sentences_of(_train()))
 
 
 def load_demo(subset: str = "train") -> Demo:

@@ -22,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import LikraError
 from ..items import Item
+from ..validation import check_integer
 
 __all__ = ["ROLES", "make_stories", "narrate", "sentences_of"]
 
@@ -49,6 +51,8 @@ CUE_ONLY = 2 / 3
 ASKED = 0.5
 CUT = 0.1
 
+MAX_REJECTED = 10_000  # stories or endings in a row, before giving up
+
 _SENTENCE = re.compile(r"(?<=[.?]) ")
 NONE: frozenset[str] = frozenset()
 
@@ -71,8 +75,8 @@ class Story:
     sentences : tuple of str
     cue : str
         The first of the sentences that tell the situation.
-    mentioned : str
-        A tempting answer that the story mentions.
+    mentioned : tuple of str
+        A tempting answer that the story mentions: its class and its words.
     """
 
     kind: str
@@ -81,7 +85,7 @@ class Story:
     pronoun: str
     sentences: tuple[str, ...]
     cue: str
-    mentioned: str
+    mentioned: tuple[str, str]
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
@@ -143,12 +147,12 @@ class Narrator:
         told = [self.fill(cues[index], **person) for index in order]
 
         other = self.pick(table["classes"][situation]["tempting"])
-        thing = self.pick(table["classes"][other]["answers"])
+        thing = self.word(kind, other)
         article = "an" if thing[0] in "aeiou" else "a"
         mention = self.fill(self.pick(table["mentions"]), answer=thing, article=article, **person)
         body = list(told)
         body.insert(self.rng.randint(len(body) + 1), mention)
-        return Story(kind, situation, name, pronoun, (first, *body), told[0], thing)
+        return Story(kind, situation, name, pronoun, (first, *body), told[0], (other, thing))
 
     def question(self, story: Story) -> str:
         """Ask what happened next."""
@@ -157,12 +161,13 @@ class Narrator:
     def deed(self, story: Story, role: str) -> str:
         """Draw what the person does: an answer in the given role."""
         if role == "mentioned":
-            return story.mentioned
+            return story.mentioned[1]
         classes = self.world["kinds"][story.kind]["classes"]
         tempting = classes[story.situation]["tempting"]
         situation = story.situation
         if role == "tempting":
-            situation = self.pick(tempting)
+            # Not the class that is mentioned: the choices of an item are of four classes.
+            situation = self.pick([name for name in tempting if name != story.mentioned[0]])
         elif role == "unrelated":
             situation = self.pick([c for c in classes if c not in (situation, *tempting)])
         return self.word(story.kind, situation)
@@ -205,9 +210,9 @@ def make_stories(
 
     Each item is a story of two to four sentences and a question, with four choices: what
     fits; a near-miss that tempts in this situation; another that the story mentions; and
-    something that has nothing to do with it. Length and wording of the choices vary alike, and
-    every class of answers is right in as many situations as any other, so that an answer by
-    itself does not tell whether it is right.
+    something that has nothing to do with it. The four are of the four classes of answers to
+    this kind of question, each of which is right in one situation; length and wording vary
+    alike. So the choices by themselves do not tell which is right.
 
     Parameters
     ----------
@@ -219,16 +224,34 @@ def make_stories(
     Returns
     -------
     list of Item
-        With ``kind``, ``situation`` and ``roles`` (one of each choice, see
-        :data:`ROLES`) as metadata.
+        With ``kind``, ``situation`` and ``roles`` (one for each choice: ``right``,
+        ``tempting``, ``mentioned`` or ``unrelated``) as metadata.
+
+    Raises
+    ------
+    LikraError
+        If an argument is out of range, or `avoid` leaves nothing to tell.
     """
+    check_integer("n_items", n_items, 1)
+    check_integer("random_state", random_state, 0)
     narrator = Narrator(random_state)
     items: list[Item] = []
+    rejected = 0
     while len(items) < n_items:
         story = narrator.story()
-        if not avoid or avoid.isdisjoint(story.sentences):
-            items.append(_item(narrator, story, avoid))
+        if not avoid.isdisjoint(story.sentences):
+            rejected = _count(rejected)
+            continue
+        items.append(_item(narrator, story, avoid))
+        rejected = 0
     return items
+
+
+def _count(rejected: int) -> int:
+    """Count what had to be thrown away, and give up in a world that has nothing new to tell."""
+    if rejected == MAX_REJECTED:
+        raise LikraError("too many sentences to avoid: the small world has no others to tell")
+    return rejected + 1
 
 
 def _item(narrator: Narrator, story: Story, avoid: Set[str]) -> Item:
@@ -236,8 +259,10 @@ def _item(narrator: Narrator, story: Story, avoid: Set[str]) -> Item:
     endings: list[str] = []
     for role in ROLES:
         text = ""
+        rejected = 0
         while not text or text in avoid or text in endings:
             text = narrator.ending(story, narrator.deed(story, role))
+            rejected = _count(rejected)
         endings.append(text)
     order = narrator.rng.permutation(len(ROLES)).tolist()
     return Item(
@@ -271,13 +296,15 @@ def narrate(n_texts: int, *, random_state: int = 0, avoid: Set[str] = NONE) -> I
     str
     """
     narrator = Narrator(random_state)
-    told = 0
+    told = rejected = 0
     while told < n_texts:
         story = narrator.story()
         cue_only = narrator.chance(CUE_ONLY)
         text = story.cue if cue_only else str(story)
         if not avoid.isdisjoint((story.cue,) if cue_only else story.sentences):
+            rejected = _count(rejected)
             continue
+        rejected = 0
         conduct = dict(CONDUCT)
         if cue_only:
             conduct["right"] += conduct.pop("mentioned")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from .bench import Bench, mean_log_likelihoods
-from .claims import Claims, Trajectory, check_claims, curve_sizes
-from .curves import Observation, learning_curve
+from .bench import Bench, mean_log_likelihoods, roles_of
+from .claims import Claims, Trajectory, check_claims, curve_sizes, number_of_fits
+from .curves import Difference, Observation, compare, learning_curve, observe
 
 __all__ = [
     "Bench",
     "Claims",
+    "Difference",
     "Observation",
     "Trajectory",
     "check_claims",
+    "compare",
     "curve_sizes",
     "learning_curve",
     "mean_log_likelihoods",
+    "number_of_fits",
+    "observe",
+    "roles_of",
 ]

@@ -1,4 +1,4 @@
-"""The three claims of Hamdan & Yuret (2025, arXiv 2503.14391), checked on any items.
+"""The three claims of Hamdan & Yuret (2025, arXiv 2503.14391), measured on any items.
 
 1. Each wrong answer helps far more than a right one: the ratio jumps where SFT climbs slowly.
 2. Plausible wrong answers, the near-misses, teach most.
@@ -13,15 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import LikraError
 from ..fitting import FITTED_HEADS
 from ..likelihoods import LogLikelihoods
-from .bench import Bench, mean_log_likelihoods, roles_of
-from .curves import Observation, learning_curve, observe
+from ..ratio import Decision
+from .bench import RIGHT, Bench, mean_log_likelihoods, roles_of
+from .curves import Difference, Observation, compare, learning_curve, observe
 
-__all__ = ["CURVE_MODES", "Claims", "Trajectory", "check_claims", "curve_sizes", "number_of_fits"]
+__all__ = [
+    "CURVE_MODES",
+    "RATIO_MODES",
+    "Claims",
+    "Trajectory",
+    "check_claims",
+    "curve_sizes",
+    "number_of_fits",
+]
 
-CURVE_MODES = ("sft", "base-likra", "likra")
 RATIO_MODES = ("base-likra", "likra")
+CURVE_MODES = ("sft", "pos-base", *RATIO_MODES)
+FREE = (Decision("base"), Decision("base", normalization="chars"), Decision("pmi"))
 STANDARD_NEGATIVES = ("own", "hardest", "easiest", "other")
 KINDS_SIZE = 128  # examples with which kinds of negatives are compared
 
@@ -38,7 +49,7 @@ class Trajectory:
     head : str
         ``base``, ``positive`` or ``negative``.
     group : str
-        Such as ``right`` or ``wrong``.
+        ``right`` and ``wrong``, or the roles of the test items' choices.
     log_likelihood : float
         In nats per answer.
     """
@@ -58,18 +69,29 @@ class Claims:
     ----------
     n_test : int
         Test items.
+    chance : float
+        Accuracy of a guess.
+    free : list of Observation
+        Of what needs no examples: the base model, raw and per character, and pmi.
     curve : list of Observation
-        Of base and pmi, with no examples, and of the fitted modes along the learning curve.
-    control : list of Observation
-        The same with the question hidden.
+        Of the fitted modes along the learning curve.
+    control_free, control : list of Observation
+        Of the base model and the fitted modes with the question hidden.
+    differences : list of Difference
+        Of the ratios to the base model and to SFT, along the learning curve.
     kinds : list of Observation
-        Different kinds of negatives with the same number of examples.
+        Different kinds of negatives with the same number of examples, each with an alpha of
+        its own that was chosen on unused training items, if half of them or more are unused.
     trajectories : list of Trajectory
     """
 
     n_test: int
+    chance: float
+    free: list[Observation]
     curve: list[Observation]
+    control_free: list[Observation]
     control: list[Observation]
+    differences: list[Difference]
     kinds: list[Observation]
     trajectories: list[Trajectory]
 
@@ -83,22 +105,26 @@ def _groups(bench: Bench) -> NDArray[np.str_]:
     roles = roles_of(bench.test_items)
     if roles is not None:
         return roles
-    right = np.zeros(bench.test_table.offsets[-1], dtype=bool)
-    right[bench.test_table.offsets[:-1] + bench.test_y] = True
-    return np.where(right, "right", "wrong")
+    groups = np.full(bench.test_table.offsets[-1], "wrong")
+    groups[bench.test_table.offsets[:-1] + bench.test_y] = RIGHT
+    return groups
 
 
-def _kinds_of_negatives(bench: Bench) -> list[str | Set[str]]:
-    kinds: list[str | Set[str]] = list(STANDARD_NEGATIVES)
-    roles = roles_of(bench.items)
-    if roles is not None:
-        kinds += [frozenset({role}) for role in dict.fromkeys(roles.tolist()) if role != "right"]
-    return kinds
+def _kinds_size(sizes: Sequence[int]) -> int:
+    return max(size for size in sizes if size <= max(KINDS_SIZE, min(sizes)))
+
+
+def _kinds_of_negatives(
+    bench: Bench, sizes: Sequence[int], draws: Sequence[int]
+) -> list[str | Set[str]]:
+    kinds: list[str | Set[str]] = [*STANDARD_NEGATIVES, *(frozenset({r}) for r in bench.roles)]
+    size = _kinds_size(sizes)
+    return [kind for kind in kinds if all(bench.can_draw(kind, size, draw) for draw in draws)]
 
 
 def number_of_fits(bench: Bench, sizes: Sequence[int], draws: Sequence[int]) -> int:
-    """Return how often :func:`check_claims` fits a pair of heads."""
-    return len(draws) * (2 * len(sizes) + len(_kinds_of_negatives(bench)))
+    """Return how often :func:`check_claims` fits."""
+    return len(draws) * (2 * len(sizes) + len(_kinds_of_negatives(bench, sizes, draws)))
 
 
 def check_claims(
@@ -106,17 +132,18 @@ def check_claims(
     control: Bench,
     sizes: Sequence[int],
     draws: Sequence[int] = (0,),
-    alpha: float = 1.0,
+    alpha: float = 0.9,
     advance: Callable[[], object] | None = None,
 ) -> Claims:
     """Measure learning curve, answer-only control, kinds of negatives and trajectories.
+
+    Kinds of negatives that the items do not have are left out.
 
     Parameters
     ----------
     bench : Bench
     control : Bench
-        The same items with the question hidden, see
-        :meth:`likra_lite.prompts.Prompt.without_question`.
+        The same with the question hidden, see :meth:`Bench.without_question`.
     sizes : sequence of int
         Numbers of training items.
     draws : sequence of int
@@ -129,35 +156,60 @@ def check_claims(
     Returns
     -------
     Claims
+
+    Raises
+    ------
+    LikraError
+        If there is no size or no draw, a size exceeds the number of items, or the control
+        does not hide the question.
     """
+    if not sizes or not draws:
+        raise LikraError("got no sizes or no draws; give at least one of each")
+    if not control.hidden:
+        raise LikraError("the control asks its questions; make it with bench.without_question()")
     groups = _groups(bench)
     trajectories: list[Trajectory] = []
-
-    def keep(n_items: int, draw: int, heads: Sequence[str], table: LogLikelihoods) -> None:
-        means = mean_log_likelihoods(table, groups)
-        trajectories.extend(
-            Trajectory(n_items, draw, head, group, means[group][head])
-            for head in heads
-            for group in means
-        )
+    differences: list[Difference] = []
 
     def step(size: int, draw: int, table: LogLikelihoods) -> None:
         if advance is not None:
             advance()
 
-    def step_and_keep(size: int, draw: int, table: LogLikelihoods) -> None:
+    def keep(size: int, draw: int, heads: Sequence[str], table: LogLikelihoods) -> None:
+        means = mean_log_likelihoods(table, groups)
+        trajectories.extend(
+            Trajectory(size, draw, head, group, means[group][head])
+            for head in heads
+            for group in means
+        )
+
+    def keep_and_step(size: int, draw: int, table: LogLikelihoods) -> None:
         keep(size, draw, FITTED_HEADS, table)
+        differences.extend(
+            compare(bench, table, size, draw, Decision(mode, alpha), Decision(reference))
+            for mode in RATIO_MODES
+            for reference in ("base", "sft")
+        )
         step(size, draw, table)
 
     keep(0, 0, ("base",), bench.test_table)
-    curve = observe(bench, bench.test_table, 0, 0, ("base", "pmi"))
-    curve += learning_curve(bench, sizes, draws, CURVE_MODES, alpha, visit=step_and_keep)
-    hidden = observe(control, control.test_table, 0, 0, ("base",), hidden=True)
-    hidden += learning_curve(control, sizes, draws, CURVE_MODES, alpha, hidden=True, visit=step)
-    size = max(size for size in sizes if size <= max(KINDS_SIZE, min(sizes)))
-    kinds = [
-        row
-        for negatives in _kinds_of_negatives(bench)
-        for row in learning_curve(bench, [size], draws, RATIO_MODES, alpha, negatives, visit=step)
-    ]
-    return Claims(len(bench.test_y), curve, hidden, kinds, trajectories)
+    size = _kinds_size(sizes)
+    # Some negatives make stronger heads than others; a fair comparison lets each have its alpha.
+    weight = "auto" if 2 * size <= len(bench.items) else alpha
+    return Claims(
+        n_test=len(bench.test_y),
+        chance=bench.chance,
+        free=[observe(bench, bench.test_table, 0, 0, decision) for decision in FREE],
+        curve=list(learning_curve(bench, sizes, draws, CURVE_MODES, alpha, visit=keep_and_step)),
+        control_free=[observe(control, control.test_table, 0, 0, FREE[0])],
+        control=list(learning_curve(control, sizes, draws, CURVE_MODES, alpha, visit=step)),
+        differences=differences,
+        kinds=[
+            row
+            for negatives in _kinds_of_negatives(bench, sizes, draws)
+            for row in learning_curve(
+                bench, [size], draws, RATIO_MODES, weight, negatives, visit=step
+            )
+        ],
+        trajectories=trajectories,
+    )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..likelihoods import LogLikelihoods
 from ..ratio import MODES, Decision, accuracy
+from ..validation import check_number_or_auto
 from .bench import Bench
 
-__all__ = ["Observation", "learning_curve", "observe"]
+__all__ = ["Difference", "Observation", "compare", "learning_curve", "observe"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Observation:
     mode : str
     alpha : float or None
         Weight of the negative head, None for modes without.
+    normalization : str
+        Length that scores were divided by.
     negatives : str
         Where the wrong answers came from.
     hidden : bool
@@ -37,10 +42,41 @@ class Observation:
     draw: int
     mode: str
     alpha: float | None
+    normalization: str
     negatives: str
     hidden: bool
     accuracy: float
     standard_error: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more accurate one mode is than another on the same test items.
+
+    Attributes
+    ----------
+    n_items, draw : int
+    mode, reference : str
+    difference, standard_error : float
+        Of the paired difference of accuracies.
+    """
+
+    n_items: int
+    draw: int
+    mode: str
+    reference: str
+    difference: float
+    standard_error: float
+
+
+def compare(
+    bench: Bench, table: LogLikelihoods, n_items: int, draw: int, one: Decision, other: Decision
+) -> Difference:
+    """Return the paired difference of two decisions on a table of the bench's test items."""
+    right = [(each.predict(table) == bench.test_y).astype(float) for each in (one, other)]
+    differences = right[0] - right[1]
+    error = float(np.std(differences) / np.sqrt(len(differences)))
+    return Difference(n_items, draw, one.mode, other.mode, float(differences.mean()), error)
 
 
 def observe(
@@ -48,19 +84,22 @@ def observe(
     table: LogLikelihoods,
     n_items: int,
     draw: int,
-    modes: Sequence[str],
-    alpha: float = 1.0,
+    decision: Decision,
     negatives: str = "own",
-    hidden: bool = False,
-) -> list[Observation]:
-    """Return the accuracy of some modes on a table of the bench's test items."""
-    rows = []
-    for mode in modes:
-        decision = Decision(mode, alpha)
-        share, error = accuracy(decision.predict(table) == bench.test_y)
-        weight = alpha if MODES[mode].weighted else None
-        rows.append(Observation(n_items, draw, mode, weight, negatives, hidden, share, error))
-    return rows
+) -> Observation:
+    """Return the accuracy of a decision on a table of the bench's test items."""
+    share, error = accuracy(decision.predict(table) == bench.test_y)
+    return Observation(
+        n_items=n_items,
+        draw=draw,
+        mode=decision.mode,
+        alpha=decision.alpha if MODES[decision.mode].weighted else None,
+        normalization=decision.normalization,
+        negatives=negatives,
+        hidden=bench.hidden,
+        accuracy=share,
+        standard_error=error,
+    )
 
 
 def learning_curve(
@@ -68,9 +107,8 @@ def learning_curve(
     sizes: Sequence[int],
     draws: Sequence[int] = (0,),
     modes: Sequence[str] = ("sft", "base-likra", "likra"),
-    alpha: float = 1.0,
+    alpha: float | str = 0.9,
     negatives: str | Set[str] = "own",
-    hidden: bool = False,
     visit: Callable[[int, int, LogLikelihoods], object] | None = None,
 ) -> Iterator[Observation]:
     """Fit on growing numbers of items and test each time.
@@ -84,23 +122,33 @@ def learning_curve(
         Seeds; the subsets of one draw are nested.
     modes : sequence of str
         Modes with a fitted head, see :data:`likra_lite.ratio.MODES`.
-    alpha : float
-        Weight of the negative head.
+    alpha : float or "auto"
+        Weight of the negative head. ``auto`` chooses it, for every fit and mode, on the
+        training items that the fit has not used.
     negatives : str or set of str
         See :meth:`Bench.fit`.
-    hidden : bool
-        What the observations say of the bench: whether its prompt hides the question.
     visit : callable, optional
         Called with the size, the draw and the table of the test items.
 
     Yields
     ------
     Observation
+
+    Raises
+    ------
+    LikraError
+        If a size exceeds the number of items, or alpha is out of range.
     """
+    check_number_or_auto("alpha", alpha)
     name = negatives if isinstance(negatives, str) else " or ".join(sorted(negatives))
     for draw in draws:
         for size in sizes:
-            table = bench.test(bench.fit(size, draw, negatives))
+            fitted = bench.fit(size, draw, negatives)
+            table = bench.test(fitted)
             if visit is not None:
                 visit(size, draw, table)
-            yield from observe(bench, table, size, draw, modes, alpha, name, hidden)
+            for mode in modes:
+                weight = 1.0 if not MODES[mode].weighted else alpha
+                if isinstance(weight, str):
+                    weight = bench.choose_alpha(fitted, size, draw, mode)
+                yield observe(bench, table, size, draw, Decision(mode, weight), name)

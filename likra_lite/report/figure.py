@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import import_extra
 from ..experiments import Claims
+from ..experiments.claims import RATIO_MODES
 from .summary import summarize
 
 __all__ = ["learning_curve_figure", "png", "svg"]
@@ -16,9 +17,9 @@ STYLES = {
     "likra": {"color": "#0072b2", "marker": "o", "linestyle": "-"},
     "base-likra": {"color": "#d55e00", "marker": "s", "linestyle": "-"},
     "sft": {"color": "#009e73", "marker": "^", "linestyle": "--"},
-    "base": {"color": "#777777", "marker": "", "linestyle": ":"},
-    "pmi": {"color": "#777777", "marker": "", "linestyle": "-."},
+    "pos-base": {"color": "#cc79a7", "marker": "v", "linestyle": "--"},
 }
+FREE_STYLES = {"base": ":", "base per character": (0, (1, 3)), "pmi": "-."}
 INK = "#123456"  # stands for the page's own text colour in an SVG
 
 
@@ -44,23 +45,22 @@ def learning_curve_figure(claims: Claims, ink: str = "black") -> Any:
     figure = figure_module.Figure(figsize=(6.5, 5), layout="constrained")
     axes = figure.subplots()
     curves, hidden = summarize(claims.curve), summarize(claims.control)
+    for name, row in zip(FREE_STYLES, claims.free, strict=True):
+        axes.axhline(row.accuracy, label=name, color="#777777", linestyle=FREE_STYLES[name])
     for name, curve in curves.items():
         sizes, estimates = list(curve), list(curve.values())
-        if sizes == [0]:
-            axes.axhline(estimates[0].accuracy, label=name, **STYLES[name])
-            continue
         means = [e.accuracy for e in estimates]
         axes.plot(sizes, means, label=name, **STYLES[name])
         low = [e.accuracy - e.standard_error for e in estimates]
         high = [e.accuracy + e.standard_error for e in estimates]
         axes.fill_between(sizes, low, high, color=STYLES[name]["color"], alpha=0.15, linewidth=0)
-    for name in ("base-likra", "likra"):
+    for name in RATIO_MODES:
         control = hidden[name]
         style = STYLES[name] | {"linestyle": ":", "alpha": 0.6, "markerfacecolor": "none"}
         means = [e.accuracy for e in control.values()]
         axes.plot(list(control), means, label=f"{name}, question hidden", **style)
     axes.set_xscale("log", base=2)
-    sizes = sorted({row.n_items for row in claims.curve} - {0})
+    sizes = sorted({row.n_items for row in claims.curve})
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set_xlabel("examples", color=ink)
     axes.set_ylabel(f"accuracy on {claims.n_test} test items", color=ink)
@@ -68,7 +68,7 @@ def learning_curve_figure(claims: Claims, ink: str = "black") -> Any:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(ink)
     figure.legend(
-        frameon=False, fontsize="small", labelcolor=ink, loc="outside lower center", ncols=4
+        frameon=False, fontsize="small", labelcolor=ink, loc="outside lower center", ncols=3
     )
     return figure
 
@@ -88,4 +88,5 @@ def svg(claims: Claims) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "likra-lite", "svg.fonttype": "none"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    return text.replace("<svg ", '<svg role="img" aria-label="learning curve" ', 1)

@@ -21,13 +21,15 @@ code { overflow-wrap: anywhere; }
 """
 
 
-def page(claims: Claims, title: str, command: str) -> str:
+def page(claims: Claims, title: str, sources: str, command: str) -> str:
     """Return a page with the figure, the findings and the tables.
 
     Parameters
     ----------
     claims : Claims
     title : str
+    sources : str
+        Which items and which model.
     command : str
         What repeats it.
 
@@ -40,13 +42,14 @@ def page(claims: Claims, title: str, command: str) -> str:
     MissingExtraError
         If matplotlib is not installed.
     """
+    figure = svg(claims)
     sentences = "".join(f"<li>{html.escape(line)}</li>" for line in findings(claims))
     name = html.escape(title)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
-        f"<ul>{sentences}</ul>\n<figure>{svg(claims)}</figure>\n"
+        f"<p>{html.escape(sources)}</p>\n<ul>{sentences}</ul>\n<figure>{figure}</figure>\n"
         f"<pre>{html.escape(report(claims, draw=False))}</pre>\n"
         f"<p>Made with <code>{html.escape(command)}</code></p>\n</body>\n</html>\n"
     )

@@ -1,15 +1,16 @@
-"""Means and spreads over draws of what was observed."""
+"""Means and spreads over draws of what was observed, and what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ..experiments import Claims, Observation, Trajectory
+from ..experiments import Claims, Difference, Observation, Trajectory
+from ..experiments.bench import RIGHT
 
-__all__ = ["Curves", "Estimate", "findings", "mean_log_likelihood", "summarize"]
+__all__ = ["Curves", "Estimate", "findings", "mean_log_likelihood", "summarize", "total_difference"]
 
 
 class Estimate(NamedTuple):
@@ -38,7 +39,7 @@ class Estimate(NamedTuple):
 Curves = dict[str, dict[int, Estimate]]
 
 
-def _estimate(rows: list[Observation]) -> Estimate:
+def _estimate(rows: Sequence[Observation]) -> Estimate:
     values = [row.accuracy for row in rows]
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     error = float(np.sqrt(np.mean([row.standard_error**2 for row in rows])))
@@ -56,50 +57,88 @@ def summarize(rows: Iterable[Observation], by: str = "mode") -> Curves:
     }
 
 
+def total_difference(
+    rows: Iterable[Difference], mode: str, reference: str, n_items: int
+) -> tuple[float, float]:
+    """Return the mean over draws of a paired difference, and the standard error of one draw."""
+    wanted = (mode, reference, n_items)
+    chosen = [row for row in rows if (row.mode, row.reference, row.n_items) == wanted]
+    error = float(np.sqrt(np.mean([row.standard_error**2 for row in chosen])))
+    return float(np.mean([row.difference for row in chosen])), error
+
+
 def mean_log_likelihood(
-    trajectories: Iterable[Trajectory], head: str, group: str, n_items: int
+    trajectories: Iterable[Trajectory], head: str, groups: Iterable[str], n_items: int
 ) -> float:
-    """Return the mean over draws of one group's log-likelihood, in nats."""
-    return float(
-        np.mean(
-            [
-                row.log_likelihood
-                for row in trajectories
-                if (row.head, row.group, row.n_items) == (head, group, n_items)
-            ]
-        )
-    )
+    """Return the mean over draws and groups of the log-likelihood, in nats."""
+    wanted = set(groups)
+    values = [
+        row.log_likelihood
+        for row in trajectories
+        if row.group in wanted and (row.head, row.n_items) == (head, n_items)
+    ]
+    return float(np.mean(values))
 
 
 def findings(claims: Claims) -> list[str]:
     """Say in words what the numbers are, whether or not they support the paper."""
-    curve, control = summarize(claims.curve), summarize(claims.control)
-    kinds_size = claims.kinds[0].n_items
-    base = curve["base"][0].accuracy
-    best = max(("base-likra", "likra"), key=lambda mode: curve[mode][kinds_size].accuracy)
-    gain = curve[best][kinds_size].accuracy - base
-    over_sft = curve[best][kinds_size].accuracy - curve["sft"][kinds_size].accuracy
-    hidden = control[best][kinds_size].accuracy - control["base"][0].accuracy
-    lines = [
-        f"With {kinds_size} wrong answers {best} is {_points(gain)} base and "
-        f"{_points(over_sft)} SFT with as many right ones."
+    return [
+        *_first_claim(claims),
+        _control(claims),
+        _second_claim(claims),
+        _third_claim(claims),
     ]
-    if gain > 0:
-        share = min(1.0, max(0.0, 1 - hidden / gain))
-        lines.append(
-            f"Fitted and tested with the question hidden, it is {_points(hidden)} base: "
-            f"{share:.0%} of the gain needs the question."
-        )
-    kinds = summarize([row for row in claims.kinds if row.mode == best], by="negatives")
-    ranked = sorted(kinds, key=lambda name: -kinds[name][kinds_size].accuracy)
-    lines.append(
-        "Wrong answers that teach most, in this order: "
-        + ", ".join(f"{name} {kinds[name][kinds_size].accuracy:.3f}" for name in ranked)
-        + "."
+
+
+def _points(difference: tuple[float, float]) -> str:
+    return f"{100 * difference[0]:+.1f} +- {100 * difference[1]:.1f} points"
+
+
+def _first_claim(claims: Claims) -> list[str]:
+    size = claims.kinds[0].n_items
+    return [
+        f"{mode} with {size} {what} examples: {_points(to_base)} against base, "
+        f"{_points(to_sft)} against sft with {size} right ones."
+        for mode, what in (("base-likra", "wrong"), ("likra", "right and wrong"))
+        for to_base in [total_difference(claims.differences, mode, "base", size)]
+        for to_sft in [total_difference(claims.differences, mode, "sft", size)]
+    ]
+
+
+def _control(claims: Claims) -> str:
+    size = claims.kinds[0].n_items
+    hidden = summarize(claims.control)
+    base = claims.control_free[0].accuracy
+    shares = ", ".join(f"{mode} {hidden[mode][size].accuracy:.3f}" for mode in hidden)
+    text = f"With the question hidden: base {base:.3f}, {shares}; a guess {claims.chance:.3f}."
+    gain, error = total_difference(claims.differences, "base-likra", "base", size)
+    if gain <= 2 * error:
+        return text
+    style = hidden["base-likra"][size].accuracy - base
+    share = min(1.0, max(0.0, 1.0 - style / gain))
+    return f"{text} About {share:.0%} of base-likra's gain needs the question."
+
+
+def _second_claim(claims: Claims) -> str:
+    size = claims.kinds[0].n_items
+    kinds = summarize([row for row in claims.kinds if row.mode == "base-likra"], by="negatives")
+    ranked = sorted(kinds, key=lambda name: -kinds[name][size].accuracy)
+    listed = ", ".join(f"{name} {kinds[name][size].accuracy:.3f}" for name in ranked)
+    error = max(kinds[name][size].standard_error for name in ranked)
+    return f"base-likra by kind of wrong answers: {listed} (standard errors up to {error:.3f})."
+
+
+def _third_claim(claims: Claims) -> str:
+    size = max(row.n_items for row in claims.trajectories)
+    wrong = {row.group for row in claims.trajectories} - {RIGHT}
+
+    def change(head: str, groups: Iterable[str]) -> float:
+        end = mean_log_likelihood(claims.trajectories, head, groups, size)
+        return end - mean_log_likelihood(claims.trajectories, "base", groups, 0)
+
+    return (
+        f"In nats against the base model, after {size} examples the positive head moves right "
+        f"answers by {change('positive', [RIGHT]):+.2f} and wrong ones by "
+        f"{change('positive', wrong):+.2f}; the negative head by "
+        f"{change('negative', [RIGHT]):+.2f} and {change('negative', wrong):+.2f}."
     )
-    return lines
-
-
-def _points(difference: float) -> str:
-    side = "above" if difference >= 0 else "below"
-    return f"{abs(100 * difference):.1f} points {side}"

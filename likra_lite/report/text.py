@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..experiments import Claims
+from ..experiments import Claims, Observation
 from .summary import Curves, Estimate, findings, mean_log_likelihood, summarize
 
 __all__ = ["chart", "report", "table"]
@@ -67,7 +67,7 @@ def chart(curves: Curves, marks: dict[str, str]) -> str:
     return "\n".join([*lines, " " * 7 + "+" + "-" * len(grid[0]), " " * 8 + axis.rstrip(), key])
 
 
-MARKS = {"base": ".", "pmi": "p", "sft": "S", "likra": "L", "base-likra": "B"}
+MARKS = {"base": ".", "sft": "S", "likra": "L", "base-likra": "B"}
 
 
 def report(claims: Claims, draw: bool = True) -> str:
@@ -83,31 +83,37 @@ def report(claims: Claims, draw: bool = True) -> str:
     -------
     str
     """
-    curve, control = summarize(claims.curve), summarize(claims.control)
-    base, pmi = curve["base"][0], curve["pmi"][0]
-    modes = [name for name in curve if name not in ("base", "pmi")]
     alpha = next(row.alpha for row in claims.curve if row.alpha is not None)
     several = any(row.draw for row in claims.curve)
+    spread = " (standard deviation between draws)" if several else ""
+    curve = summarize(claims.curve)
+    base = {"base": summarize(claims.free[:1])["base"]}
     sections = [
-        f"Accuracy on {claims.n_test} test items +- standard error"
-        + (" (standard deviation between draws)" if several else "")
-        + f"; alpha {alpha:g}",
-        f"without examples: base {base}, pmi {pmi}",
-        table(
-            ["examples", *modes],
-            [[str(size), *(str(curve[m][size]) for m in modes)] for size in curve[modes[0]]],
-        ),
-        *([chart(curve, MARKS)] if draw else []),
-        f"The same with the question hidden, the answer-only control: base {control['base'][0]}",
-        table(
-            ["examples", *modes],
-            [[str(size), *(str(control[m][size]) for m in modes)] for size in control[modes[0]]],
-        ),
+        f"Accuracy on {claims.n_test} test items +- standard error{spread}; alpha {alpha:g}",
+        "without examples: "
+        + ", ".join(map(_named, claims.free))
+        + f", a guess {claims.chance:.3f}",
+        _curve(curve),
+        *([chart(base | curve, MARKS)] if draw else []),
+        "The same with the question hidden, the answer-only control",
+        f"without examples: {_named(claims.control_free[0])}",
+        _curve(summarize(claims.control)),
         _kinds(claims),
         _trajectories(claims),
         "\n".join(findings(claims)),
     ]
     return "\n\n".join(sections)
+
+
+def _named(row: Observation) -> str:
+    how = " per character" if row.normalization == "chars" else ""
+    return f"{row.mode}{how} {row.accuracy:.3f} +- {row.standard_error:.3f}"
+
+
+def _curve(curve: Curves) -> str:
+    sizes = list(next(iter(curve.values())))
+    rows = [[str(size), *(str(curve[mode][size]) for mode in curve)] for size in sizes]
+    return table(["examples", *curve], rows)
 
 
 def _kinds(claims: Claims) -> str:
@@ -120,7 +126,11 @@ def _kinds(claims: Claims) -> str:
     rows = [
         [kind, *(str(by_mode[mode][kind][size]) for mode in modes)] for kind in by_mode[modes[0]]
     ]
-    return f"Which wrong answers teach, {size} of them\n\n" + table(["negatives", *modes], rows)
+    chosen = len({row.alpha for row in claims.kinds}) > 1
+    how = ", each kind with its own alpha, chosen on unused training items" if chosen else ""
+    return f"Which wrong answers teach, {size} of them{how}\n\n" + table(
+        ["negatives", *modes], rows
+    )
 
 
 def _trajectories(claims: Claims) -> str:
@@ -128,7 +138,7 @@ def _trajectories(claims: Claims) -> str:
     sizes = sorted({row.n_items for row in claims.trajectories} - {0})
 
     def cells(head: str, size: int) -> list[str]:
-        values = [mean_log_likelihood(claims.trajectories, head, g, size) for g in groups]
+        values = [mean_log_likelihood(claims.trajectories, head, [g], size) for g in groups]
         return [f"{value:.2f}" for value in values]
 
     rows = [["base", "0", *cells("base", 0)]]
