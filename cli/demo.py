@@ -39,7 +39,7 @@ __all__ = ["demo"]
 @click.option(
     "--sizes",
     metavar="N,N,...",
-    help="Numbers of examples.  [default: 8, 16, 32, ... as far as there are items]",
+    help="Numbers of examples.  [default: 1, 2, 4, 8, ... as far as there are items]",
 )
 @click.option(
     "--alpha",
@@ -125,6 +125,6 @@ def _sizes(text: str) -> list[int]:
         sizes = sorted({int(part) for part in text.split(",")})
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a list of numbers, such as 8,64") from None
-    if sizes[0] < 2:
-        raise click.BadParameter(f"got {sizes[0]} examples; at least 2 are needed")
+    if sizes[0] < 1:
+        raise click.BadParameter(f"got {sizes[0]} examples; at least 1 is needed")
     return sizes

@@ -205,7 +205,7 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
     ("arguments", "message"),
     [
         (["--sizes", "8,x"], "'8,x' is not a list of numbers"),
-        (["--sizes", "1"], "got 1 examples; at least 2 are needed"),
+        (["--sizes", "0"], "got 0 examples; at least 1 is needed"),
         (["--sizes", "4096"], "got 4096 examples in --sizes but there are 1024"),
         (["--items", "no.jsonl", "--test", "no.jsonl"], "no.jsonl: cannot be read"),
         (["--items", "mine.jsonl"], "--items and --test go together"),

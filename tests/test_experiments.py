@@ -154,16 +154,16 @@ def test_claims_are_complete_and_every_fit_is_told(bench):
     control = bench.without_question()
     steps = []
     sizes = curve_sizes(24)
-    assert sizes == [8, 16]
+    assert sizes == [1, 2, 4, 8, 16]
     claims = check_claims(bench, control, sizes, range(2), advance=lambda: steps.append(1))
-    assert len(steps) == number_of_fits(bench, sizes, range(2)) == 2 * (2 * 2 + 4)
+    assert len(steps) == number_of_fits(bench, sizes, range(2)) == 2 * (2 * 5 + 4)
     assert [(row.mode, row.normalization) for row in claims.free] == [
         ("base", "none"),
         ("base", "chars"),
         ("pmi", "none"),
     ]
     assert {row.mode for row in claims.curve} == {"sft", "pos-base", "base-likra", "likra"}
-    assert len(claims.differences) == 2 * 2 * 4
+    assert len(claims.differences) == 2 * 5 * 4
     assert claims.chance == pytest.approx(
         np.mean([1 / len(item.choices) for item in bench.test_items])
     )
@@ -187,8 +187,8 @@ def test_what_claims_refuse(bench, scorer, items):
 
 
 def test_curve_sizes():
-    assert curve_sizes(1024) == [8, 16, 32, 64, 128, 256, 512, 1024]
-    assert curve_sizes(5) == [5]
+    assert curve_sizes(1024) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    assert curve_sizes(5) == [1, 2, 4]
 
 
 def test_alpha_is_chosen_on_items_that_the_fit_has_not_seen(bench):

@@ -97,8 +97,8 @@ class Claims:
 
 
 def curve_sizes(n_items: int) -> list[int]:
-    """Return 8, 16, 32, ... as far as there are items."""
-    return [2**power for power in range(3, 31) if 2**power <= n_items] or [n_items]
+    """Return 1, 2, 4, 8, ... as far as there are items."""
+    return [2**power for power in range(n_items.bit_length())]
 
 
 def _groups(bench: Bench) -> NDArray[np.str_]:
