@@ -77,22 +77,21 @@ def demo(
     from likra_lite.experiments import Bench, check_claims, curve_sizes, number_of_fits
     from likra_lite.progress import progress_bar
     from likra_lite.report.text import report
-    from likra_lite.storage import check_file_target, write_bytes
+    from likra_lite.storage import write_bytes
+    from likra_lite.validation import check_number
 
-    from .opening import DEMO, open_model, read_answered
+    from .opening import DEMO, check_outputs, open_model, read_answered
 
     start = time.perf_counter()
     if png or html:
         import_extra("matplotlib", "report")
-    for target in (png, html):
-        if target is not None:
-            check_file_target(target)
-    if png is not None and png == html:
-        raise LikraError(f"--png and --html are both {png}; choose two files")
     if (items == DEMO) != (test_items == DEMO):
         raise LikraError("--items and --test go together; give both, or neither for the demo's")
+    check_number("alpha", alpha)
+    check_outputs({"--png": png, "--html": html}, {"--items": items, "--test": test_items})
+    wanted = None if sizes is None else _sizes(sizes)
     training, test = read_answered(items, "train"), read_answered(test_items, "test")
-    wanted = curve_sizes(len(training)) if sizes is None else _sizes(sizes)
+    wanted = wanted or curve_sizes(len(training))
     if wanted[-1] > len(training):
         raise LikraError(f"got {wanted[-1]} examples in --sizes but there are {len(training)}")
     scorer, _, _ = open_model(model, n_threads)
@@ -124,7 +123,9 @@ def _sizes(text: str) -> list[int]:
     try:
         sizes = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers, such as 8,64") from None
+        problem = f"{text!r} is not a list of numbers, such as 8,64"
+        raise click.BadParameter(problem, param_hint="--sizes") from None
     if sizes[0] < 1:
-        raise click.BadParameter(f"got {sizes[0]} examples; at least 1 is needed")
+        problem = f"got {sizes[0]} examples; at least 1 is needed"
+        raise click.BadParameter(problem, param_hint="--sizes")
     return sizes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,27 @@ if TYPE_CHECKING:
     from likra_lite.ratio import Decision
     from likra_lite.scoring import ChoiceScorer
 
-__all__ = ["DEMO", "open_model", "read_answered", "stream_items"]
+__all__ = ["DEMO", "check_outputs", "open_model", "read_answered", "stream_items"]
 
 DEMO = "demo"  # in place of a file: the bundled items
+
+
+def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) -> None:
+    """Raise LikraError if a file to write is one that is read or written already, or cannot be.
+
+    Both are by the name of their option.
+    """
+    from likra_lite.errors import LikraError
+    from likra_lite.storage import check_file_target
+
+    taken = {Path(path).resolve(): name for name, path in inputs.items() if path != DEMO}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        check_file_target(path)
+        other = taken.setdefault(Path(path).resolve(), name)
+        if other != name:
+            raise LikraError(f"{path}: {name} and {other} are the same file; choose another")
 
 
 def read_answered(items: str, subset: str) -> list[Item]:

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import click
@@ -33,16 +32,12 @@ def score(items: str, model: str | None, out: str | None, n_threads: int | None)
 
     After Ctrl-C, what is done is in FILE.partial.
     """
-    from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
-    from likra_lite.storage import atomic_text, check_file_target, partial_path
+    from likra_lite.storage import atomic_text, partial_path
 
-    from .opening import open_model, stream_items
+    from .opening import check_outputs, open_model, stream_items
 
-    if out is not None and Path(out).resolve() == Path(items).resolve():
-        raise LikraError(f"{out}: --out is the file of items itself; choose another")
-    if out is not None:
-        check_file_target(out)
+    check_outputs({"--out": out}, {"ITEMS": items})
     scorer, decision, _ = open_model(model, n_threads)
     total, incoming = stream_items(items, "test")
     done = 0

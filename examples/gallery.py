@@ -88,9 +88,11 @@ def read(source: str | None, subset: str) -> list[Item]:
 @click.option("--items", help="Items to fit on.  [default: the demo's]")
 @click.option("--test", help="Items to test on.  [default: the demo's]")
 @click.option("--model", help="Model folder.  [default: the bundled one]")
-@click.option("--draws", default=1, show_default=True)
+@click.option("--draws", type=click.IntRange(min=1), default=1, show_default=True)
 def main(out: Path, items: str | None, test: str | None, model: str | None, draws: int) -> None:
     """Draw four pictures into a folder."""
+    if (items is None) != (test is None):
+        raise click.UsageError("--items and --test go together")
     training, testing = read(items, "train"), read(test, "test")
     language_model = LanguageModel(bundled_model() if model is None else model)
     scorer = ChoiceScorer(language_model, Prompt(language_model.manifest.prompt))

@@ -233,9 +233,12 @@ def check_file_target(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     if target.is_dir():
         raise LikraError(f"{path} is a folder; choose a file")
-    if not target.resolve().parent.is_dir():
+    parent = target.resolve().parent
+    if not parent.is_dir():
         raise LikraError(f"cannot write {path}: its folder does not exist")
-    if not os.access(target if target.exists() else target.resolve().parent, os.W_OK):
+    # A regular file is replaced by one that is written beside it; a pipe is written to.
+    special = target.exists() and not target.is_file()
+    if not os.access(target if special else parent, os.W_OK):
         raise LikraError(f"cannot write {path}: Permission denied")
 
 

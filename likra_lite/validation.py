@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import LikraError
 
-__all__ = ["check_integer", "check_number_or_auto", "check_one_of", "check_share"]
+__all__ = ["check_integer", "check_number", "check_number_or_auto", "check_one_of", "check_share"]
 
 
 def check_one_of(name: str, value: object, allowed: Iterable[str]) -> None:
@@ -34,13 +34,17 @@ def check_share(name: str, value: Any) -> None:
         raise LikraError(f"got {name}={value!r}; expected a share between 0 and 1")
 
 
-def check_number_or_auto(name: str, value: Any, positive: bool = False) -> None:
-    """Raise LikraError unless `value` is ``"auto"`` or a number of at least (or above) 0."""
-    if isinstance(value, str) and value == "auto":
-        return
+def check_number(name: str, value: Any, positive: bool = False, otherwise: str = "") -> None:
+    """Raise LikraError unless `value` is a number of at least (or above) 0."""
     if not _is_number(value) or value < 0 or (positive and value == 0):
         bound = "above 0" if positive else "of at least 0"
-        raise LikraError(f"got {name}={value!r}; expected a number {bound} or 'auto'")
+        raise LikraError(f"got {name}={value!r}; expected a number {bound}{otherwise}")
+
+
+def check_number_or_auto(name: str, value: Any, positive: bool = False) -> None:
+    """Raise LikraError unless `value` is ``"auto"`` or a number of at least (or above) 0."""
+    if not (isinstance(value, str) and value == "auto"):
+        check_number(name, value, positive, otherwise=" or 'auto'")
 
 
 def _is_number(value: Any) -> bool:

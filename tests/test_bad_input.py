@@ -160,7 +160,7 @@ ARGUMENTS = {
         "score {items} --model {model} --out {items}/scores.jsonl", r"cannot write .*: its folder does not exist",
     ),
     "out is the file of items": (
-        "score {items} --model {model} --out {items}", r"--out is the file of items itself; choose another",
+        "score {items} --model {model} --out {items}", r"--out and ITEMS are the same file; choose another",
     ),
     "prompt without a question": (
         "fit {items} --model {model} --out {tmp}/out --prompt hello", r"got prompt 'hello'; expected",

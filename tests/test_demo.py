@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import sys
@@ -16,7 +17,7 @@ from likra_lite.experiments import Claims, Difference, Observation, Trajectory
 from likra_lite.report.figure import FREE_STYLES, STYLES
 from likra_lite.report.page import page
 from likra_lite.report.summary import findings, summarize, total_difference
-from likra_lite.report.text import chart, report, table
+from likra_lite.report.text import chart, report, table, tables
 
 SIZES = (8, 16, 128)
 
@@ -76,6 +77,7 @@ def made_up(gain: float) -> Claims:
             for mode in ("base-likra", "likra")
             for kind, share in (("other", 0.6), ("own", 0.9))
         ],
+        kinds_alpha="auto",
         trajectories=[
             Trajectory(size, 0, head, group, -float(size) if group == "right" else -1.0)
             for size, heads in ((0, ("base",)), *((s, ("positive", "negative")) for s in SIZES))
@@ -122,11 +124,11 @@ def test_summaries_are_means_over_draws(claims):
 
 def test_findings_say_what_the_numbers_say(claims):
     base_likra, likra, control, kinds, third = findings(claims)
-    assert base_likra.startswith("base-likra with 128 wrong examples: +40.0 +- 1.0 points against")
-    assert "likra with 128 right and wrong examples: +30.0" in likra
+    assert base_likra.startswith("base-likra with 128 wrong: +40.0 +- 1.0 points against base")
+    assert "likra with 128 right and as many wrong: +30.0" in likra
     assert "a guess 0.250. About 100% of base-likra's gain needs the question." in control
     assert "own 0.900, other 0.600 (standard errors up to 0.010)" in kinds
-    assert "after 128 examples the positive head moves right answers by -128.00" in third
+    assert "with 128 in training the positive head moves right answers by -128.00" in third
     assert "wrong ones by +0.00" in third
 
 
@@ -158,7 +160,10 @@ def test_page_is_self_contained(claims):
     assert not re.search(r"(src|href)=\"(?!#)", text.replace("xlink:href", "href"))
     assert "<script" not in text
     assert "currentColor" in text
-    assert report(claims, draw=False).splitlines()[0].split(" +-")[0] in text
+    assert html.escape(tables(claims)) in text
+    for line in findings(claims):
+        assert text.count(html.escape(line)) == 1
+        assert line in report(claims)
     assert "<p>some &amp; items</p>" in text
     assert "<code>likra-lite demo --alpha 1</code>" in text
     drawing = text[text.index("<svg") : text.index("</svg>")]
@@ -169,9 +174,9 @@ def test_page_is_self_contained(claims):
 
 
 def test_demo_command(capsys, tmp_path):
-    png, html = tmp_path / "d.png", tmp_path / "d.html"
+    png, web = tmp_path / "d.png", tmp_path / "d.html"
     status, out, _ = run(
-        "--sizes", "8,128", "--draws", "2", "--png", str(png), "--html", str(html), capsys=capsys
+        "--sizes", "8,128", "--draws", "2", "--png", str(png), "--html", str(web), capsys=capsys
     )  # fmt: skip
     assert status == 0
     assert "Accuracy on 1000 test items" in out
@@ -179,9 +184,9 @@ def test_demo_command(capsys, tmp_path):
     for word in ("base ", "pmi ", "question hidden", "tempting", "Mean log-likelihood"):
         assert word in out
     assert png.read_bytes().startswith(b"\x89PNG")
-    command = f"likra-lite demo --sizes 8,128 --draws 2 --png {png} --html {html}"
-    assert f"<code>{command}</code>" in html.read_text()
-    assert "1000 test items (demo), the bundled model" in html.read_text()
+    command = f"likra-lite demo --sizes 8,128 --draws 2 --png {png} --html {web}"
+    assert f"<code>{command}</code>" in web.read_text()
+    assert "1000 test items (demo), the bundled model" in web.read_text()
 
 
 def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path):
@@ -196,7 +201,7 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
     assert status == 0
     assert "Accuracy on 20 test items" in out
     assert "a guess 0.500" in out
-    assert "right  wrong" in out or "wrong  right" in out
+    assert re.search(r"^head +examples +(right +wrong|wrong +right)$", out, flags=re.M)
     assert "\nother " not in out, "yes and no are nobody else's answers"
     assert "4 of 20 held-out items are training items too" in err
 
@@ -209,10 +214,14 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
         (["--sizes", "4096"], "got 4096 examples in --sizes but there are 1024"),
         (["--items", "no.jsonl", "--test", "no.jsonl"], "no.jsonl: cannot be read"),
         (["--items", "mine.jsonl"], "--items and --test go together"),
+        (
+            ["--items", "a.jsonl", "--test", "b.jsonl", "--html", "./a.jsonl"],
+            "--html and --items are the same file",
+        ),
         (["--png", "."], ". is a folder; choose a file"),
         (["--png", "no/where.png"], "cannot write no/where.png: its folder does not exist"),
-        (["--png", "a.png", "--html", "a.png"], "--png and --html are both a.png"),
-        (["--alpha", "nan"], "got alpha=nan; expected a number of at least 0"),
+        (["--png", "a.png", "--html", "./a.png"], "--html and --png are the same file"),
+        (["--alpha", "nan"], "got alpha=nan; expected a number of at least 0\n"),
     ],
 )
 def test_demo_refuses(arguments, message, capsys):

@@ -91,6 +91,8 @@ def test_negatives_of_a_role(scorer, items):
     both = bench.draw_negatives(frozenset({"bad", "worse"}), 0).choice
     assert set(both.tolist()) == {1, 2}
     assert bench.roles == ["bad", "worse"]
+    row = next(learning_curve(bench, [4], negatives=frozenset({"bad"})))
+    assert row.negatives == "role bad", "not to be taken for a kind of the same name"
     with pytest.raises(LikraError, match=r"in the roles \['good'\]; every item has"):
         bench.draw_negatives(frozenset({"good"}), 0)
 
@@ -180,6 +182,8 @@ def test_claims_are_complete_and_every_fit_is_told(bench):
 def test_what_claims_refuse(bench, scorer, items):
     with pytest.raises(LikraError, match="the control asks its questions"):
         check_claims(bench, bench, [8])
+    with pytest.raises(LikraError, match=r"got alpha='auto'; expected a number of at least 0$"):
+        check_claims(bench, bench.without_question(), [8], alpha="auto")
     with pytest.raises(LikraError, match="no sizes or no draws"):
         check_claims(bench, bench.without_question(), [])
     with pytest.raises(LikraError, match="at least two training items; got 1"):

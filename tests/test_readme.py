@@ -77,8 +77,7 @@ def test_the_test_command_is_what_ci_runs():
     assert blocks("sh")[2].strip() in script
 
 
-def test_what_the_version_command_prints():
+def test_the_version_is_in_the_changelog():
     from likra_lite import __version__
 
-    assert f"prints `likra-lite, version {__version__}`" in README
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()

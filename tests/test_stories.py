@@ -144,7 +144,13 @@ def test_the_demo_loads_like_a_dataset():
     assert len(load_demo("test").items) == 1000
     assert len(load_demo("handwritten").items) == 36
     assert "micro-stories" in load_demo().DESCR
+    for item in items:
+        assert len(item.question.split(". ")) in (4, 5), "three or four sentences and a question"
     load_demo().items.clear()
     assert len(load_demo().items) == 1024
+    with pytest.raises(LikraError, match="got random_state=4294967296; expected an integer below"):
+        make_stories(1, random_state=2**32)
+    with pytest.raises(LikraError, match="got n_items=0"):
+        make_stories(0)
     with pytest.raises(LikraError, match="got subset='validation'"):
         load_demo("validation")

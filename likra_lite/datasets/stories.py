@@ -95,6 +95,9 @@ class Narrator:
     """Tells stories of the world, the same ones for the same seed."""
 
     def __init__(self, seed: int) -> None:
+        check_integer("random_state", seed, 0)
+        if seed >= 2**32:
+            raise LikraError(f"got random_state={seed}; expected an integer below 2**32")
         # The legacy generator: its stream is frozen, so that stories stay what they are.
         self.rng = np.random.RandomState(seed)
         self.world = _world()
@@ -208,7 +211,7 @@ def make_stories(
 ) -> list[Item]:
     """Make multiple-choice items of the small world, the same ones for the same arguments.
 
-    Each item is a story of two to four sentences and a question, with four choices: what
+    Each item is a story of three or four sentences and a question, with four choices: what
     fits; a near-miss that tempts in this situation; another that the story mentions; and
     something that has nothing to do with it. The four are of the four classes of answers to
     this kind of question, each of which is right in one situation; length and wording vary
@@ -233,7 +236,6 @@ def make_stories(
         If an argument is out of range, or `avoid` leaves nothing to tell.
     """
     check_integer("n_items", n_items, 1)
-    check_integer("random_state", random_state, 0)
     narrator = Narrator(random_state)
     items: list[Item] = []
     rejected = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..adapters import DEFAULT_PENALTY
-from ..errors import LikraError
+from ..errors import LikraError, TruncationWarning
 from ..fitting import FITTED_HEADS, fit_heads, training_set
 from ..items import Item, answer_indices, warn_of_overlap
 from ..likelihoods import LogLikelihoods
@@ -211,7 +212,11 @@ class Bench:
         if negatives == "other":
             # Answers of other questions are read after this subset's questions.
             chosen, y = self._chosen(keep), self.y[keep]
-            training = training_set(self.scorer, chosen, y, ["base"], "other", "none", seed=draw)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", TruncationWarning)  # told when the items were read
+                training = training_set(
+                    self.scorer, chosen, y, ["base"], "other", "none", seed=draw
+                )
             used = np.ones(n_items, dtype=bool)
         else:
             drawn = self.draw_negatives(negatives, draw)

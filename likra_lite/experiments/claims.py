@@ -17,6 +17,7 @@ from ..errors import LikraError
 from ..fitting import FITTED_HEADS
 from ..likelihoods import LogLikelihoods
 from ..ratio import Decision
+from ..validation import check_number
 from .bench import RIGHT, Bench, mean_log_likelihoods, roles_of
 from .curves import Difference, Observation, compare, learning_curve, observe
 
@@ -82,6 +83,8 @@ class Claims:
     kinds : list of Observation
         Different kinds of negatives with the same number of examples, each with an alpha of
         its own that was chosen on unused training items, if half of them or more are unused.
+    kinds_alpha : float or "auto"
+        Which of the two it was.
     trajectories : list of Trajectory
     """
 
@@ -93,6 +96,7 @@ class Claims:
     control: list[Observation]
     differences: list[Difference]
     kinds: list[Observation]
+    kinds_alpha: float | str
     trajectories: list[Trajectory]
 
 
@@ -161,12 +165,13 @@ def check_claims(
     ------
     LikraError
         If there is no size or no draw, a size exceeds the number of items, or the control
-        does not hide the question.
+        does not hide the question, or alpha is out of range.
     """
     if not sizes or not draws:
         raise LikraError("got no sizes or no draws; give at least one of each")
     if not control.hidden:
         raise LikraError("the control asks its questions; make it with bench.without_question()")
+    check_number("alpha", alpha)
     groups = _groups(bench)
     trajectories: list[Trajectory] = []
     differences: list[Difference] = []
@@ -211,5 +216,6 @@ def check_claims(
                 bench, [size], draws, RATIO_MODES, weight, negatives, visit=step
             )
         ],
+        kinds_alpha=weight,
         trajectories=trajectories,
     )

@@ -140,7 +140,9 @@ def learning_curve(
         If a size exceeds the number of items, or alpha is out of range.
     """
     check_number_or_auto("alpha", alpha)
-    name = negatives if isinstance(negatives, str) else " or ".join(sorted(negatives))
+    name = negatives
+    if not isinstance(name, str):
+        name = "role " + " or ".join(sorted(negatives))
     for draw in draws:
         for size in sizes:
             fitted = bench.fit(size, draw, negatives)

@@ -7,7 +7,7 @@ import html
 from ..experiments import Claims
 from .figure import svg
 from .summary import findings
-from .text import report
+from .text import tables
 
 __all__ = ["page"]
 
@@ -50,6 +50,6 @@ def page(claims: Claims, title: str, sources: str, command: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
         f"<p>{html.escape(sources)}</p>\n<ul>{sentences}</ul>\n<figure>{figure}</figure>\n"
-        f"<pre>{html.escape(report(claims, draw=False))}</pre>\n"
+        f"<pre>{html.escape(tables(claims))}</pre>\n"
         f"<p>Made with <code>{html.escape(command)}</code></p>\n</body>\n</html>\n"
     )

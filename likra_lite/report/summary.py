@@ -97,9 +97,9 @@ def _points(difference: tuple[float, float]) -> str:
 def _first_claim(claims: Claims) -> list[str]:
     size = claims.kinds[0].n_items
     return [
-        f"{mode} with {size} {what} examples: {_points(to_base)} against base, "
-        f"{_points(to_sft)} against sft with {size} right ones."
-        for mode, what in (("base-likra", "wrong"), ("likra", "right and wrong"))
+        f"{mode} with {size} {what}: {_points(to_base)} against base, "
+        f"{_points(to_sft)} against sft with {size} right."
+        for mode, what in (("base-likra", "wrong"), ("likra", "right and as many wrong"))
         for to_base in [total_difference(claims.differences, mode, "base", size)]
         for to_sft in [total_difference(claims.differences, mode, "sft", size)]
     ]
@@ -125,7 +125,10 @@ def _second_claim(claims: Claims) -> str:
     ranked = sorted(kinds, key=lambda name: -kinds[name][size].accuracy)
     listed = ", ".join(f"{name} {kinds[name][size].accuracy:.3f}" for name in ranked)
     error = max(kinds[name][size].standard_error for name in ranked)
-    return f"base-likra by kind of wrong answers: {listed} (standard errors up to {error:.3f})."
+    how = ", each with its own alpha" if claims.kinds_alpha == "auto" else ""
+    return (
+        f"base-likra by kind of wrong answers{how}: {listed} (standard errors up to {error:.3f})."
+    )
 
 
 def _third_claim(claims: Claims) -> str:
@@ -137,7 +140,7 @@ def _third_claim(claims: Claims) -> str:
         return end - mean_log_likelihood(claims.trajectories, "base", groups, 0)
 
     return (
-        f"In nats against the base model, after {size} examples the positive head moves right "
+        f"In nats against the base model, with {size} in training the positive head moves right "
         f"answers by {change('positive', [RIGHT]):+.2f} and wrong ones by "
         f"{change('positive', wrong):+.2f}; the negative head by "
         f"{change('negative', [RIGHT]):+.2f} and {change('negative', wrong):+.2f}."

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..experiments import Claims, Observation
 from .summary import Curves, Estimate, findings, mean_log_likelihood, summarize
 
-__all__ = ["chart", "report", "table"]
+__all__ = ["chart", "report", "table", "tables"]
 
 CHART_ROWS = 14
 CELL = 6  # characters between two sizes of the chart
@@ -70,13 +70,28 @@ def chart(curves: Curves, marks: dict[str, str]) -> str:
 MARKS = {"base": ".", "sft": "S", "likra": "L", "base-likra": "B"}
 
 
-def report(claims: Claims, draw: bool = True) -> str:
-    """Return the whole report as text.
+def report(claims: Claims) -> str:
+    """Return tables, chart and findings as text.
 
     Parameters
     ----------
     claims : Claims
-    draw : bool, default=True
+
+    Returns
+    -------
+    str
+    """
+    findings_in_words = "\n".join(findings(claims))
+    return f"{tables(claims, with_chart=True)}\n\n{findings_in_words}"
+
+
+def tables(claims: Claims, with_chart: bool = False) -> str:
+    """Return every number as text.
+
+    Parameters
+    ----------
+    claims : Claims
+    with_chart : bool, default=False
         Whether a chart of characters belongs to it.
 
     Returns
@@ -84,7 +99,7 @@ def report(claims: Claims, draw: bool = True) -> str:
     str
     """
     alpha = next(row.alpha for row in claims.curve if row.alpha is not None)
-    several = any(row.draw for row in claims.curve)
+    several = len({row.draw for row in claims.curve}) > 1
     spread = " (standard deviation between draws)" if several else ""
     curve = summarize(claims.curve)
     base = {"base": summarize(claims.free[:1])["base"]}
@@ -94,13 +109,12 @@ def report(claims: Claims, draw: bool = True) -> str:
         + ", ".join(map(_named, claims.free))
         + f", a guess {claims.chance:.3f}",
         _curve(curve),
-        *([chart(base | curve, MARKS)] if draw else []),
+        *([chart(base | curve, MARKS)] if with_chart else []),
         "The same with the question hidden, the answer-only control",
         f"without examples: {_named(claims.control_free[0])}",
         _curve(summarize(claims.control)),
         _kinds(claims),
         _trajectories(claims),
-        "\n".join(findings(claims)),
     ]
     return "\n\n".join(sections)
 
@@ -126,7 +140,7 @@ def _kinds(claims: Claims) -> str:
     rows = [
         [kind, *(str(by_mode[mode][kind][size]) for mode in modes)] for kind in by_mode[modes[0]]
     ]
-    chosen = len({row.alpha for row in claims.kinds}) > 1
+    chosen = claims.kinds_alpha == "auto"
     how = ", each kind with its own alpha, chosen on unused training items" if chosen else ""
     return f"Which wrong answers teach, {size} of them{how}\n\n" + table(
         ["negatives", *modes], rows
