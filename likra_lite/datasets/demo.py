@@ -47,7 +47,7 @@ def bundled_model() -> Path:
     A Llama of a million parameters that was trained on stories of the demo's world by
     ``examples/train_demo_model.py``.
     """
-    return _HERE / "model"
+    return _HERE / "tiny-model"
 
 
 # The world, the penalty and alpha were settled on items of other seeds.
