@@ -26,7 +26,7 @@ __all__ = ["demo"]
     default="demo",
     show_default=True,
     metavar="FILE",
-    help='Items to test on; "demo" for the bundled ones.',
+    help='Items to test on; "demo" or "handwritten" for bundled ones.',
 )
 @model_option
 @click.option(
@@ -80,13 +80,20 @@ def demo(
     from likra_lite.storage import write_bytes
     from likra_lite.validation import check_number
 
-    from .opening import DEMO, check_outputs, open_model, read_answered
+    from .opening import (
+        check_outputs,
+        is_bundled,
+        open_model,
+        read_answered,
+        warn_of_bundled_model,
+    )
 
     start = time.perf_counter()
     if png or html:
         import_extra("matplotlib", "report")
-    if (items == DEMO) != (test_items == DEMO):
-        raise LikraError("--items and --test go together; give both, or neither for the demo's")
+    if is_bundled(items) != is_bundled(test_items):
+        raise LikraError("--items and --test go together; give two files, or neither")
+    warn_of_bundled_model(model, items)
     check_number("alpha", alpha)
     check_outputs({"--png": png, "--html": html}, {"--items": items, "--test": test_items})
     wanted = None if sizes is None else _sizes(sizes)

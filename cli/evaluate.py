@@ -35,9 +35,10 @@ def evaluate(
     from likra_lite.ratio import MODES
     from likra_lite.selection import evaluate_modes
 
-    from .opening import open_model, read_answered
+    from .opening import open_model, read_answered, warn_of_bundled_model
     from .tables import accuracy_line, mode_table
 
+    warn_of_bundled_model(model, items)
     scorer, decision, classifier = open_model(model, n_threads)
     answered = read_answered(items, "test")[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:

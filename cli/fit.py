@@ -129,10 +129,11 @@ def fit(
     from likra_lite.ratio import MODES, Decision
     from likra_lite.storage import check_folder_target
 
-    from .opening import read_answered
+    from .opening import read_answered, warn_of_bundled_model
     from .tables import accuracy_line
 
     check_folder_target(out)
+    warn_of_bundled_model(model, items)
     training = read_answered(items, "train")[:limit]
     held_out = None if validation is None else read_answered(validation, "test")
     classifier = LikraClassifier(model, random_state=seed, verbose=True, **parameters)

@@ -6,15 +6,40 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from likra_lite.estimator import LikraClassifier
     from likra_lite.items import Item
     from likra_lite.ratio import Decision
     from likra_lite.scoring import ChoiceScorer
 
-__all__ = ["DEMO", "check_outputs", "open_model", "read_answered", "stream_items"]
+__all__ = [
+    "check_outputs",
+    "is_bundled",
+    "open_model",
+    "read_answered",
+    "stream_items",
+    "warn_of_bundled_model",
+]
 
 DEMO = "demo"  # in place of a file: the bundled items
+HANDWRITTEN = "handwritten"  # the same, written by hand
+
+
+def is_bundled(items: str) -> bool:
+    """Return whether the argument names bundled items and not a file."""
+    return items in (DEMO, HANDWRITTEN)
+
+
+def warn_of_bundled_model(model: str | None, items: str) -> None:
+    """Say that the bundled model does not know the questions of a file."""
+    if model is None and not is_bundled(items):
+        click.echo(
+            "likra-lite: warning: the bundled model knows only the made-up world of the demo; for "
+            "other questions export a model and pass --model",
+            err=True,
+        )
 
 
 def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) -> None:
@@ -25,7 +50,7 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) 
     from likra_lite.errors import LikraError
     from likra_lite.storage import check_file_target
 
-    taken = {Path(path).resolve(): name for name, path in inputs.items() if path != DEMO}
+    taken = {Path(path).resolve(): name for name, path in inputs.items() if not is_bundled(path)}
     for name, path in outputs.items():
         if path is None:
             continue
@@ -37,10 +62,10 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) 
 
 def read_answered(items: str, subset: str) -> list[Item]:
     """Read items that all have an answer, or load that subset of the demo."""
-    if items == DEMO:
+    if is_bundled(items):
         from likra_lite.datasets import load_demo
 
-        return load_demo(subset).items
+        return load_demo(subset if items == DEMO else items).items
     from likra_lite.readers import read_items
 
     return read_items(items, require_answer=True)
@@ -48,7 +73,7 @@ def read_answered(items: str, subset: str) -> list[Item]:
 
 def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:
     """Return the number of items and the items, of a file that need not fit in memory."""
-    if items == DEMO:
+    if is_bundled(items):
         demo = read_answered(items, subset)
         return len(demo), demo
     from likra_lite.readers import count_items, iter_items

@@ -35,9 +35,10 @@ def score(items: str, model: str | None, out: str | None, n_threads: int | None)
     from likra_lite.progress import progress_bar
     from likra_lite.storage import atomic_text, partial_path
 
-    from .opening import check_outputs, open_model, stream_items
+    from .opening import check_outputs, open_model, stream_items, warn_of_bundled_model
 
     check_outputs({"--out": out}, {"ITEMS": items})
+    warn_of_bundled_model(model, items)
     scorer, decision, _ = open_model(model, n_threads)
     total, incoming = stream_items(items, "test")
     done = 0

@@ -15,7 +15,7 @@ import click
 import numpy as np
 from matplotlib.figure import Figure
 
-from likra_lite import Item, LanguageModel, read_items
+from likra_lite import Item, LanguageModel, LikraError, read_items
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Bench, Claims, check_claims, curve_sizes
 from likra_lite.prompts import Prompt
@@ -112,4 +112,7 @@ def main(out: Path, items: str | None, test: str | None, model: str | None, draw
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main(standalone_mode=False)
+    except (LikraError, click.ClickException) as error:
+        raise SystemExit(f"gallery: {error}") from None

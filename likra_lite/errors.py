@@ -93,6 +93,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         missing = error.name or module
+        needs = "" if missing == module else f"needs {missing}, which "
         raise MissingExtraError(
-            f'{module} needs {missing}, which is not installed: pip install "likra-lite[{extra}]"'
+            f'{module} {needs}is not installed: pip install "likra-lite[{extra}]"'
         ) from error

@@ -158,7 +158,8 @@ def as_items(X: Any) -> list[Item]:
     elif isinstance(X, np.ndarray) and X.ndim != 1:
         raise ItemError(f"expected a 1-D array of items, got shape {X.shape}")
     if isinstance(X, str | bytes | Mapping | Item) or not isinstance(X, Iterable):
-        raise ItemError(f"expected a list of items, got {type_name(X)}")
+        hint = "; a file is read by read_items" if isinstance(X, str) else ""
+        raise ItemError(f"expected a list of items, got {type_name(X)}{hint}")
     items = []
     for index, entry in enumerate(X):
         try:
@@ -192,7 +193,9 @@ def answer_indices(items: Sequence[Item], y: ArrayLike | None = None) -> NDArray
         for index, item in enumerate(items):
             if item.answer is None:
                 name = f" (id {item.id})" if item.id else ""
-                raise ItemError(f"item {index}{name} has no answer; {NEEDS_ANSWER}")
+                raise ItemError(
+                    f"item {index}{name} has no answer; pass y, or give it one: {NEEDS_ANSWER}"
+                )
         return np.array([item.answer for item in items], dtype=np.int64)
     answers = np.asarray(y)
     if answers.shape != (len(items),):

@@ -28,7 +28,10 @@ __all__ = ["Features", "LanguageModel", "OutputProjection"]
 FloatArray = NDArray[np.float32]
 
 TOKEN_BUDGET = 512  # tokens in one forward pass, padding included
-LOGIT_BYTES = 64 * 2**20  # memory of the logits of one head call
+# Rows of one head call: logits that fit in the cache, but enough rows to be worth a pass over
+# a large vocabulary.
+LOGIT_BYTES = 4 * 2**20
+MIN_HEAD_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -301,7 +304,7 @@ class LanguageModel:
         _, head = self._open()
         deltas = np.ascontiguousarray(deltas, dtype=np.float32)
         row_bytes = 4 * len(deltas) * self.manifest.vocab_size
-        step = max(1, LOGIT_BYTES // row_bytes)
+        step = max(MIN_HEAD_ROWS, LOGIT_BYTES // row_bytes)
         result = np.empty((len(deltas), len(features.targets)))
         order = np.argsort(features.rows, kind="stable")
         rows = features.rows[order]

@@ -70,7 +70,7 @@ def made_up(gain: float) -> Claims:
             for draw in (0, 1)
             for size in SIZES
             for mode in ("base-likra", "likra")
-            for reference in ("base", "sft")
+            for reference in ("base", "pmi", "sft")
         ],
         kinds=[
             observation(128, mode, share, negatives=kind)
@@ -124,7 +124,8 @@ def test_summaries_are_means_over_draws(claims):
 
 def test_findings_say_what_the_numbers_say(claims):
     base_likra, likra, control, kinds, third = findings(claims)
-    assert base_likra.startswith("base-likra with 128 wrong: +40.0 +- 1.0 points against base")
+    assert base_likra.startswith("base-likra with 128 wrong: +40.0 +- 1.0 points against base; ")
+    assert "against pmi, the best without examples; +40.0" in base_likra
     assert "likra with 128 right and as many wrong: +30.0" in likra
     assert "a guess 0.250. About 100% of base-likra's gain needs the question." in control
     assert "own 0.900, other 0.600 (standard errors up to 0.010)" in kinds
@@ -135,7 +136,7 @@ def test_findings_say_what_the_numbers_say(claims):
 @pytest.mark.parametrize("gain", [-0.2, 0.015])
 def test_findings_make_no_gain_of_a_loss_or_of_noise(gain):
     first, _, control, *_ = findings(made_up(gain))
-    assert f"{100 * gain:+.1f} +- 1.0 points against base" in first
+    assert f"{100 * gain:+.1f} +- 1.0 points against base;" in first
     assert "needs the question" not in control
 
 
@@ -204,6 +205,7 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
     assert re.search(r"^head +examples +(right +wrong|wrong +right)$", out, flags=re.M)
     assert "\nother " not in out, "yes and no are nobody else's answers"
     assert "4 of 20 held-out items are training items too" in err
+    assert "bundled model" not in err
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
         (["--sizes", "0"], "got 0 examples; at least 1 is needed"),
         (["--sizes", "4096"], "got 4096 examples in --sizes but there are 1024"),
         (["--items", "no.jsonl", "--test", "no.jsonl"], "no.jsonl: cannot be read"),
-        (["--items", "mine.jsonl"], "--items and --test go together"),
+        (["--items", "mine.jsonl"], "--items and --test go together; give two files, or neither"),
         (
             ["--items", "a.jsonl", "--test", "b.jsonl", "--html", "./a.jsonl"],
             "--html and --items are the same file",
@@ -236,3 +238,14 @@ def test_a_picture_without_matplotlib_is_refused_at_once(monkeypatch, capsys):
     status, out, err = run("--png", "x.png", capsys=capsys)
     assert (status, out) == (1, "")
     assert 'pip install "likra-lite[report]"' in err
+
+
+def test_the_bundled_model_says_that_it_knows_only_its_world(tmp_path, capsys):
+    questions = tmp_path / "q.jsonl"
+    questions.write_text('{"question": "Wet?", "choices": ["water", "sand"], "answer": 0}\n')
+    main(["evaluate", str(questions)])
+    assert "the bundled model knows only the made-up world" in capsys.readouterr().err
+    main(["evaluate", "handwritten"])
+    captured = capsys.readouterr()
+    assert "accuracy on 36 items" in captured.out
+    assert captured.err == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .bench import Bench, mean_log_likelihoods, roles_of
 from .claims import Claims, Trajectory, check_claims, curve_sizes, number_of_fits
-from .curves import Difference, Observation, compare, learning_curve, observe
+from .curves import Difference, Observation, compare, learning_curve, name_of, observe
 
 __all__ = [
     "Bench",
@@ -17,6 +17,7 @@ __all__ = [
     "curve_sizes",
     "learning_curve",
     "mean_log_likelihoods",
+    "name_of",
     "number_of_fits",
     "observe",
     "roles_of",

@@ -12,7 +12,7 @@ from ..ratio import MODES, Decision, accuracy
 from ..validation import check_number_or_auto
 from .bench import Bench
 
-__all__ = ["Difference", "Observation", "compare", "learning_curve", "observe"]
+__all__ = ["Difference", "Observation", "compare", "learning_curve", "name_of", "observe"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Difference:
     ----------
     n_items, draw : int
     mode, reference : str
+        Named as by :func:`name_of`.
     difference, standard_error : float
         Of the paired difference of accuracies.
     """
@@ -69,6 +70,12 @@ class Difference:
     standard_error: float
 
 
+def name_of(mode: str, normalization: str) -> str:
+    """Return what people call a mode and its normalization: ``base per character``."""
+    units = {"none": "", "chars": " per character", "bytes": " per byte", "tokens": " per token"}
+    return mode + units[normalization]
+
+
 def compare(
     bench: Bench, table: LogLikelihoods, n_items: int, draw: int, one: Decision, other: Decision
 ) -> Difference:
@@ -76,7 +83,8 @@ def compare(
     right = [(each.predict(table) == bench.test_y).astype(float) for each in (one, other)]
     differences = right[0] - right[1]
     error = float(np.std(differences) / np.sqrt(len(differences)))
-    return Difference(n_items, draw, one.mode, other.mode, float(differences.mean()), error)
+    names = [name_of(each.mode, each.normalization) for each in (one, other)]
+    return Difference(n_items, draw, names[0], names[1], float(differences.mean()), error)
 
 
 def observe(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..experiments import Claims, Difference, Observation, Trajectory
+from ..experiments import Claims, Difference, Observation, Trajectory, name_of
 from ..experiments.bench import RIGHT
 
 __all__ = ["Curves", "Estimate", "findings", "mean_log_likelihood", "summarize", "total_difference"]
@@ -96,13 +96,18 @@ def _points(difference: tuple[float, float]) -> str:
 
 def _first_claim(claims: Claims) -> list[str]:
     size = claims.kinds[0].n_items
-    return [
-        f"{mode} with {size} {what}: {_points(to_base)} against base, "
-        f"{_points(to_sft)} against sft with {size} right."
-        for mode, what in (("base-likra", "wrong"), ("likra", "right and as many wrong"))
-        for to_base in [total_difference(claims.differences, mode, "base", size)]
-        for to_sft in [total_difference(claims.differences, mode, "sft", size)]
-    ]
+    best = name_of(claims.best_free.mode, claims.best_free.normalization)
+    references = list(dict.fromkeys(row.reference for row in claims.differences))
+    lines = []
+    for mode, what in (("base-likra", "wrong"), ("likra", "right and as many wrong")):
+        against = [
+            f"{_points(total_difference(claims.differences, mode, reference, size))} against "
+            + (f"sft with {size} right" if reference == "sft" else reference)
+            + (", the best without examples" if reference == best else "")
+            for reference in references
+        ]
+        lines.append(f"{mode} with {size} {what}: {'; '.join(against)}.")
+    return lines
 
 
 def _control(claims: Claims) -> str:

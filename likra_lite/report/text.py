@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..experiments import Claims, Observation
+from ..experiments import Claims, Observation, name_of
 from .summary import Curves, Estimate, findings, mean_log_likelihood, summarize
 
 __all__ = ["chart", "report", "table", "tables"]
 
 CHART_ROWS = 14
+LEAST_SPAN = 0.1  # of accuracy, from the top to the bottom: noise should look like noise
 CELL = 6  # characters between two sizes of the chart
 
 
@@ -43,8 +44,8 @@ def chart(curves: Curves, marks: dict[str, str]) -> str:
     """
     sizes = sorted({size for name in marks for size in curves[name] if size})
     levels = [e.accuracy for name in marks for e in curves[name].values()]
-    low, high = min(levels), max(levels)
-    span = (high - low) or 1.0
+    high = max(levels)
+    span = max(high - min(levels), LEAST_SPAN)
     grid = [[" "] * (CELL * len(sizes)) for _ in range(CHART_ROWS)]
 
     def row_of(estimate: Estimate) -> list[str]:
@@ -67,7 +68,8 @@ def chart(curves: Curves, marks: dict[str, str]) -> str:
     return "\n".join([*lines, " " * 7 + "+" + "-" * len(grid[0]), " " * 8 + axis.rstrip(), key])
 
 
-MARKS = {"base": ".", "sft": "S", "likra": "L", "base-likra": "B"}
+MARKS = {"sft": "S", "likra": "L", "base-likra": "B"}
+LINES = (".", "-")  # of the base model, and of the best without examples
 
 
 def report(claims: Claims) -> str:
@@ -102,14 +104,16 @@ def tables(claims: Claims, with_chart: bool = False) -> str:
     several = len({row.draw for row in claims.curve}) > 1
     spread = " (standard deviation between draws)" if several else ""
     curve = summarize(claims.curve)
-    base = {"base": summarize(claims.free[:1])["base"]}
+    free = {_name(row): {0: _estimate_of(row)} for row in claims.free}
+    lines = dict.fromkeys(["base", _name(claims.best_free)])
+    marks = dict(zip(lines, LINES, strict=False)) | MARKS
     sections = [
         f"Accuracy on {claims.n_test} test items +- standard error{spread}; alpha {alpha:g}",
         "without examples: "
         + ", ".join(map(_named, claims.free))
         + f", a guess {claims.chance:.3f}",
         _curve(curve),
-        *([chart(base | curve, MARKS)] if with_chart else []),
+        *([chart(free | curve, marks)] if with_chart else []),
         "The same with the question hidden, the answer-only control",
         f"without examples: {_named(claims.control_free[0])}",
         _curve(summarize(claims.control)),
@@ -119,9 +123,16 @@ def tables(claims: Claims, with_chart: bool = False) -> str:
     return "\n\n".join(sections)
 
 
+def _name(row: Observation) -> str:
+    return name_of(row.mode, row.normalization)
+
+
+def _estimate_of(row: Observation) -> Estimate:
+    return Estimate(row.accuracy, row.standard_error, None)
+
+
 def _named(row: Observation) -> str:
-    how = " per character" if row.normalization == "chars" else ""
-    return f"{row.mode}{how} {row.accuracy:.3f} +- {row.standard_error:.3f}"
+    return f"{_name(row)} {_estimate_of(row)}"
 
 
 def _curve(curve: Curves) -> str:
