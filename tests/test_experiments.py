@@ -13,6 +13,7 @@ from likra_lite.experiments import (
     curve_sizes,
     learning_curve,
     mean_log_likelihoods,
+    name_of,
     number_of_fits,
     roles_of,
 )
@@ -165,7 +166,11 @@ def test_claims_are_complete_and_every_fit_is_told(bench):
         ("pmi", "none"),
     ]
     assert {row.mode for row in claims.curve} == {"sft", "pos-base", "base-likra", "likra"}
-    assert len(claims.differences) == 2 * 5 * 4
+    best = name_of(claims.best_free.mode, claims.best_free.normalization)
+    assert max(row.accuracy for row in claims.free) == claims.best_free.accuracy
+    references = {row.reference for row in claims.differences}
+    assert references == {"base", best, "sft"}
+    assert len(claims.differences) == 2 * 5 * 2 * len(references)
     assert claims.chance == pytest.approx(
         np.mean([1 / len(item.choices) for item in bench.test_items])
     )
