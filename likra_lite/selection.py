@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from .likelihoods import LogLikelihoods
 from .ratio import MODES, NORMALIZATIONS, Decision, accuracy, fit_temperature, log_loss
@@ -65,7 +66,8 @@ def choose(
     temperature, which varies less between samples than accuracy. `modes` stand in order
     of trust: the first is the incumbent, and a later one replaces it only if its total
     advantage exceeds :data:`EVIDENCE`, so that a handful of items does not overturn what
-    needs no fitting.
+    needs no fitting. A mode that may choose among alphas or normalizations is judged by its
+    mean likelihood over them, not by its luckiest: more tries are no advantage.
 
     Parameters
     ----------
@@ -85,17 +87,15 @@ def choose(
     loss : float
         Its mean held-out log-loss, in nats.
     """
-    best_of_modes = (
-        min(
-            (_with_loss(d, table, y) for d in _candidates(mode, alphas, normalizations)),
-            key=lambda pair: pair[1],
-        )
-        for mode in modes
-    )
-    decision, loss = next(best_of_modes)
-    for challenger, challenger_loss in best_of_modes:
-        if loss - challenger_loss > EVIDENCE:
-            decision, loss = challenger, challenger_loss
+    in_force: tuple[Decision, float] | None = None
+    evidence = -np.inf
+    for mode in modes:
+        tried = [_with_loss(d, table, y) for d in _candidates(mode, alphas, normalizations)]
+        total = float(logsumexp([-loss for _, loss in tried]) - np.log(len(tried)))
+        if in_force is None or total - evidence > EVIDENCE:
+            in_force, evidence = min(tried, key=lambda pair: pair[1]), total
+    assert in_force is not None
+    decision, loss = in_force
     return decision, loss / len(table)
 
 

@@ -11,6 +11,7 @@ from scipy.special import softmax
 from likra_lite.errors import LikraError
 from likra_lite.likelihoods import LogLikelihoods
 from likra_lite.ratio import MODES, NORMALIZATIONS, Decision, accuracy, fit_temperature, log_loss
+from likra_lite.selection import ALPHAS, choose
 
 
 def make_table(counts, seed=0) -> LogLikelihoods:
@@ -100,3 +101,19 @@ def test_accuracy_and_its_standard_error():
     share, error = accuracy(np.array([True] * 30 + [False] * 70))
     assert share == pytest.approx(0.3)
     assert error == pytest.approx(np.sqrt(0.3 * 0.7 / 100))
+
+
+def test_more_alphas_to_try_are_no_advantage():
+    """Of 16 items 13 speak for base-likra at alpha 1: 3.4 nats, strong if nothing else is tried."""
+    rng = np.random.default_rng(0)
+    offsets = np.arange(0, 33, 2)
+    signal = np.zeros(32)
+    signal[::2] = np.where(np.arange(16) < 13, 1.0, -1.0)
+    noise = 1000 * rng.normal(size=32)
+    ones = np.ones(32, dtype=np.int64)
+    heads = {"base": signal + noise, "neutral": signal + noise, "negative": noise}
+    table = LogLikelihoods(offsets, heads, ones, ones, ones)
+    y = np.zeros(16, dtype=np.int64)
+    modes = ("pmi", "base-likra")
+    assert choose(table, y, modes, (1.0,), ("none",))[0].mode == "base-likra"
+    assert choose(table, y, modes, ALPHAS, ("none",))[0].mode == "pmi"
