@@ -19,7 +19,7 @@ import numpy as np
 
 from likra_lite import LikraClassifier, read_items
 from likra_lite.adapters import DEFAULT_PENALTY
-from likra_lite.ratio import MODES, Decision
+from likra_lite.ratio import MODES, Decision, paired_difference
 
 
 def main() -> None:
@@ -53,9 +53,8 @@ def main() -> None:
             right = {mode: Decision(mode).predict(table) == y for mode in MODES}
             right["auto"] = classifier.predict(table) == y
             rows.append({mode: float(hits.mean()) for mode, hits in right.items()})
-            difference = right["auto"].astype(float) - right["base"]
-            error = difference.std() / np.sqrt(len(y))
-            below_base += bool(difference.mean() < -1.96 * error)
+            difference, error = paired_difference(right["auto"], right["base"])
+            below_base += difference < -1.96 * error
             if arguments.json:
                 record = {"train": arguments.train, "examples": count, "seed": seed, **rows[-1]}
                 record["chosen"] = classifier.decision_.mode

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from .likelihoods import LogLikelihoods
-from .ratio import MODES, NORMALIZATIONS, Decision, accuracy, fit_temperature, log_loss
+from .ratio import (
+    MODES,
+    NORMALIZATIONS,
+    Decision,
+    accuracy,
+    fit_temperature,
+    log_loss,
+    paired_difference,
+)
 
 __all__ = [
     "ALPHAS",
@@ -113,14 +121,13 @@ def worse_than_base(decision: Decision, table: LogLikelihoods, y: IntArray) -> s
     y : ndarray of shape (n_items,)
     """
     base = Decision("base", normalization=decision.normalization)
-    ours, theirs = ((d.predict(table) == y).astype(float) for d in (decision, base))
-    difference = ours - theirs
-    error = difference.std() / np.sqrt(len(y))
-    if difference.mean() >= -error or difference.mean() >= 0:
+    ours, theirs = (d.predict(table) == y for d in (decision, base))
+    difference, error = paired_difference(ours, theirs)
+    if difference >= -error or difference >= 0:
         return None
     return (
         f"mode {decision.mode!r} does worse than the base model on held-out items: accuracy "
-        f"{ours.mean():.3f} against {theirs.mean():.3f}, difference {difference.mean():.3f} "
+        f"{ours.mean():.3f} against {theirs.mean():.3f}, difference {difference:.3f} "
         f"+- {error:.3f} on {len(y)} items; fit on more items, or use another mode"
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from likra_lite.cli.main import group, main
 
 from likra_lite import LikraClassifier, LikraError, read_items
@@ -19,17 +20,6 @@ from likra_lite.ratio import Decision
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = str(ROOT / "examples" / "questions.jsonl")
-
-
-def run(*arguments: str, capsys) -> tuple[int, str, str]:
-    """Run the command line in this process."""
-    status = 0
-    try:
-        main(list(arguments))
-    except SystemExit as exit_:
-        status = int(exit_.code or 0)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 @pytest.fixture(autouse=True)

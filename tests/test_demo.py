@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import run
 from likra_lite.cli.main import main
 
 from likra_lite import LanguageModel, LikraClassifier
@@ -20,19 +21,6 @@ from likra_lite.report.summary import findings, summarize, total_difference
 from likra_lite.report.text import chart, report, table, tables
 
 SIZES = (8, 16, 128)
-
-
-def run(*arguments: str, capsys) -> tuple[int, str, str]:
-    import warnings
-
-    status = 0
-    with warnings.catch_warnings():
-        try:
-            main(["demo", *arguments])
-        except SystemExit as exit_:
-            status = int(exit_.code or 0)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def observation(size: int, mode: str, share: float, draw: int = 0, **fields) -> Observation:
@@ -177,7 +165,8 @@ def test_page_is_self_contained(claims):
 def test_demo_command(capsys, tmp_path):
     png, web = tmp_path / "d.png", tmp_path / "d.html"
     status, out, _ = run(
-        "--sizes", "8,128", "--draws", "2", "--png", str(png), "--html", str(web), capsys=capsys
+        "demo", "--sizes", "8,128", "--draws", "2", "--png", str(png), "--html", str(web),
+        capsys=capsys,
     )  # fmt: skip
     assert status == 0
     assert "Accuracy on 1000 test items" in out
@@ -197,7 +186,14 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
     train.write_text("\n".join(lines[:24]))
     test.write_text("\n".join(lines[20:]))
     status, out, err = run(
-        "--items", str(train), "--test", str(test), "--model", str(model_folder), capsys=capsys
+        "demo",
+        "--items",
+        str(train),
+        "--test",
+        str(test),
+        "--model",
+        str(model_folder),
+        capsys=capsys,
     )
     assert status == 0
     assert "Accuracy on 20 test items" in out
@@ -227,7 +223,7 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
     ],
 )
 def test_demo_refuses(arguments, message, capsys):
-    status, out, err = run(*arguments, capsys=capsys)
+    status, out, err = run("demo", *arguments, capsys=capsys)
     assert status in (1, 2)
     assert out == ""
     assert message in err
@@ -235,7 +231,7 @@ def test_demo_refuses(arguments, message, capsys):
 
 def test_a_picture_without_matplotlib_is_refused_at_once(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    status, out, err = run("--png", "x.png", capsys=capsys)
+    status, out, err = run("demo", "--png", "x.png", capsys=capsys)
     assert (status, out) == (1, "")
     assert 'pip install "likra-lite[report]"' in err
 

@@ -205,8 +205,8 @@ def test_alpha_is_chosen_on_items_that_the_fit_has_not_seen(bench):
     unused = [i for i, used in zip(bench.items, bench.subset(12, 1), strict=True) if not used]
     table = fitted.table(unused, ["base", "positive", "negative"])
     expected, _ = choose(table, answer_indices(unused), ["likra"], ALPHAS, ["none"])
-    assert bench.choose_alpha(fitted, 12, 1, "likra") == expected.alpha
+    assert bench.choose_alphas(fitted, 12, 1, ["likra"]) == {"likra": expected.alpha}
     rows = list(learning_curve(bench, [12], [1], modes=("sft", "likra"), alpha="auto"))
     assert [row.alpha for row in rows] == [None, expected.alpha]
     with pytest.raises(LikraError, match="none is left to choose alpha on"):
-        bench.choose_alpha(fitted, 24, 1, "likra")
+        bench.choose_alphas(fitted, 24, 1, ["likra"])

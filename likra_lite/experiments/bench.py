@@ -14,6 +14,7 @@ from ..adapters import DEFAULT_PENALTY
 from ..errors import LikraError, TruncationWarning
 from ..fitting import FITTED_HEADS, fit_heads, training_set
 from ..items import Item, answer_indices, warn_of_overlap
+from ..language_model import Features
 from ..likelihoods import LogLikelihoods
 from ..negatives import Negatives, draw_negatives
 from ..prompts import AnswerOnly
@@ -263,16 +264,23 @@ class Bench:
         index = np.arange(len(self.items))
         return Negatives(index, index, np.array(chosen, dtype=np.int64))
 
-    def choose_alpha(self, fitted: ChoiceScorer, n_items: int, draw: int, mode: str) -> float:
-        """Return the alpha that explains the unused training items best under fitted heads.
+    def choose_alphas(
+        self, fitted: ChoiceScorer, n_items: int, draw: int, modes: Sequence[str]
+    ) -> dict[str, float]:
+        """Return the alphas that explain the unused training items best under fitted heads.
 
         Parameters
         ----------
         fitted : ChoiceScorer
             The result of :meth:`fit` with the same `n_items` and `draw`.
         n_items, draw : int
-        mode : str
-            A mode with an alpha.
+        modes : sequence of str
+            Modes with an alpha.
+
+        Returns
+        -------
+        dict of str to float
+            By mode.
 
         Raises
         ------
@@ -284,16 +292,20 @@ class Bench:
             raise LikraError(f"all {n_items} items were fitted on; none is left to choose alpha on")
         whole = self._training.table
         choices = np.flatnonzero(np.repeat(unused, whole.n_choices))
-        features = self._training.features.take(choices)
-        heads = tuple(fitted.deltas)
-        scored = self.scorer.model.log_likelihoods(features, fitted.stack(heads))
-        columns = {"base": whole.heads["base"][choices], **dict(zip(heads, scored, strict=True))}
-        table = choice_table(self._chosen(unused), features.lengths, columns)
-        return choose(table, self.y[unused], [mode], ALPHAS, ["none"])[0].alpha
+        base = whole.take(np.flatnonzero(unused))
+        table = self._with_heads(base, fitted, self._training.features.take(choices))
+        return {
+            mode: choose(table, self.y[unused], [mode], ALPHAS, ["none"])[0].alpha for mode in modes
+        }
 
     def test(self, fitted: ChoiceScorer) -> LogLikelihoods:
         """Return the test items' log-likelihoods under fitted heads, with base and neutral."""
+        return self._with_heads(self.test_table, fitted, self._test)
+
+    def _with_heads(
+        self, table: LogLikelihoods, fitted: ChoiceScorer, features: Features
+    ) -> LogLikelihoods:
+        """Add the columns of fitted heads to a table of the same choices as the features."""
         heads = tuple(fitted.deltas)
-        scored = self.scorer.model.log_likelihoods(self._test, fitted.stack(heads))
-        columns = {**self.test_table.heads, **dict(zip(heads, scored, strict=True))}
-        return replace(self.test_table, heads=columns)
+        scored = self.scorer.model.log_likelihoods(features, fitted.stack(heads))
+        return replace(table, heads={**table.heads, **dict(zip(heads, scored, strict=True))})

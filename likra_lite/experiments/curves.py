@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, Decision, accuracy
+from ..ratio import MODES, Decision, accuracy, paired_difference
 from ..validation import check_number_or_auto
 from .bench import Bench
 
@@ -80,11 +78,10 @@ def compare(
     bench: Bench, table: LogLikelihoods, n_items: int, draw: int, one: Decision, other: Decision
 ) -> Difference:
     """Return the paired difference of two decisions on a table of the bench's test items."""
-    right = [(each.predict(table) == bench.test_y).astype(float) for each in (one, other)]
-    differences = right[0] - right[1]
-    error = float(np.std(differences) / np.sqrt(len(differences)))
-    names = [name_of(each.mode, each.normalization) for each in (one, other)]
-    return Difference(n_items, draw, names[0], names[1], float(differences.mean()), error)
+    ours, theirs = (each.predict(table) == bench.test_y for each in (one, other))
+    name, reference = (name_of(each.mode, each.normalization) for each in (one, other))
+    difference, error = paired_difference(ours, theirs)
+    return Difference(n_items, draw, name, reference, difference, error)
 
 
 def observe(
@@ -157,8 +154,11 @@ def learning_curve(
             table = bench.test(fitted)
             if visit is not None:
                 visit(size, draw, table)
+            weighted = [mode for mode in modes if MODES[mode].weighted]
+            if isinstance(alpha, str):
+                alphas = bench.choose_alphas(fitted, size, draw, weighted)
+            else:
+                alphas = dict.fromkeys(weighted, alpha)
             for mode in modes:
-                weight = 1.0 if not MODES[mode].weighted else alpha
-                if isinstance(weight, str):
-                    weight = bench.choose_alpha(fitted, size, draw, mode)
-                yield observe(bench, table, size, draw, Decision(mode, weight), name)
+                decision = Decision(mode, alphas.get(mode, 1.0))
+                yield observe(bench, table, size, draw, decision, name)

@@ -1,0 +1,19 @@
+"""The command line, run in the tests' own process."""
+
+from __future__ import annotations
+
+import warnings
+
+from likra_lite.cli.main import main
+
+
+def run(*arguments: str, capsys) -> tuple[int, str, str]:
+    """Run the command line and return its status, output and messages."""
+    status = 0
+    with warnings.catch_warnings():
+        try:
+            main(list(arguments))
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
