@@ -101,7 +101,7 @@ def demo(
     wanted = wanted or curve_sizes(len(training))
     if wanted[-1] > len(training):
         raise LikraError(f"got {wanted[-1]} examples in --sizes but there are {len(training)}")
-    scorer, _, _ = open_model(model, n_threads)
+    scorer, _, _ = open_model(model, n_threads, cached=False)
     with progress_bar(2 * (len(training) + len(test)), "reading", show=True) as bar:
         bench = Bench(scorer, training, test, n_threads=n_threads, advance=bar.update)
         control = bench.without_question(bar.update)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from .options import debug_option, items_argument, model_option, threads_option
+from .options import cache_option, debug_option, items_argument, model_option, threads_option
 
 __all__ = ["evaluate"]
 
@@ -20,9 +20,15 @@ __all__ = ["evaluate"]
     "--limit", type=click.IntRange(min=1), help="Use the first N items only.", metavar="N"
 )
 @threads_option
+@cache_option
 @debug_option
 def evaluate(
-    items: str, model: str | None, as_json: bool, limit: int | None, n_threads: int | None
+    items: str,
+    model: str | None,
+    as_json: bool,
+    limit: int | None,
+    n_threads: int | None,
+    cached: bool,
 ) -> None:
     """Tell the accuracy of every mode that the model supports.
 
@@ -39,13 +45,13 @@ def evaluate(
     from .tables import accuracy_line, mode_table
 
     warn_of_bundled_model(model, items)
-    scorer, decision, classifier = open_model(model, n_threads)
+    scorer, decision, given = open_model(model, n_threads, cached)
     answered = read_answered(items, "test")[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:
         table = scorer.table(answered, advance=bar.update)
     y = answer_indices(answered)
-    given = 1.0 if classifier is None or classifier.alpha == "auto" else float(classifier.alpha)
-    alpha = decision.alpha if MODES[decision.mode].weighted else given
+    unused = 1.0 if given == "auto" else float(given)
+    alpha = decision.alpha if MODES[decision.mode].weighted else unused
     rows = evaluate_modes(table, y, alpha)
     if as_json:
         content = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .options import debug_option, items_argument, model_option, threads_option
+from .options import cache_option, debug_option, items_argument, model_option, threads_option
 
 __all__ = ["fit"]
 
@@ -108,6 +108,7 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
     help="Seed of negatives and folds.",
 )
 @threads_option
+@cache_option
 @debug_option
 def fit(
     items: str,
@@ -116,6 +117,7 @@ def fit(
     limit: int | None,
     validation: str | None,
     seed: int,
+    cached: bool,
     **parameters: Any,
 ) -> None:
     """Fit heads on ITEMS and write them, with the model, to a folder.
@@ -136,7 +138,7 @@ def fit(
     warn_of_bundled_model(model, items)
     training = read_answered(items, "train")[:limit]
     held_out = None if validation is None else read_answered(validation, "test")
-    classifier = LikraClassifier(model, random_state=seed, verbose=True, **parameters)
+    classifier = LikraClassifier(model, random_state=seed, verbose=True, cache=cached, **parameters)
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DuplicateChoicesWarning)  # the reader has told the line

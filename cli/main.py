@@ -11,6 +11,7 @@ import click
 
 from likra_lite import __version__
 
+from .cache import cache
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
@@ -32,7 +33,7 @@ def group() -> None:
     """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
-for command in (demo, export, fit, score, evaluate):
+for command in (demo, export, fit, score, evaluate, cache):
     group.add_command(command)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 if TYPE_CHECKING:
-    from likra_lite.estimator import LikraClassifier
     from likra_lite.items import Item
     from likra_lite.ratio import Decision
     from likra_lite.scoring import ChoiceScorer
 
 __all__ = [
+    "Opened",
     "check_outputs",
     "is_bundled",
     "open_model",
@@ -81,23 +82,40 @@ def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:
     return count_items(items), iter_items(items)
 
 
-def open_model(
-    folder: str | None, n_threads: int | None
-) -> tuple[ChoiceScorer, Decision, LikraClassifier | None]:
+class Opened(NamedTuple):
+    """A model ready to score.
+
+    Attributes
+    ----------
+    scorer : ChoiceScorer
+    decision : Decision
+        What is in force.
+    alpha : float or "auto"
+        As it was given when the heads were fitted.
+    """
+
+    scorer: ChoiceScorer
+    decision: Decision
+    alpha: float | str
+
+
+def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opened:
     """Open a model folder, or the bundled one; without heads, the base model decides."""
-    from likra_lite.datasets import bundled_model
-    from likra_lite.persistence import is_fitted_folder
+    from likra_lite.cache import default_cache
+    from likra_lite.datasets.demo import bundled_model
+    from likra_lite.persistence import is_fitted_folder, read_fitted
 
-    folder = str(bundled_model()) if folder is None else folder
-    if is_fitted_folder(Path(folder)):
-        from likra_lite.estimator import LikraClassifier
-
-        classifier = LikraClassifier.load(folder, n_threads)
-        return classifier.scorer_, classifier.decision_, classifier
+    path = bundled_model() if folder is None else Path(folder)
+    cache = default_cache() if cached else None
+    if is_fitted_folder(path):
+        fitted = read_fitted(path, n_threads)
+        alpha = fitted.settings["parameters"]["alpha"]
+        return Opened(replace(fitted.scorer, cache=cache), fitted.decision, alpha)
     from likra_lite.language_model import LanguageModel
     from likra_lite.prompts import Prompt
     from likra_lite.ratio import Decision
     from likra_lite.scoring import ChoiceScorer
 
-    model = LanguageModel(folder, n_threads)
-    return ChoiceScorer(model, Prompt(model.manifest.prompt)), Decision("base"), None
+    model = LanguageModel(path, n_threads)
+    scorer = ChoiceScorer(model, Prompt(model.manifest.prompt), cache=cache)
+    return Opened(scorer, Decision("base"), "auto")

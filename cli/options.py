@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = ["debug_option", "items_argument", "model_option", "threads_option"]
+__all__ = ["cache_option", "debug_option", "items_argument", "model_option", "threads_option"]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -23,6 +23,13 @@ threads_option: Decorator = click.option(
     "n_threads",
     type=click.IntRange(min=1),
     help="Threads to use.  [default: the physical cores available]",
+)
+cache_option: Decorator = click.option(
+    "--no-cache",
+    "cached",
+    flag_value=False,
+    default=True,
+    help="Compute everything again, and keep nothing on disk.",
 )
 debug_option: Decorator = click.option(
     "--debug",

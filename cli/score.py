@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .options import debug_option, items_argument, model_option, threads_option
+from .options import cache_option, debug_option, items_argument, model_option, threads_option
 
 __all__ = ["score"]
 
@@ -22,8 +22,11 @@ __all__ = ["score"]
     "--out", metavar="FILE", type=click.Path(), help="File to write.  [default: standard output]"
 )
 @threads_option
+@cache_option
 @debug_option
-def score(items: str, model: str | None, out: str | None, n_threads: int | None) -> None:
+def score(
+    items: str, model: str | None, out: str | None, n_threads: int | None, cached: bool
+) -> None:
     """Score ITEMS, a file or "demo", with the model and the mode that were fitted.
 
     Writes one JSON object per item: id (its position where it has none), prediction (an
@@ -39,7 +42,7 @@ def score(items: str, model: str | None, out: str | None, n_threads: int | None)
 
     check_outputs({"--out": out}, {"ITEMS": items})
     warn_of_bundled_model(model, items)
-    scorer, decision, _ = open_model(model, n_threads)
+    scorer, decision, _ = open_model(model, n_threads, cached)
     total, incoming = stream_items(items, "test")
     done = 0
     try:

@@ -25,7 +25,8 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from .errors import LikraError
-from .language_model import Features, OutputProjection, available_threads
+from .features import Features, OutputProjection
+from .sessions import available_threads
 
 __all__ = ["DEFAULT_PENALTY", "AdapterObjective", "fit_output_adapter"]
 

@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 
 __all__ = [
+    "CacheWarning",
     "DuplicateChoicesWarning",
     "ExportError",
     "ItemError",
@@ -59,6 +60,10 @@ class TruncationWarning(UserWarning):
 
 class OverlapWarning(UserWarning):
     """Some held-out items are training items too."""
+
+
+class CacheWarning(UserWarning):
+    """What was computed before cannot be read or kept."""
 
 
 class RatioWarning(UserWarning):

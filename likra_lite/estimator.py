@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .adapters import DEFAULT_PENALTY
+from .cache import default_cache
 from .datasets import bundled_model
 from .errors import ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
@@ -91,6 +92,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Seed of the negatives and of the folds.
     n_threads : int or None, default=None
         Threads of the forward pass and the fit; the physical cores available if None.
+    cache : bool, default=True
+        Keep log-likelihoods, and the training items' hidden states, on disk, so that nothing is
+        computed twice; see :func:`likra_lite.cache.default_cache`.
     verbose : bool, default=False
         Show progress on stderr if that is a terminal.
 
@@ -143,6 +147,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         n_choices: int | None = None,
         random_state: int = 0,
         n_threads: int | None = None,
+        cache: bool = True,
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -158,6 +163,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.n_choices = n_choices
         self.random_state = random_state
         self.n_threads = n_threads
+        self.cache = cache
         self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
@@ -234,7 +240,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
         model = self._open_model()
         prompt = as_prompt(model.manifest.prompt if self.prompt is None else self.prompt)
-        scorer = ChoiceScorer(model, prompt)
+        scorer = ChoiceScorer(model, prompt, cache=default_cache() if self.cache else None)
 
         used = {head for mode in self._modes() for head in MODES[mode].heads}
         with self._progress(len(items), "reading") as bar:

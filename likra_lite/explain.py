@@ -96,7 +96,7 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     Explanation
         Tokens are shown under the heads that read the question.
     """
-    (tree,), _ = scorer.trees([item])
+    (tree,), _ = scorer.model.encoder.trees(scorer.pairs([item]))
     heads = [head for head in scorer.heads if head != "neutral"]
     features = scorer.model.features([tree])
     log_probs = scorer.model.token_log_probs(features, scorer.stack(heads))

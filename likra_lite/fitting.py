@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from scipy.sparse.csgraph import connected_components
 
 from .adapters import fit_output_adapter
 from .errors import LikraError
+from .features import Features
 from .items import Item
-from .language_model import Features
 from .likelihoods import LogLikelihoods
 from .negatives import Negatives, draw_negatives
 from .ratio import Decision
@@ -110,22 +110,22 @@ def training_set(
         drawn = NO_NEGATIVES
     elif negatives not in ("hardest", "easiest"):
         drawn = draw_negatives(items, y, negatives, **draw)
-    trees, truncated = scorer.trees(items)
-    warn_of_truncation(truncated, len(items), scorer.model.manifest.max_length)
     counts = np.array([len(item.choices) for item in items])
     starts = np.cumsum(counts) - counts
     n_choices = int(counts.sum())
+    pairs = scorer.pairs(items)
     if drawn is not None:
-        # Trees of their own: a long borrowed answer must not cut the context of the item's.
+        # Pairs of their own: a long borrowed answer must not cut the context of the item's.
         borrowed = drawn.item != drawn.source
-        pairs = [
+        pairs += [
             (scorer.prompt.context(items[i]), scorer.prompt.continuations([items[j].choices[c]]))
             for i, j, c in zip(
                 drawn.item[borrowed], drawn.source[borrowed], drawn.choice[borrowed], strict=True
             )
         ]
-        trees += scorer.model.encoder.trees(pairs)[0]
-    features = scorer.model.features(trees, advance=advance)
+    features, truncated = scorer.pair_scorer.features(pairs, advance)
+    cut = np.flatnonzero(truncated[: len(items)]).tolist()
+    warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
     choices = np.arange(n_choices)
     base = scorer.model.log_likelihoods(features.take(choices), scorer.stack(["base"]))[0]
     columns = {"base": base}
@@ -192,7 +192,7 @@ def fit_heads(
         )
         for head in heads
     }
-    return ChoiceScorer(scorer.model, scorer.prompt, deltas)
+    return replace(scorer, deltas=deltas)
 
 
 def related_items(items: Sequence[Item]) -> IntArray:

@@ -3,18 +3,21 @@
 A tree is a context and its continuations. It lies in one row: the context once,
 then the tokens of the continuations, where continuations that start alike share
 those tokens too. Each token's position is its depth, and the mask lets it see its
-ancestors only, so one forward pass scores every continuation.
+ancestors only, so one forward pass scores every continuation. Trees whose contexts start
+alike may lie in one row too, with what they share once, and their first tokens may be
+the past, which was read in an earlier pass.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MASKED", "PackedBatch", "TokenTree", "batches", "pack"]
+__all__ = ["MASKED", "PackedBatch", "TokenTree", "batches", "pack", "row_lengths", "shared_tokens"]
 
 # Added to the attention logits of forbidden keys: finite, so that no row becomes NaN.
 MASKED = -1e9
@@ -86,6 +89,11 @@ class TokenTree:
         """Return the number of nodes, the length of the row that holds the tree."""
         return len(self.tokens)
 
+    @property
+    def context(self) -> IntArray:
+        """The context's tokens, of shape (context_length,)."""
+        return self.tokens[: self.context_length]
+
     def ancestors(self) -> NDArray[np.bool_]:
         """Return which nodes each node may see, itself included, of shape (n_nodes, n_nodes)."""
         size, context = len(self), self.context_length
@@ -97,25 +105,42 @@ class TokenTree:
         return visible
 
 
+def shared_tokens(first: TokenTree, second: TokenTree) -> int:
+    """Return the number of tokens with which both contexts begin."""
+    length = min(first.context_length, second.context_length)
+    different = first.tokens[:length] != second.tokens[:length]
+    return int(different.argmax()) if different.any() else length
+
+
+def row_lengths(
+    trees: Sequence[TokenTree], rows: Sequence[Sequence[int]], past: int = 0
+) -> list[int]:
+    """Return the number of tokens in each row; see :func:`pack`."""
+    return [
+        sum(len(trees[i]) - past for i in row)
+        - sum(
+            max(shared_tokens(trees[a], trees[b]), past) - past for a, b in itertools.pairwise(row)
+        )
+        for row in rows
+    ]
+
+
 @dataclass(frozen=True)
 class PackedBatch:
-    """The arrays of one forward pass, B rows of T tokens.
+    """The arrays of one forward pass, B rows of T tokens behind a past of P tokens.
 
     Attributes
     ----------
-    trees : ndarray of shape (B,)
-        Index of the tree in each row.
     input_ids, position_ids : ndarray of shape (B, T)
-    attention_bias : ndarray of shape (B, 1, T, T)
+    attention_bias : ndarray of shape (B, 1, T, P+T)
         0 for ancestors and the token itself, :data:`MASKED` elsewhere.
     rows : ndarray of shape (N,)
         The nodes that predict something, as indices into the flattened (B*T), each once.
     target_rows, targets : ndarray of shape (M,)
         Index into `rows` and token id for every continuation token, in the order of
-        `trees` and, within a tree, of its continuations.
+        the rows, of the trees in a row, and of a tree's continuations.
     """
 
-    trees: IntArray
     input_ids: IntArray
     position_ids: IntArray
     attention_bias: NDArray[np.float32]
@@ -124,43 +149,57 @@ class PackedBatch:
     targets: IntArray
 
 
-def pack(trees: Sequence[TokenTree], indices: Sequence[int]) -> PackedBatch:
-    """Lay the chosen trees into the rows of one batch, padded to the longest.
+def pack(trees: Sequence[TokenTree], rows: Sequence[Sequence[int]], past: int = 0) -> PackedBatch:
+    """Lay trees into the rows of one batch, padded to the longest.
 
     Parameters
     ----------
     trees : sequence of TokenTree
-    indices : sequence of int
-        Which trees, one per row.
+    rows : sequence of sequence of int
+        Which trees lie in each row. What a tree's context shares with that of the tree
+        before it is not repeated.
+    past : int, default=0
+        Number P of tokens with which all these contexts begin, and which are not laid
+        out. Shorter than every context.
 
     Returns
     -------
     PackedBatch
     """
-    length = max(len(trees[index]) for index in indices)
-    shape = (len(indices), length)
+    length = max(row_lengths(trees, rows, past))
+    shape = (len(rows), length)
     input_ids = np.zeros(shape, dtype=np.int64)
     position_ids = np.zeros(shape, dtype=np.int64)
-    bias = np.full((len(indices), 1, length, length), MASKED, dtype=np.float32)
+    bias = np.full((len(rows), 1, length, past + length), MASKED, dtype=np.float32)
+    bias[..., :past] = 0.0
+    visible = bias[:, 0, :, past:]
     diagonal = np.arange(length)
-    bias[:, 0, diagonal, diagonal] = 0.0  # padding sees itself, so that its softmax is defined
+    visible[:, diagonal, diagonal] = 0.0  # padding sees itself, so that its softmax is defined
     flat = []
-    for row, index in enumerate(indices):
-        tree = trees[index]
-        size = len(tree)
-        input_ids[row, :size] = tree.tokens
-        position_ids[row, :size] = tree.depths
-        bias[row, 0, :size, :size][tree.ancestors()] = 0.0
-        flat.append(tree.nodes + row * length)
-    rows, target_rows = np.unique(np.concatenate(flat), return_inverse=True)
+    for row, indices in enumerate(rows):
+        end, before = 0, None
+        path = np.zeros(0, dtype=np.int64)  # where the context's tokens lie, from depth `past` on
+        for index in indices:
+            tree = trees[index]
+            kept = 0 if before is None else max(shared_tokens(before, tree), past) - past
+            start, first = end, past + kept
+            end += len(tree) - first
+            places = np.concatenate([path[:kept], np.arange(start, end)])
+            path = places[: tree.context_length - past]
+            input_ids[row, start:end] = tree.tokens[first:]
+            position_ids[row, start:end] = tree.depths[first:]
+            visible[row, start:end, path[:kept]] = 0.0
+            visible[row, start:end, start:end][tree.ancestors()[first:, first:]] = 0.0
+            flat.append(places[tree.nodes - past] + row * length)
+            before = tree
+    nodes, target_rows = np.unique(np.concatenate(flat), return_inverse=True)
     return PackedBatch(
-        trees=np.asarray(indices, dtype=np.int64),
         input_ids=input_ids,
         position_ids=position_ids,
         attention_bias=bias,
-        rows=rows,
+        rows=nodes,
         target_rows=target_rows.astype(np.int64),
-        targets=np.concatenate([trees[index].targets for index in indices]),
+        targets=np.concatenate([trees[index].targets for row in rows for index in row]),
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .cache import default_cache
 from .errors import LikraError, ModelFolderError
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
@@ -23,7 +26,6 @@ from .storage import (
     WEIGHTS,
     atomic_folder,
     link_or_copy,
-    read_manifest,
     write_manifest,
 )
 from .validation import check_one_of
@@ -31,7 +33,7 @@ from .validation import check_one_of
 if TYPE_CHECKING:
     from .estimator import LikraClassifier
 
-__all__ = ["is_fitted_folder", "load_classifier", "save_classifier"]
+__all__ = ["Fitted", "is_fitted_folder", "load_classifier", "read_fitted", "save_classifier"]
 
 SETTINGS = "classifier.json"
 HEADS = "heads"
@@ -107,18 +109,56 @@ def _write(path: Path, tensors: dict[str, Any]) -> None:
     path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 
-def load_classifier(
-    cls: type[LikraClassifier], folder: Path, n_threads: int | None
-) -> LikraClassifier:
-    """Do the work of :meth:`likra_lite.LikraClassifier.load`."""
-    read_manifest(folder)
+class Fitted(NamedTuple):
+    """What scores, of a folder with heads.
+
+    Attributes
+    ----------
+    scorer : ChoiceScorer
+    decision : Decision
+    settings : dict
+    """
+
+    scorer: ChoiceScorer
+    decision: Decision
+    settings: dict[str, Any]
+
+
+def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
+    """Read what scores, without the estimator and what it was fitted on.
+
+    Raises
+    ------
+    ModelFolderError
+        If the folder is damaged, of another version, or has no fitted heads.
+    """
+    model = LanguageModel(folder, n_threads)
     if not is_fitted_folder(folder):
         raise ModelFolderError(
             f"{folder} has no fitted heads; fit some with: "
             f"likra-lite fit ITEMS --model {folder} --out DIR"
         )
+    with _readable(folder):
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        deltas = {
+            head: _read(folder / HEADS / f"{head}.safetensors")["delta"]
+            for head in settings["heads"]
+        }
+        scorer = ChoiceScorer(model, Prompt(settings["prompt"]), deltas, default_cache())
+        return Fitted(scorer, Decision(**settings["decision"]), settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Turn whatever a malformed file raises into one error."""
     try:
-        return _load(cls, folder, n_threads)
+        yield
     except LikraError:
         raise
     except Exception as error:
@@ -128,34 +168,31 @@ def load_classifier(
         ) from error
 
 
-def _load(cls: type[LikraClassifier], folder: Path, n_threads: int | None) -> LikraClassifier:
-    from safetensors.numpy import load_file
-
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    parameters = settings["parameters"] | {"n_threads": n_threads}
-    for name in parameters:
-        check_one_of("parameter", name, cls().get_params())
-    classifier = cls(model=folder.resolve(), **parameters)
-    model = LanguageModel(folder, n_threads)
-    deltas = {
-        head: load_file(folder / HEADS / f"{head}.safetensors")["delta"]
-        for head in settings["heads"]
-    }
-    held_out = load_file(folder / HELD_OUT)
-    classifier.scorer_ = ChoiceScorer(model, Prompt(settings["prompt"]), deltas)
-    classifier.held_out_y_ = held_out.pop("y")
-    classifier.held_out_ = LogLikelihoods(
-        heads={
-            name.removeprefix("log_likelihood."): held_out.pop(name)
-            for name in sorted(held_out)
-            if name.startswith("log_likelihood.")
-        },
-        **held_out,
-    )
-    classifier.negatives_ = Negatives(**load_file(folder / NEGATIVES))
-    classifier.penalty_ = settings["penalty"]
-    classifier.n_items_ = settings["n_items"]
-    classifier.classes_ = np.arange(settings["n_classes"])
-    key = (classifier.mode, classifier.alpha, classifier.normalization)
-    classifier._decided = (key, Decision(**settings["decision"]))
-    return classifier
+def load_classifier(
+    cls: type[LikraClassifier], folder: Path, n_threads: int | None
+) -> LikraClassifier:
+    """Do the work of :meth:`likra_lite.LikraClassifier.load`."""
+    scorer, decision, settings = read_fitted(folder, n_threads)
+    with _readable(folder):
+        parameters = settings["parameters"] | {"n_threads": n_threads}
+        for name in parameters:
+            check_one_of("parameter", name, cls().get_params())
+        classifier = cls(model=folder.resolve(), **parameters)
+        held_out = _read(folder / HELD_OUT)
+        classifier.scorer_ = scorer if classifier.cache else replace(scorer, cache=None)
+        classifier.held_out_y_ = held_out.pop("y")
+        classifier.held_out_ = LogLikelihoods(
+            heads={
+                name.removeprefix("log_likelihood."): held_out.pop(name)
+                for name in sorted(held_out)
+                if name.startswith("log_likelihood.")
+            },
+            **held_out,
+        )
+        classifier.negatives_ = Negatives(**_read(folder / NEGATIVES))
+        classifier.penalty_ = settings["penalty"]
+        classifier.n_items_ = settings["n_items"]
+        classifier.classes_ = np.arange(settings["n_classes"])
+        key = (classifier.mode, classifier.alpha, classifier.normalization)
+        classifier._decided = (key, decision)
+        return classifier

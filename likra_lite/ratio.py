@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from .likelihoods import LogLikelihoods
 
@@ -143,6 +142,8 @@ def fit_temperature(scores: FloatArray, offsets: IntArray, y: IntArray) -> float
     float
         Between 1e-3 and 1e4 times the scores' own spread.
     """
+    from scipy.optimize import minimize_scalar  # slow to import, and not needed to score
+
     spread = float(np.std(scores)) or 1.0
     result = minimize_scalar(
         lambda t: float(np.mean(log_loss(scores / (spread * np.exp(t)), offsets, y))),

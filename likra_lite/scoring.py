@@ -10,16 +10,15 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from .cache import Cache
 from .errors import TruncationWarning
 from .items import Item
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
-from .packing import TokenTree
+from .pairs import PAIRS_PER_CHUNK, Pair, PairScorer
 from .prompts import Prompt
 
-__all__ = ["ITEMS_PER_CHUNK", "ChoiceScorer", "choice_table", "warn_of_truncation"]
-
-ITEMS_PER_CHUNK = 512  # items held in memory at a time
+__all__ = ["ChoiceScorer", "choice_table", "warn_of_truncation"]
 
 FloatArray = NDArray[np.float32]
 
@@ -59,35 +58,30 @@ class ChoiceScorer:
     prompt : Prompt
     deltas : dict of str to ndarray of shape (H, H)
         Output adapters, ``positive`` and ``negative``.
+    cache : Cache or None
+        Where what was computed is kept; nowhere if None.
     """
 
     model: LanguageModel
     prompt: Prompt
     deltas: Mapping[str, FloatArray] = field(default_factory=dict)
+    cache: Cache | None = None
 
     @property
     def heads(self) -> tuple[str, ...]:
         """Every head that can be scored."""
         return ("base", *self.deltas, "neutral")
 
-    def trees(self, items: Sequence[Item], first: int = 0) -> tuple[list[TokenTree], list[int]]:
-        """Encode items.
+    @property
+    def pair_scorer(self) -> PairScorer:
+        """What computes, or remembers."""
+        return PairScorer(self.model, self.cache)
 
-        Returns
-        -------
-        trees : list of TokenTree
-        truncated : list of int
-            Indices of the items whose context was cut, counted from `first`.
-        """
-        pairs = [
+    def pairs(self, items: Sequence[Item]) -> list[Pair]:
+        """Return the text of every item: its context, and its choices as continuations."""
+        return [
             (self.prompt.context(item), self.prompt.continuations(item.choices)) for item in items
         ]
-        return self.model.encoder.trees(pairs, first)
-
-    def _neutral_trees(self, items: Sequence[Item], first: int) -> list[TokenTree]:
-        context = self.prompt.neutral_context
-        pairs = [(context, self.prompt.continuations(item.choices)) for item in items]
-        return self.model.encoder.trees(pairs, first)[0]
 
     def stack(self, heads: Iterable[str]) -> FloatArray:
         """Return the matrices of some heads, of shape (n_heads, H, H); base is zero."""
@@ -143,7 +137,7 @@ class ChoiceScorer:
         iterator = iter(items)
         first = 0
         cut: list[int] = []
-        while chunk := list(islice(iterator, ITEMS_PER_CHUNK)):
+        while chunk := list(islice(iterator, PAIRS_PER_CHUNK)):
             table, truncated = self._chunk(chunk, heads, first, advance)
             first += len(chunk)
             cut.extend(truncated)
@@ -157,20 +151,18 @@ class ChoiceScorer:
         first: int,
         advance: Callable[[int], object] | None,
     ) -> tuple[LogLikelihoods, list[int]]:
-        trees, truncated = self.trees(items, first=first)
-        columns: dict[str, NDArray[np.float64]] = {}
         asked = [name for name in heads if name != "neutral"]
-        if asked:
-            features = self.model.features(trees, advance=advance)
-            columns.update(
-                zip(asked, self.model.log_likelihoods(features, self.stack(asked)), strict=True)
-            )
+        scores = self.pair_scorer.scores(
+            self.pairs(items), self.stack(asked or ["base"]), first, advance
+        )
+        columns = dict(zip(asked, scores.log_likelihoods, strict=False))
         if "neutral" in heads:
-            columns["neutral"] = self.neutral(items, first)
-        n_tokens = np.concatenate([tree.lengths for tree in trees])
-        return choice_table(items, n_tokens, columns), truncated
+            columns["neutral"] = self.neutral(items)
+        truncated = (first + np.flatnonzero(scores.truncated)).tolist()
+        return choice_table(items, scores.n_tokens, columns), truncated
 
-    def neutral(self, items: Sequence[Item], first: int = 0) -> NDArray[np.float64]:
+    def neutral(self, items: Sequence[Item]) -> NDArray[np.float64]:
         """Return the base log-likelihood of every choice without the question."""
-        features = self.model.features(self._neutral_trees(items, first))
-        return self.model.log_likelihoods(features, self.stack(["base"]))[0]
+        context = self.prompt.neutral_context
+        pairs: list[Pair] = [(context, self.prompt.continuations(item.choices)) for item in items]
+        return self.pair_scorer.scores(pairs, self.stack(["base"])).log_likelihoods[0]

@@ -28,6 +28,7 @@ __all__ = [
     "atomic_text",
     "check_file_target",
     "check_folder_target",
+    "check_weights",
     "link_or_copy",
     "partial_path",
     "read_manifest",
@@ -35,7 +36,7 @@ __all__ = [
     "write_manifest",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "likra.json"
 TRUNK, HEAD, WEIGHTS, TOKENIZER = "trunk.onnx", "head.onnx", "weights.safetensors", "tokenizer.json"
 
@@ -54,7 +55,8 @@ class Manifest:
         Dimensions; `max_length` is the model's window in tokens.
     head : dict
         The vocabulary projection: names of its ``weight`` and ``bias`` in the weights
-        file, ``logit_scale`` and ``softcap``.
+        file, and of the ``scale`` of its columns if it is in 8-bit integers; ``logit_scale``
+        and ``softcap``.
     tokens : dict
         ``prefix`` (ids put before a text) and ``empty`` (id that stands for no text).
     prompt : str
@@ -133,8 +135,9 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     Raises
     ------
     ModelFolderError
-        If the folder is not a model folder, was written by a newer version, or a file
-        is missing, unreadable or differs from its checksum.
+        If the folder is not a model folder, was written by another version, or a file is
+        missing, of another size or differs from its checksum. The checksum of the weights
+        file, which takes long, is left to :func:`check_weights`.
     """
     root = Path(folder)
     path = root / MANIFEST
@@ -156,10 +159,11 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         version = content.pop("format_version")
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelFolderError(f"{path} cannot be read ({error}); export the model again") from None
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        older = isinstance(version, int) and version < FORMAT_VERSION
         raise ModelFolderError(
-            f"{path} has format version {version} but this likra-lite reads up to "
-            f"{FORMAT_VERSION}; upgrade likra-lite"
+            f"{path} has format version {version} but this likra-lite reads {FORMAT_VERSION}; "
+            + ("export the model again" if older else "upgrade likra-lite")
         )
     try:
         manifest = Manifest(**content)
@@ -167,16 +171,21 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     except (KeyError, TypeError) as error:
         raise ModelFolderError(f"{path} is incomplete ({error}); export the model again") from None
     for name, expected in manifest.files.items():
-        _check_file(root / name, expected)
+        _check_file(root / name, expected, whole=name != WEIGHTS)
     return manifest
 
 
-def _check_file(path: Path, expected: dict[str, Any]) -> None:
+def check_weights(folder: Path, manifest: Manifest) -> None:
+    """Raise ModelFolderError unless the weights file is what its checksum says."""
+    _check_file(folder / WEIGHTS, manifest.files[WEIGHTS], whole=True)
+
+
+def _check_file(path: Path, expected: dict[str, Any], whole: bool) -> None:
     try:
         stat = path.stat()
         if stat.st_size != expected["bytes"]:
             problem = f"has {stat.st_size} bytes, expected {expected['bytes']}"
-        elif (
+        elif whole and (
             _cached_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
             != expected["sha256"]
         ):

@@ -65,27 +65,28 @@ class TextEncoder:
         return tokenizer
 
     def trees(
-        self, pairs: Sequence[tuple[str, Sequence[str]]], first: int = 0
+        self, pairs: Sequence[tuple[str, Sequence[str]]], numbers: Sequence[int] | None = None
     ) -> tuple[list[TokenTree], list[int]]:
         """Encode contexts and their continuations.
 
         Parameters
         ----------
         pairs : sequence of (context, continuations)
-        first : int
-            Index of the first pair, for error messages.
+        numbers : sequence of int, optional
+            What the pairs are called in errors and among the truncated; 0, 1, ... by default.
 
         Returns
         -------
         trees : list of TokenTree
         truncated : list of int
-            Indices of the pairs whose context was cut.
+            Numbers of the pairs whose context was cut.
 
         Raises
         ------
         TextTooLongError
             If a continuation alone does not fit the model's window.
         """
+        numbers = range(len(pairs)) if numbers is None else numbers
         contexts: list[str] = []
         joint: list[str] = []
         for context, continuations in pairs:
@@ -96,7 +97,7 @@ class TextEncoder:
         heads = [encoding.ids for encoding in encode(contexts, add_special_tokens=False)]
         wholes = iter(encode(joint, add_special_tokens=False))
         trees, truncated = [], []
-        for place, ((_, continuations), head) in enumerate(zip(pairs, heads, strict=True)):
+        for number, (_, continuations), head in zip(numbers, pairs, heads, strict=True):
             tails = [next(wholes).ids[len(head) :] or self._alone(text) for text in continuations]
             ids = [*self.prefix, *head] or [self.empty]
             # A continuation's last token is predicted but never read.
@@ -105,12 +106,12 @@ class TextEncoder:
             if room < len(self.prefix) + 1:
                 choice = max(range(len(tails)), key=lambda index: len(tails[index]))
                 raise TextTooLongError(
-                    f"item {first + place}: choice {choice} has {longest} tokens but the model "
+                    f"item {number}: choice {choice} has {longest} tokens but the model "
                     f"reads {self.max_length}; shorten it or use a model with a longer window"
                 )
             if len(ids) > room:
                 ids = [*self.prefix, *head[len(head) - (room - len(self.prefix)) :]]
-                truncated.append(first + place)
+                truncated.append(number)
             trees.append(TokenTree(ids, tails))
         return trees, truncated
 

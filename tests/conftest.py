@@ -13,6 +13,7 @@ from likra_lite import Item, LanguageModel
 from likra_lite.export import export_model
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test touches the network
+os.environ["LIKRA_LITE_CACHE"] = "off"  # every test computes; those of the cache switch it on
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

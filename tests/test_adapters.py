@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 import likra_lite.adapters as adapters
 from likra_lite.adapters import AdapterObjective, fit_output_adapter
 from likra_lite.errors import LikraError
-from likra_lite.language_model import Features, OutputProjection
+from likra_lite.features import Features, OutputProjection
 
 VOCABULARY, SIZE, ROWS, TARGETS = 23, 4, 12, 30
 

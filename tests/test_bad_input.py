@@ -133,7 +133,7 @@ ARGUMENTS = {
         "score {items} --model {tmp}/damaged", r"trunk.onnx has \d+ bytes, expected \d+; .* damaged",
     ),
     "model folder is newer": (
-        "score {items} --model {tmp}/newer", r"has format version 2 .* upgrade likra-lite",
+        "score {items} --model {tmp}/newer", r"has format version 3 .* upgrade likra-lite",
     ),
     "checkpoint does not exist": (
         "export {tmp}/nowhere --out {tmp}/out", r"cannot load .*nowhere: there is no such folder",
@@ -190,7 +190,7 @@ def prepare(tmp: Path, model: Path, checkpoint: Path) -> dict[str, Path]:
     (tmp / "damaged" / "trunk.onnx").write_bytes(b"short")
     shutil.copytree(model, tmp / "newer")
     manifest = json.loads((tmp / "newer" / "likra.json").read_text())
-    (tmp / "newer" / "likra.json").write_text(json.dumps(manifest | {"format_version": 2}))
+    (tmp / "newer" / "likra.json").write_text(json.dumps(manifest | {"format_version": 3}))
     return {"tmp": tmp, "items": tmp / "items.jsonl", "model": model, "checkpoint": checkpoint}
 
 

@@ -245,7 +245,7 @@ def test_held_out_negatives_are_not_trained_on(negatives, model_folder, items):
         pairs = [(scorer.prompt.context(item), [" " + text]) for item, text in kept]
         features = scorer.model.features(scorer.model.encoder.trees(pairs)[0])
         delta = fit_output_adapter(features, scorer.model.projection)
-        held_out = scorer.model.features(scorer.trees([items[i] for i in inside])[0])
+        held_out = scorer.pair_scorer.features(scorer.pairs([items[i] for i in inside])).features
         expected = scorer.model.log_likelihoods(held_out, delta.reshape(1, size, size))[0]
         found = classifier.held_out_.take(inside).heads["negative"]
         np.testing.assert_allclose(found, expected, atol=2e-2)
@@ -325,7 +325,7 @@ def test_concurrent_fits_give_blas_its_threads_back(model_folder, items):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_forked_worker_opens_its_own_sessions(model_folder, items, fitted, monkeypatch):
-    monkeypatch.setattr("likra_lite.language_model.MAX_OPEN", 1)
+    monkeypatch.setattr("likra_lite.sessions.MAX_OPEN", 1)
     expected = fitted.predict(items).tolist()
     with multiprocessing.get_context("fork").Pool(1) as pool:
         found = pool.apply_async(fitted.predict, (items,)).get(timeout=60)

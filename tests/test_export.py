@@ -120,7 +120,7 @@ def test_shared_prefix_equals_scoring_everything_alone(exported):
 
 def test_manifest(model_folder):
     content = json.loads((model_folder / "likra.json").read_text())
-    assert content["format_version"] == 1
+    assert content["format_version"] == 2
     assert content["base_model"] == {
         "id": "checkpoint",
         "revision": None,

@@ -34,7 +34,7 @@ def read_back(batch, row: int, rows: list[int], targets: list[int]) -> list[int]
 )
 def test_every_continuation_is_a_path(pairs):
     packed = [TokenTree(context, continuations) for context, continuations in pairs]
-    batch = pack(packed, range(len(packed)))
+    batch = pack(packed, [[index] for index in range(len(packed))])
     start = 0
     for row, (context, continuations) in enumerate(pairs):
         for continuation in continuations:
@@ -48,7 +48,7 @@ def test_every_continuation_is_a_path(pairs):
 
 @given(trees=st.lists(trees, min_size=1, max_size=5))
 def test_mask_is_zero_or_masked_and_padding_sees_itself_only(trees):
-    batch = pack(trees, range(len(trees)))
+    batch = pack(trees, [[index] for index in range(len(trees))])
     assert set(np.unique(batch.attention_bias)) <= {0.0, np.float32(MASKED)}
     length = batch.input_ids.shape[1]
     for row, tree in enumerate(trees):

@@ -35,7 +35,7 @@ def assert_independent(scorer: ChoiceScorer, items: list[Item]) -> None:
         (np.array([5]), scorer.table([items[5]])),
     ]
     for budget in (1, 100, 4096):
-        trees, _ = scorer.trees(items)
+        trees, _ = scorer.model.encoder.trees(scorer.pairs(items))
         features = scorer.model.features(trees, token_budget=budget)
         scores = scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0]
         np.testing.assert_allclose(scores, whole.heads["base"], atol=1e-4)
@@ -61,7 +61,7 @@ def test_head_equals_a_softmax_in_numpy(model, items):
     rng = np.random.default_rng(0)
     size = model.hidden_size
     deltas = rng.normal(scale=0.1, size=(3, size, size)).astype(np.float32)
-    trees, _ = ChoiceScorer(model, as_prompt("question")).trees(items[:5])
+    trees, _ = model.encoder.trees(ChoiceScorer(model, as_prompt("question")).pairs(items[:5]))
     features = model.features(trees)
     result = model.token_log_probs(features, deltas)
     weight = model.projection.weight.astype(float)
@@ -73,7 +73,7 @@ def test_head_equals_a_softmax_in_numpy(model, items):
 
 
 def test_small_head_chunks_change_nothing(model, items, monkeypatch):
-    trees, _ = ChoiceScorer(model, as_prompt("question")).trees(items)
+    trees, _ = model.encoder.trees(ChoiceScorer(model, as_prompt("question")).pairs(items))
     features = model.features(trees)
     base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
     expected = model.token_log_probs(features, base)
@@ -84,7 +84,7 @@ def test_small_head_chunks_change_nothing(model, items, monkeypatch):
 def test_streaming_in_chunks_equals_one_table(model, items, monkeypatch):
     scorer = ChoiceScorer(model, as_prompt("question"))
     expected = scorer.table(items)
-    monkeypatch.setattr(scoring_module, "ITEMS_PER_CHUNK", 7)
+    monkeypatch.setattr(scoring_module, "PAIRS_PER_CHUNK", 7)
     parts = list(scorer.stream(iter(items)))
     assert [len(part) for part, _ in parts] == [7] * 6 + [6]
     table = scorer.table(items)

@@ -74,7 +74,7 @@ def test_choice_longer_than_the_window(encoder):
     with pytest.raises(
         TextTooLongError, match=r"item 3: choice 1 has \d+ tokens but the model reads 64"
     ):
-        encoder.trees([("a", [" b", " water" * 100])], first=3)
+        encoder.trees([("a", [" b", " water" * 100])], numbers=[3])
 
 
 def test_damaged_tokenizer(tmp_path):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..adapters import DEFAULT_PENALTY
 from ..errors import LikraError, TruncationWarning
+from ..features import Features
 from ..fitting import FITTED_HEADS, fit_heads, training_set
 from ..items import Item, answer_indices, warn_of_overlap
-from ..language_model import Features
 from ..likelihoods import LogLikelihoods
 from ..negatives import Negatives, draw_negatives
 from ..prompts import AnswerOnly
@@ -137,9 +137,9 @@ class Bench:
         self._training = training_set(
             scorer, items, self.y, ["base"], None, "none", advance=advance
         )
-        trees, truncated = scorer.trees(test_items)
-        warn_of_truncation(truncated, len(test_items), scorer.model.manifest.max_length)
-        self._test = scorer.model.features(trees, advance=advance)
+        self._test, truncated = scorer.pair_scorer.features(scorer.pairs(test_items), advance)
+        cut = np.flatnonzero(truncated).tolist()
+        warn_of_truncation(cut, len(test_items), scorer.model.manifest.max_length)
         base = scorer.model.log_likelihoods(self._test, scorer.stack(["base"]))[0]
         neutral = base if self.hidden else scorer.neutral(test_items)
         columns = {"base": base, "neutral": neutral}
@@ -149,7 +149,7 @@ class Bench:
     def without_question(self, advance: Callable[[int], object] | None = None) -> Bench:
         """Return the same bench with every question hidden: the answer-only control."""
         prompt = self.scorer.prompt.without_question()
-        scorer = ChoiceScorer(self.scorer.model, prompt)
+        scorer = replace(self.scorer, prompt=prompt)
         return Bench(scorer, self.items, self.test_items, self.penalty, self.n_threads, advance)
 
     @property

@@ -77,6 +77,7 @@ def export_checkpoint(model: str, out: Path, revision: str | None, verbose: bool
                 max_length=max_length,
                 head={
                     "weight": names[HEAD, HEAD_WEIGHT],
+                    "scale": None,
                     "bias": names.get((HEAD, HEAD_BIAS)),
                     "logit_scale": scale,
                     "softcap": softcap,

@@ -18,11 +18,12 @@ from optimum.exporters.onnx.base import OnnxConfig
 from optimum.exporters.onnx.convert import export as optimum_export
 from optimum.utils import NormalizedConfig
 
+from .operators import IR_VERSION, OPSET, use_standard_domain
 from .trunk import Trunk
 
-__all__ = ["HEAD_BIAS", "HEAD_WEIGHT", "OPSET", "head_graph", "trunk_graph"]
+__all__ = ["HEAD_BIAS", "HEAD_WEIGHT", "head_graph", "trunk_graph"]
 
-OPSET = 18
+TRACING_OPSET = 18  # the newest that the tracer knows without gaps
 HEAD_WEIGHT, HEAD_BIAS = "lm_head.weight", "lm_head.bias"
 
 
@@ -49,12 +50,12 @@ class _TrunkOnnxConfig(OnnxConfig):
             "position_ids": {0: "B", 1: "T"},
             "attention_bias": {0: "B", 2: "T", 3: "S"},
             "rows": {0: "N"},
-            **self._layers("past", {2: "P"}),
+            **self._layers("past", {0: "B", 2: "P"}),
         }
 
     @property
     def outputs(self) -> dict[str, dict[int, str]]:
-        return {"hidden": {0: "N"}, **self._layers("present", {0: "B", 2: "T"})}
+        return {"hidden": {0: "N"}, **self._layers("present", {0: "B", 2: "S"})}
 
     def generate_dummy_inputs(self, framework: str = "pt", **_: Any) -> dict[str, Any]:
         batch, length, prefix = 2, 5, 3
@@ -64,7 +65,7 @@ class _TrunkOnnxConfig(OnnxConfig):
             "attention_bias": torch.zeros(batch, 1, length, prefix + length),
             "rows": torch.tensor([4, 7, 9]),
             "past": [
-                (torch.zeros(1, heads, prefix, size), torch.zeros(1, heads, prefix, size))
+                (torch.zeros(batch, heads, prefix, size), torch.zeros(batch, heads, prefix, size))
                 for heads, size in self.past
             ],
         }
@@ -107,10 +108,10 @@ def trunk_graph(trunk: Trunk, past: list[tuple[int, int]], path: Path) -> onnx.M
             trunk,
             _TrunkOnnxConfig(trunk.config, past),
             path,
-            opset=OPSET,
+            opset=TRACING_OPSET,
             disable_dynamic_axes_fix=True,
         )
-    return onnx.load(str(path))
+    return use_standard_domain(onnx.load(str(path)))
 
 
 def head_graph(
@@ -161,22 +162,13 @@ def head_graph(
         cap = constant("softcap", softcap, np.float32)
         inner = node("Tanh", [node("Div", [logits, cap], "scaled")], "squashed")
         logits = node("Mul", [inner, cap], "capped")
+    log_probs = node("LogSoftmax", [logits], "log_probs", axis=-1)
     heads = node("Shape", ["delta"], "heads", end=1)
-    # Spelled out: ONNX Runtime's ReduceLogSumExp loses 1e-5 nats a token to its running sum.
-    last = constant("last", [-1])
-    top = node("ReduceMax", [logits, last], "top", keepdims=1)
-    exponentials = node("Exp", [node("Sub", [logits, top], "shifted")], "exponentials")
-    total = node("Log", [node("ReduceSum", [exponentials, last], "sum", keepdims=1)], "log_sum")
-    normalizer = node("Add", [total, top], "lse")
-    tail = constant("minus_one", [-1])
-    shape = node("Concat", [heads, tail], "per_head", axis=0)
-    normalizer = node("Reshape", [normalizer, shape], "lse_per_head")
-    logits = node("Reshape", [logits, shape], "logits_per_head")
+    shape = node("Concat", [heads, constant("minus_one", [-1])], "per_head", axis=0)
+    log_probs = node("Reshape", [log_probs, shape], "log_probs_per_head")
     start = node("Mul", ["rows", constant("vocabulary", vocabulary)], "row_start")
     index = node("Add", [start, "targets"], "target_index")
-    chosen = node("Gather", [logits, index], "target_logits", axis=1)
-    subtract = node("Gather", [normalizer, "rows"], "target_lse", axis=1)
-    node("Sub", [chosen, subtract], "log_prob")
+    node("Gather", [log_probs, index], "log_prob", axis=1)
 
     graph = helper.make_graph(
         nodes,
@@ -190,4 +182,6 @@ def head_graph(
         [helper.make_tensor_value_info("log_prob", TensorProto.FLOAT, ["K", "M"])],
         initializers,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )

@@ -20,14 +20,16 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..errors import ExportError, first_line
 from ..packing import MASKED
+from .operators import attention, rotary_operator
 
 __all__ = ["Trunk", "past_shapes"]
 
 TREE_ATTENTION = "likra_lite_tree"
 
-# Depth of each query minus depth of each key, [B, 1, T, P+T]. The decoder does not
-# hand positions down to its attention, and windows are windows of depth, not of rows.
+# What the decoder does not hand down to its attention. Distance is the depth of each query
+# minus that of each key, [B, 1, T, P+T]: windows are windows of depth, not of rows.
 _distance: ContextVar[Tensor] = ContextVar("distance")
+_cache: ContextVar[PrefixCache] = ContextVar("cache")
 
 
 def tree_attention(
@@ -49,7 +51,8 @@ def tree_attention(
     module : nn.Module
         The attention module that calls.
     query : Tensor of shape (B, heads, T, d)
-    key, value : Tensor of shape (B, kv_heads, P+T, d)
+    key, value : Tensor of shape (B, kv_heads, T, d)
+        Of the new tokens; the cache holds the others.
     attention_mask : Tensor of shape (B, 1, T, P+T)
         Added to the attention logits.
     scaling : float, optional
@@ -72,23 +75,11 @@ def tree_attention(
         raise ExportError(f"{type(module).__name__} uses attention sinks, which are not supported")
     if sliding_window is None:
         sliding_window = getattr(module, "sliding_window", None)
-    batch, heads, length, size = query.shape
-    kv_heads = key.shape[1]
-    # Heads that share keys are stacked into one matrix product, [B, kv_heads, heads/kv_heads*T, d].
-    grouped = query.reshape(batch, kv_heads, -1, size) * (
-        size**-0.5 if scaling is None else scaling
-    )
-    logits = (grouped @ key.transpose(-1, -2)).reshape(batch, heads, length, -1)
-    if softcap is not None:
-        logits = softcap * torch.tanh(logits / softcap)
     bias = attention_mask
     if sliding_window is not None:
         bias = bias.masked_fill(_distance.get() >= sliding_window, MASKED)
-    weights = torch.softmax(logits + bias, dim=-1)
-    mixed = (weights.reshape(batch, kv_heads, -1, weights.shape[-1]) @ value).reshape(
-        batch, heads, length, value.shape[-1]
-    )
-    return mixed.transpose(1, 2), None
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return _cache.get().attend(query, key, value, bias, scale, softcap), None
 
 
 def _gpt_neo_attention(
@@ -118,18 +109,19 @@ def _use_tree_attention(model: PreTrainedModel) -> None:
 
 
 class PrefixCache(DynamicCache):
-    """Keys and values of a shared prefix, and a record of those of the new tokens.
+    """Keys and values of a shared prefix, and those of the prefix with the new tokens.
 
     Parameters
     ----------
     past : list of (key, value)
-        One pair per layer, each of shape (1, kv_heads, P, d).
+        One pair per layer, each of shape (B, kv_heads, P, d); none for no prefix.
     """
 
     def __init__(self, past: list[tuple[Tensor, Tensor]]) -> None:
         super().__init__()
         self.past = past
         self.present: dict[int, tuple[Tensor, Tensor]] = {}
+        self.layer = 0
 
     def get_seq_length(self, *_: Any, **__: Any) -> int:
         return self.past[0][0].shape[2] if self.past else 0
@@ -137,15 +129,23 @@ class PrefixCache(DynamicCache):
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        self.present[layer_idx] = (key_states, value_states)
-        if not self.past:
-            return key_states, value_states
-        past_key, past_value = self.past[layer_idx]
-        batch = key_states.shape[0]
-        return (
-            torch.cat([past_key.expand(batch, -1, -1, -1), key_states], dim=2),
-            torch.cat([past_value.expand(batch, -1, -1, -1), value_states], dim=2),
-        )
+        self.layer = layer_idx
+        return key_states, value_states
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor,
+        scale: float,
+        softcap: float | None,
+    ) -> Tensor:
+        """Attend in the layer that was updated last; see :func:`.operators.attention`."""
+        past = self.past[self.layer] if self.past else (key[:, :, :0], value[:, :, :0])
+        mixed, *present = attention(query, key, value, bias, past, scale, softcap)
+        self.present[self.layer] = (present[0], present[1])
+        return mixed
 
 
 class Trunk(nn.Module):
@@ -173,7 +173,7 @@ class Trunk(nn.Module):
         rows: Tensor,
         past: list[tuple[Tensor, Tensor]],
     ) -> dict[str, Any]:
-        """Return the final hidden states at `rows` and every layer's new keys and values.
+        """Return the final hidden states at `rows` and every layer's keys and values.
 
         Parameters
         ----------
@@ -183,24 +183,29 @@ class Trunk(nn.Module):
         rows : Tensor of shape (N,)
             Indices into the flattened (B*T).
         past : list of (key, value)
-            The shared prefix, each of shape (1, kv_heads, P, d).
+            The shared prefix, each of shape (B, kv_heads, P, d).
         """
         prefix = attention_bias.shape[-1] - input_ids.shape[1]
         before = torch.arange(prefix, device=input_ids.device).expand(input_ids.shape[0], -1)
         keys_at = torch.cat([before, position_ids], dim=1)
         cache = PrefixCache(past)
-        token = _distance.set((position_ids[:, :, None] - keys_at[:, None, :]).unsqueeze(1))
+        tokens = (
+            _distance.set((position_ids[:, :, None] - keys_at[:, None, :]).unsqueeze(1)),
+            _cache.set(cache),
+        )
         try:
-            output = self.decoder(
-                input_ids=input_ids,
-                position_ids=position_ids,
-                attention_mask=attention_bias,
-                past_key_values=cache,
-                use_cache=True,
-                return_dict=True,
-            )
+            with rotary_operator(self.decoder):
+                output = self.decoder(
+                    input_ids=input_ids,
+                    position_ids=position_ids,
+                    attention_mask=attention_bias,
+                    past_key_values=cache,
+                    use_cache=True,
+                    return_dict=True,
+                )
         finally:
-            _distance.reset(token)
+            _distance.reset(tokens[0])
+            _cache.reset(tokens[1])
         hidden = output.last_hidden_state
         hidden = hidden.reshape(-1, hidden.shape[-1])[rows]
         return {"hidden": hidden, "present": [cache.present[i] for i in range(len(cache.present))]}

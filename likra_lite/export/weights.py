@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 from safetensors.numpy import save_file
 
-__all__ = ["store_weights"]
+__all__ = ["load_graph", "store_weights"]
 
 Names = dict[tuple[str, str], str]
 
@@ -75,3 +75,22 @@ def store_weights(graphs: dict[str, onnx.ModelProto], folder: Path, weights_name
     for graph_name, graph in graphs.items():
         (folder / graph_name).write_bytes(graph.SerializeToString())
     return stored
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """Read a graph with the weights that it refers to.
+
+    As ``onnx.load`` does, which refuses a weights file that several model folders share by
+    hard links.
+    """
+    graph = onnx.load(str(path), load_external_data=False)
+    for tensor in graph.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        where = {entry.key: entry.value for entry in tensor.external_data}
+        with (path.parent / where["location"]).open("rb") as stream:
+            stream.seek(int(where["offset"]))
+            tensor.raw_data = stream.read(int(where["length"]))
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+    return graph

@@ -1,0 +1,29 @@
+"""``likra-lite cache``."""
+
+from __future__ import annotations
+
+import click
+
+from .options import debug_option
+
+__all__ = ["cache"]
+
+
+@click.command()
+@click.option("--clear", is_flag=True, help="Delete what is kept.")
+@debug_option
+def cache(clear: bool) -> None:
+    """Tell where computed log-likelihoods and hidden states are kept, and how much that is.
+
+    The environment variable LIKRA_LITE_CACHE names another folder, or is "off".
+    """
+    from likra_lite.cache import default_cache
+
+    kept = default_cache()
+    if kept is None:
+        click.echo("the cache is off (LIKRA_LITE_CACHE=off)")
+        return
+    if clear:
+        kept.clear()
+    count, size = kept.usage()
+    click.echo(f"{kept.path}: {count} entries, {size / 1e6:.1f} MB")

@@ -1,0 +1,129 @@
+"""What heads are fitted on: hidden states of continuation tokens, and the vocabulary projection."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ragged import span_indices
+
+__all__ = ["Features", "OutputProjection"]
+
+FloatArray = NDArray[np.float32]
+
+MEMORY_BYTES = 256 * 2**20  # of hidden states; more of them go to a temporary file
+ROWS_AT_A_TIME = 16384
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the trunk says of some token trees: all that a head needs.
+
+    Attributes
+    ----------
+    hidden : ndarray of shape (R, H)
+        Final hidden states, float32.
+    rows : ndarray of shape (M,)
+        For every continuation token, the row of `hidden` that predicts it.
+    targets : ndarray of shape (M,)
+        Those tokens.
+    lengths : ndarray of shape (n_continuations,)
+        Tokens in each continuation; continuations stand in the order of the trees.
+    """
+
+    hidden: FloatArray
+    rows: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each continuation's tokens begin, of shape (n_continuations + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+    def take(self, continuations: NDArray[np.int64]) -> Features:
+        """Return the features of some continuations only, in the order given."""
+        lengths = self.lengths[continuations]
+        tokens = span_indices(self.offsets[continuations], lengths)
+        used, rows = np.unique(self.rows[tokens], return_inverse=True)
+        hidden = _Rows()
+        for start in range(0, len(used), ROWS_AT_A_TIME):
+            hidden.append(self.hidden[used[start : start + ROWS_AT_A_TIME]])
+        return Features(hidden.array(), rows, self.targets[tokens], lengths)
+
+    @staticmethod
+    def concatenate(parts: Iterable[Features]) -> Features:
+        """Join features; `parts` may be a generator of more than the memory holds."""
+        hidden = _Rows()
+        rows, targets, lengths = [], [], []
+        for part in parts:
+            rows.append(part.rows + hidden.count)
+            targets.append(part.targets)
+            lengths.append(part.lengths)
+            hidden.append(part.hidden)
+        return Features(
+            hidden.array(),
+            np.concatenate(rows),
+            np.concatenate(targets),
+            np.concatenate(lengths),
+        )
+
+
+class _Rows:
+    """Rows that grow: in memory, and in a temporary file once they are too many for it."""
+
+    def __init__(self) -> None:
+        self.parts: list[FloatArray] = []
+        self.file: IO[bytes] | None = None
+        self.count = 0
+        self.bytes_in_memory = 0
+        self.width = 0
+
+    def append(self, rows: FloatArray) -> None:
+        self.count += len(rows)
+        self.parts.append(rows)
+        self.bytes_in_memory += rows.nbytes
+        if self.bytes_in_memory > MEMORY_BYTES:
+            self._spill()
+
+    def _spill(self) -> None:
+        if self.file is None:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115  # closed in array()
+        for part in self.parts:
+            self.file.write(np.ascontiguousarray(part).data)
+        self.width = self.parts[0].shape[1]
+        self.parts, self.bytes_in_memory = [], 0
+
+    def array(self) -> FloatArray:
+        """Return all rows; from a file, they are read when they are used."""
+        if self.file is None:
+            return np.concatenate(self.parts) if len(self.parts) != 1 else self.parts[0]
+        if self.parts:
+            self._spill()
+        with self.file as file:  # the mapping stays, and with it the file
+            file.flush()
+            return np.memmap(file, np.float32, mode="r", shape=(self.count, self.width))
+
+
+@dataclass(frozen=True)
+class OutputProjection:
+    """The vocabulary projection in NumPy, for fitting heads.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (V, H)
+        The output embedding.
+    bias : ndarray of shape (V,) or None
+    logit_scale : float
+    softcap : float or None
+    """
+
+    weight: FloatArray
+    bias: FloatArray | None
+    logit_scale: float
+    softcap: float | None

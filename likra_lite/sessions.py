@@ -1,0 +1,90 @@
+"""Open ONNX Runtime sessions: a few per process, shared by all who use a model."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import ModelFolderError, first_line
+from .reading import Reader
+from .storage import HEAD, TRUNK, check_weights, read_manifest
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["Sessions", "available_threads", "open_sessions"]
+
+
+class Sessions(NamedTuple):
+    """The two graphs of a model, ready to run."""
+
+    trunk: Reader
+    head: InferenceSession
+
+
+# Sessions cost seconds and hundreds of megabytes to open: the last few are kept, by the
+# model's checksum and the number of threads.
+MAX_OPEN = 4
+_open_sessions: OrderedDict[tuple[str, int], Sessions] = OrderedDict()
+_inherited: list[object] = []
+
+
+def _leave_to_parent() -> None:
+    """Set a forked parent's sessions aside: their threads are not here, so they must not end."""
+    _inherited.append(_open_sessions.copy())
+    _open_sessions.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def open_sessions(folder: Path, fingerprint: str, n_threads: int) -> Sessions:
+    """Return the sessions of a model, opened once per process."""
+    key = (fingerprint, n_threads)
+    if key not in _open_sessions:
+        manifest = read_manifest(folder)
+        if manifest.fingerprint != fingerprint:
+            raise ModelFolderError(f"{folder} has been replaced by another model; open it again")
+        check_weights(folder, manifest)
+        while len(_open_sessions) >= MAX_OPEN:
+            _open_sessions.popitem(last=False)
+        _open_sessions[key] = _open_folder(folder, n_threads)
+    _open_sessions.move_to_end(key)
+    return _open_sessions[key]
+
+
+def _open_folder(folder: Path, n_threads: int) -> Sessions:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # failures come back as exceptions
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Every batch has another shape: remembering a memory plan for each only costs memory.
+    options.enable_mem_pattern = False
+    try:
+        trunk, head = (
+            onnxruntime.InferenceSession(
+                str(folder / name), options, providers=["CPUExecutionProvider"]
+            )
+            for name in (TRUNK, HEAD)
+        )
+    except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
+        raise ModelFolderError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot open {folder}: {first_line(error)}"
+        ) from error
+    return Sessions(Reader(trunk), head)
+
+
+def available_threads() -> int:
+    """Return the number of physical cores that this process may use."""
+    from joblib import cpu_count
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where cores cannot be told from threads, it says so
+        return int(cpu_count(only_physical_cores=True))
