@@ -103,7 +103,7 @@ def demo(
         raise LikraError(f"got {wanted[-1]} examples in --sizes but there are {len(training)}")
     scorer, _, _ = open_model(model, n_threads, cached=False)
     with progress_bar(2 * (len(training) + len(test)), "reading", show=True) as bar:
-        bench = Bench(scorer, training, test, n_threads=n_threads, advance=bar.update)
+        bench = Bench(scorer, training, test, advance=bar.update)
         control = bench.without_question(bar.update)
     seeds = range(draws)
     with progress_bar(number_of_fits(bench, wanted, seeds), "fitting", True, "fit") as bar:

@@ -290,14 +290,12 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         with self._progress(len(grid) * len(training.y), "fitting") as bar:
             for given in grid:
                 penalty = DEFAULT_PENALTY if given == "auto" else float(given)
-                fitted = fit_heads(scorer, training, heads, penalty, n_threads=self.n_threads)
+                fitted = fit_heads(scorer, training, heads, penalty)
                 if isinstance(held_out, list):
                     table = fitted.table(held_out, [*training.table.heads, *heads])
                     bar.update(len(training.y))
                 else:
-                    table = cross_fit(
-                        scorer, training, heads, penalty, held_out, self.n_threads, bar.update
-                    )
+                    table = cross_fit(scorer, training, heads, penalty, held_out, bar.update)
                 choice = (self._modes(), self._alphas(), self._normalizations())
                 results.append((choose(table, y, *choice)[1], fitted, table, penalty))
         _, fitted, table, penalty = min(results, key=lambda result: result[0])

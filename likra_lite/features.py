@@ -5,12 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .ragged import span_indices
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 __all__ = ["Features", "OutputProjection"]
 
@@ -52,7 +55,7 @@ class Features:
         tokens = span_indices(self.offsets[continuations], lengths)
         used, rows = np.unique(self.rows[tokens], return_inverse=True)
         hidden = _Rows()
-        for start in range(0, len(used), ROWS_AT_A_TIME):
+        for start in range(0, max(1, len(used)), ROWS_AT_A_TIME):
             hidden.append(self.hidden[used[start : start + ROWS_AT_A_TIME]])
         return Features(hidden.array(), rows, self.targets[tokens], lengths)
 
@@ -112,18 +115,18 @@ class _Rows:
 
 @dataclass(frozen=True)
 class OutputProjection:
-    """The vocabulary projection in NumPy, for fitting heads.
+    """The vocabulary projection, for fitting heads.
 
     Attributes
     ----------
     weight : ndarray of shape (V, H)
         The output embedding.
-    bias : ndarray of shape (V,) or None
     logit_scale : float
-    softcap : float or None
+        Factor on the logits.
+    gradient : InferenceSession
+        Of ``gradient.onnx``: the loss and its gradient.
     """
 
     weight: FloatArray
-    bias: FloatArray | None
     logit_scale: float
-    softcap: float | None
+    gradient: InferenceSession

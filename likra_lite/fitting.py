@@ -148,7 +148,6 @@ def fit_heads(
     heads: Sequence[str],
     penalty: float,
     keep: BoolArray | None = None,
-    n_threads: int | None = None,
 ) -> ChoiceScorer:
     """Fit output adapters on some of the training items.
 
@@ -163,7 +162,6 @@ def fit_heads(
     keep : ndarray of shape (n_items,), optional
         Items to fit on, all by default. A negative is used if both the item that asks and
         the item that it was taken from are kept.
-    n_threads : int, optional
 
     Returns
     -------
@@ -188,7 +186,6 @@ def fit_heads(
             training.features.take(answers[head]),
             scorer.model.projection,
             penalty,
-            n_threads=n_threads,
         )
         for head in heads
     }
@@ -239,14 +236,13 @@ def cross_fit(
     heads: Sequence[str],
     penalty: float,
     folds: IntArray,
-    n_threads: int | None = None,
     advance: Any = None,
 ) -> LogLikelihoods:
     """Return the training items' log-likelihoods under heads that have not seen them.
 
     Parameters
     ----------
-    scorer, training, heads, penalty, n_threads
+    scorer, training, heads, penalty
         See :func:`fit_heads`.
     folds : ndarray of shape (n_items,)
         Fold of every item; the heads that score a fold are fitted on the others.
@@ -263,7 +259,7 @@ def cross_fit(
     if heads:
         fold_of_choice = np.repeat(folds, table.n_choices)
         for fold in range(int(folds.max()) + 1):
-            fitted = fit_heads(scorer, training, heads, penalty, folds != fold, n_threads)
+            fitted = fit_heads(scorer, training, heads, penalty, folds != fold)
             chosen = np.flatnonzero(fold_of_choice == fold)
             features = training.features.take(chosen)
             scored = scorer.model.log_likelihoods(features, fitted.stack(heads))

@@ -87,19 +87,20 @@ class LanguageModel:
             max_length=self.manifest.max_length,
         )
 
-    @cached_property
+    @property
     def projection(self) -> OutputProjection:
-        """The vocabulary projection, read from the weights file."""
+        """The vocabulary projection, for fitting heads."""
+        scale = self.manifest.head["logit_scale"]
+        return OutputProjection(self._output_embedding, scale, self._open().gradient)
+
+    @cached_property
+    def _output_embedding(self) -> FloatArray:
+        """Read the weight of the vocabulary projection, of shape (V, H)."""
         from safetensors import safe_open
 
         check_weights(self.folder, self.manifest)
-        head = self.manifest.head
         with safe_open(self.folder / WEIGHTS, framework="numpy") as weights:
-            weight = weights.get_tensor(head["weight"])
-            if head["scale"] is not None:
-                weight = (weight * weights.get_tensor(head["scale"])).T
-            bias = None if head["bias"] is None else weights.get_tensor(head["bias"])
-        return OutputProjection(weight, bias, head["logit_scale"], head["softcap"])
+            return weights.get_tensor(self.manifest.head["weight"])
 
     @property
     def hidden_size(self) -> int:

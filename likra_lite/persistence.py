@@ -20,10 +20,7 @@ from .prompts import Prompt
 from .ratio import Decision
 from .scoring import ChoiceScorer
 from .storage import (
-    HEAD,
-    TOKENIZER,
-    TRUNK,
-    WEIGHTS,
+    MODEL_FILES,
     atomic_folder,
     link_or_copy,
     write_manifest,
@@ -60,14 +57,14 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
         "n_classes": len(classifier.classes_),
         "decision": asdict(classifier.decision_),
     }
-    for name in (TRUNK, HEAD, WEIGHTS, TOKENIZER):
+    for name in MODEL_FILES:
         if not (scorer.model.folder / name).is_file():
             raise ModelFolderError(
                 f"{scorer.model.folder / name} is gone; fit again with the model where it is now"
             )
     table, drawn = classifier.held_out_, classifier.negatives_
     with atomic_folder(folder) as scratch:
-        for name in (TRUNK, HEAD, WEIGHTS, TOKENIZER):
+        for name in MODEL_FILES:
             link_or_copy(scorer.model.folder / name, scratch / name)
         for head, delta in scorer.deltas.items():
             _write(scratch / HEADS / f"{head}.safetensors", {"delta": delta})

@@ -5,24 +5,76 @@ from __future__ import annotations
 import os
 import warnings
 from collections import OrderedDict
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .errors import ModelFolderError, first_line
 from .reading import Reader
-from .storage import HEAD, TRUNK, check_weights, read_manifest
+from .storage import GRADIENT, HEAD, TRUNK, check_weights, read_manifest
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
-__all__ = ["Sessions", "available_threads", "open_sessions"]
+__all__ = ["Sessions", "available_threads", "open_sessions", "session_options"]
 
 
-class Sessions(NamedTuple):
-    """The two graphs of a model, ready to run."""
+class Sessions:
+    """The graphs of a model folder, each opened when it is first used.
 
-    trunk: Reader
-    head: InferenceSession
+    Parameters
+    ----------
+    folder : Path
+    n_threads : int
+    """
+
+    def __init__(self, folder: Path, n_threads: int) -> None:
+        self.folder = folder
+        self.n_threads = n_threads
+
+    @cached_property
+    def trunk(self) -> Reader:
+        """Token trees to hidden states."""
+        return Reader(self._open(TRUNK))
+
+    @cached_property
+    def head(self) -> InferenceSession:
+        """Hidden states to log-probabilities."""
+        return self._open(HEAD)
+
+    @cached_property
+    def gradient(self) -> InferenceSession:
+        """Hidden states to a loss and its gradient."""
+        return self._open(GRADIENT)
+
+    def _open(self, name: str) -> InferenceSession:
+        import onnxruntime
+
+        try:
+            return onnxruntime.InferenceSession(
+                str(self.folder / name),
+                session_options(self.n_threads),
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
+            raise ModelFolderError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot open {self.folder / name}: "
+                f"{first_line(error)}"
+            ) from error
+
+
+def session_options(n_threads: int) -> SessionOptions:
+    """Return the options that suit passes of many shapes on cores shared with others."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # failures come back as exceptions
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Every batch has another shape: remembering a memory plan for each only costs memory.
+    options.enable_mem_pattern = False
+    return options
 
 
 # Sessions cost seconds and hundreds of megabytes to open: the last few are kept, by the
@@ -52,33 +104,9 @@ def open_sessions(folder: Path, fingerprint: str, n_threads: int) -> Sessions:
         check_weights(folder, manifest)
         while len(_open_sessions) >= MAX_OPEN:
             _open_sessions.popitem(last=False)
-        _open_sessions[key] = _open_folder(folder, n_threads)
+        _open_sessions[key] = Sessions(folder, n_threads)
     _open_sessions.move_to_end(key)
     return _open_sessions[key]
-
-
-def _open_folder(folder: Path, n_threads: int) -> Sessions:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # failures come back as exceptions
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Every batch has another shape: remembering a memory plan for each only costs memory.
-    options.enable_mem_pattern = False
-    try:
-        trunk, head = (
-            onnxruntime.InferenceSession(
-                str(folder / name), options, providers=["CPUExecutionProvider"]
-            )
-            for name in (TRUNK, HEAD)
-        )
-    except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
-        raise ModelFolderError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot open {folder}: {first_line(error)}"
-        ) from error
-    return Sessions(Reader(trunk), head)
 
 
 def available_threads() -> int:

@@ -18,8 +18,10 @@ from .errors import LikraError, ModelFolderError
 
 __all__ = [
     "FORMAT_VERSION",
+    "GRADIENT",
     "HEAD",
     "MANIFEST",
+    "MODEL_FILES",
     "TOKENIZER",
     "TRUNK",
     "WEIGHTS",
@@ -38,7 +40,9 @@ __all__ = [
 
 FORMAT_VERSION = 2
 MANIFEST = "likra.json"
-TRUNK, HEAD, WEIGHTS, TOKENIZER = "trunk.onnx", "head.onnx", "weights.safetensors", "tokenizer.json"
+TRUNK, HEAD, GRADIENT = "trunk.onnx", "head.onnx", "gradient.onnx"
+WEIGHTS, TOKENIZER = "weights.safetensors", "tokenizer.json"
+MODEL_FILES = (TRUNK, HEAD, GRADIENT, WEIGHTS, TOKENIZER)
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,8 @@ class Manifest:
     hidden_size, vocab_size, n_layers, max_length : int
         Dimensions; `max_length` is the model's window in tokens.
     head : dict
-        The vocabulary projection: names of its ``weight`` and ``bias`` in the weights
-        file, and of the ``scale`` of its columns if it is in 8-bit integers; ``logit_scale``
-        and ``softcap``.
+        The vocabulary projection: the name of its float32 ``weight`` in the weights file,
+        and ``logit_scale``, the factor on the logits.
     tokens : dict
         ``prefix`` (ids put before a text) and ``empty`` (id that stands for no text).
     prompt : str
@@ -82,7 +85,7 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         """A checksum of the language model: graphs, weights and tokenizer, without heads."""
-        parts = [self.files[name]["sha256"] for name in (TRUNK, HEAD, WEIGHTS, TOKENIZER)]
+        parts = [self.files[name]["sha256"] for name in MODEL_FILES]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
 from scipy.optimize import minimize
 
 import likra_lite.adapters as adapters
 from likra_lite.adapters import AdapterObjective, fit_output_adapter
 from likra_lite.errors import LikraError
+from likra_lite.export.heads import Projection, gradient_graph
 from likra_lite.features import Features, OutputProjection
+from likra_lite.sessions import session_options
 
 VOCABULARY, SIZE, ROWS, TARGETS = 23, 4, 12, 30
 
 
-def problem(bias=False, logit_scale=1.0, softcap=None, seed=0) -> tuple[Features, OutputProjection]:
+def opened(projection: Projection, n_threads: int = 1) -> OutputProjection:
+    """Open the gradient's graph of a projection."""
+    session = onnxruntime.InferenceSession(
+        gradient_graph(projection).SerializeToString(), session_options(n_threads)
+    )
+    return OutputProjection(projection.weight, projection.logit_scale, session)
+
+
+def problem(bias=False, logit_scale=1.0, softcap=None, seed=0) -> tuple[Features, Projection]:
     rng = np.random.default_rng(seed)
     features = Features(
         hidden=rng.normal(size=(ROWS, SIZE)).astype(np.float32),
@@ -24,10 +35,10 @@ def problem(bias=False, logit_scale=1.0, softcap=None, seed=0) -> tuple[Features
     )
     weight = rng.normal(size=(VOCABULARY, SIZE)).astype(np.float32)
     offset = rng.normal(size=VOCABULARY).astype(np.float32) if bias else None
-    return features, OutputProjection(weight, offset, logit_scale, softcap)
+    return features, Projection(weight, offset, logit_scale, softcap)
 
 
-def loss_in_torch(features: Features, projection: OutputProjection, matrix: np.ndarray):
+def loss_in_torch(features: Features, projection: Projection, matrix: np.ndarray):
     import torch
 
     delta = torch.tensor(matrix, dtype=torch.float64, requires_grad=True)
@@ -56,7 +67,7 @@ VARIANTS = [
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradient_equals_finite_differences_and_autograd(variant):
     features, projection = problem(**variant)
-    objective = AdapterObjective(features, projection)
+    objective = AdapterObjective(features, opened(projection))
     matrix = np.random.default_rng(1).normal(scale=0.3, size=(SIZE, SIZE))
     loss, gradient = objective(matrix)
     expected_loss, expected_gradient = loss_in_torch(features, projection, matrix)
@@ -74,10 +85,10 @@ def test_gradient_equals_finite_differences_and_autograd(variant):
 def test_chunks_do_not_change_the_sum(monkeypatch):
     features, projection = problem()
     matrix = np.random.default_rng(1).normal(scale=0.3, size=(SIZE, SIZE))
-    whole = AdapterObjective(features, projection)(matrix)
+    whole = AdapterObjective(features, opened(projection))(matrix)
     monkeypatch.setattr(adapters, "MIN_ROWS", 1)
     monkeypatch.setattr(adapters, "CHUNK_BYTES", 4 * VOCABULARY * 5)
-    parted = AdapterObjective(features, projection)
+    parted = AdapterObjective(features, opened(projection))
     assert parted.chunk < ROWS
     loss, gradient = parted(matrix)
     assert loss == pytest.approx(whole[0], abs=1e-6)
@@ -89,8 +100,8 @@ def test_chunks_do_not_change_the_sum(monkeypatch):
 def test_fit_finds_the_optimum_of_a_plain_solver(variant, per_token):
     features, projection = problem(**variant)
     n_tokens = len(features.targets)
-    fitted = fit_output_adapter(features, projection, 2 * per_token * n_tokens, tol=1e-9)
-    kappa = AdapterObjective(features, projection).curvature().product.mean()
+    fitted = fit_output_adapter(features, opened(projection), 2 * per_token * n_tokens, tol=1e-9)
+    kappa = AdapterObjective(features, opened(projection)).start()[2].product.mean()
 
     def plain(flat):
         matrix = flat.reshape(SIZE, SIZE)
@@ -115,35 +126,45 @@ def test_kappa_is_the_mean_curvature_along_the_entries():
         change[i, j] = step
         ends = [loss_in_torch(features, projection, s * change)[0] for s in (1, -1)]
         second.append((sum(ends) - 2 * base) / step**2)
-    kappa = AdapterObjective(features, projection).curvature().product.mean()
+    kappa = AdapterObjective(features, opened(projection)).start()[2].product.mean()
     # The product of mean factors stands for the mean of products; equal up to their correlation.
     assert 0.5 < kappa / np.mean(second) < 2.0
 
 
 def test_more_penalty_means_a_smaller_matrix_and_likelier_answers_than_without():
-    features, projection = problem()
-    sizes = [np.abs(fit_output_adapter(features, projection, p)).sum() for p in (1.0, 100.0, 1e4)]
+    features, plain = problem()
+    projection = opened(plain)
+    fits = [fit_output_adapter(features, projection, penalty) for penalty in (1.0, 100.0, 1e4)]
+    sizes = [np.abs(matrix).sum() for matrix in fits]
     assert sizes[0] > sizes[1] > sizes[2]
     objective = AdapterObjective(features, projection)
     before = objective(np.zeros((SIZE, SIZE)))[0]
     assert objective(fit_output_adapter(features, projection, 10.0).astype(float))[0] < before
 
 
+def test_the_pass_at_zero_is_the_objective_at_zero():
+    features, projection = problem(bias=True)
+    objective = AdapterObjective(features, opened(projection))
+    loss, gradient = objective(np.zeros((SIZE, SIZE)))
+    at_zero = objective.start()
+    assert at_zero[0] == pytest.approx(loss, abs=1e-6)
+    np.testing.assert_allclose(at_zero[1], gradient, atol=1e-6)
+
+
 def test_fit_is_deterministic_and_independent_of_threads():
     features, projection = problem()
-    one = fit_output_adapter(features, projection, n_threads=1)
-    two = fit_output_adapter(features, projection, n_threads=2)
+    one, two = (fit_output_adapter(features, opened(projection, n)) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 
 def test_no_answers():
     features, projection = problem()
     with pytest.raises(LikraError, match="at least one answer"):
-        fit_output_adapter(features.take(np.array([], dtype=int)), projection)
+        fit_output_adapter(features.take(np.array([], dtype=int)), opened(projection))
 
 
 def test_damaged_hidden_states():
     features, projection = problem()
     features.hidden[0, 0] = np.nan
     with pytest.raises(LikraError, match="not finite"):
-        fit_output_adapter(features, projection)
+        fit_output_adapter(features, opened(projection))

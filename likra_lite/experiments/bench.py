@@ -90,7 +90,6 @@ class Bench:
         Every item has an answer.
     penalty : float
         See :func:`likra_lite.adapters.fit_output_adapter`.
-    n_threads : int, optional
     advance : callable, optional
         Called with the number of items read.
 
@@ -120,7 +119,6 @@ class Bench:
         items: Sequence[Item],
         test_items: Sequence[Item],
         penalty: float = DEFAULT_PENALTY,
-        n_threads: int | None = None,
         advance: Callable[[int], object] | None = None,
     ) -> None:
         if len(items) < 2:
@@ -129,7 +127,6 @@ class Bench:
         self.items = items
         self.test_items = test_items
         self.penalty = penalty
-        self.n_threads = n_threads
         self.y = answer_indices(items)
         self.test_y = answer_indices(test_items)
         if not self.hidden:
@@ -150,7 +147,7 @@ class Bench:
         """Return the same bench with every question hidden: the answer-only control."""
         prompt = self.scorer.prompt.without_question()
         scorer = replace(self.scorer, prompt=prompt)
-        return Bench(scorer, self.items, self.test_items, self.penalty, self.n_threads, advance)
+        return Bench(scorer, self.items, self.test_items, self.penalty, advance)
 
     @property
     def hidden(self) -> bool:
@@ -228,7 +225,7 @@ class Bench:
         # The positive head is the same whatever the negatives.
         positive = self._positive.get((n_items, draw))
         missing = FITTED_HEADS if positive is None else ("negative",)
-        fitted = fit_heads(self.scorer, training, missing, self.penalty, used, self.n_threads)
+        fitted = fit_heads(self.scorer, training, missing, self.penalty, used)
         positive = self._positive.setdefault(
             (n_items, draw), fitted.deltas["positive"] if positive is None else positive
         )

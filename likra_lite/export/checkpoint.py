@@ -18,6 +18,7 @@ from ..language_model import LanguageModel
 from ..progress import progress_bar
 from ..prompts import PROMPTS
 from ..storage import (
+    GRADIENT,
     HEAD,
     MANIFEST,
     TOKENIZER,
@@ -28,7 +29,8 @@ from ..storage import (
     check_folder_target,
     write_manifest,
 )
-from .graphs import HEAD_BIAS, HEAD_WEIGHT, head_graph, trunk_graph
+from .graphs import trunk_graph
+from .heads import WEIGHT, Projection, gradient_graph, head_graph
 from .parity import TOLERANCE, check_parity, reference_scores
 from .trunk import Trunk, past_shapes
 from .weights import store_weights
@@ -63,7 +65,6 @@ def export_checkpoint(model: str, out: Path, revision: str | None, verbose: bool
             names = store_weights(graphs, folder, WEIGHTS)
             tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
             vocabulary, size = decoder.get_output_embeddings().weight.shape
-            scale, softcap = _logit_transform(decoder.config)
             manifest = Manifest(
                 base_model={
                     "id": Path(model).name if Path(model).is_dir() else model,
@@ -76,11 +77,8 @@ def export_checkpoint(model: str, out: Path, revision: str | None, verbose: bool
                 n_layers=decoder.config.num_hidden_layers,
                 max_length=max_length,
                 head={
-                    "weight": names[HEAD, HEAD_WEIGHT],
-                    "scale": None,
-                    "bias": names.get((HEAD, HEAD_BIAS)),
-                    "logit_scale": scale,
-                    "softcap": softcap,
+                    "weight": names[GRADIENT, WEIGHT],
+                    "logit_scale": _logit_transform(decoder.config)[0],
                 },
                 tokens=tokens,
                 prompt=PROMPTS["question"],
@@ -93,14 +91,14 @@ def export_checkpoint(model: str, out: Path, revision: str | None, verbose: bool
 
 
 def _graphs(decoder: PreTrainedModel, architecture: str) -> dict[str, onnx.ModelProto]:
-    """Return trunk and head by file name. The decoder's attention is replaced for good."""
+    """Return the graphs by file name. The decoder's attention is replaced for good."""
     output = decoder.get_output_embeddings()
     if output is None:
         raise ExportError(
             f"{architecture} has no vocabulary projection; expected a causal language model"
         )
     bias = None if output.bias is None else output.bias.detach().numpy()
-    head = head_graph(output.weight.detach().numpy(), bias, *_logit_transform(decoder.config))
+    projection = Projection(output.weight.detach().numpy(), bias, *_logit_transform(decoder.config))
     trunk = Trunk(decoder).eval()
     past = past_shapes(trunk)
     with tempfile.TemporaryDirectory() as scratch:
@@ -110,7 +108,7 @@ def _graphs(decoder: PreTrainedModel, architecture: str) -> dict[str, onnx.Model
             raise ExportError(
                 f"{architecture} cannot be traced to ONNX: {first_line(error)}"
             ) from error
-    return {TRUNK: graph, HEAD: head}
+    return {TRUNK: graph, HEAD: head_graph(projection), GRADIENT: gradient_graph(projection)}
 
 
 def _commit(decoder: PreTrainedModel, revision: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The two scoring graphs as ONNX: the traced trunk and the hand-built head."""
+"""The traced trunk as an ONNX graph."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from optimum.exporters.onnx.base import OnnxConfig
 from optimum.exporters.onnx.convert import export as optimum_export
 from optimum.utils import NormalizedConfig
 
-from .operators import IR_VERSION, OPSET, use_standard_domain
+from .operators import use_standard_domain
 from .trunk import Trunk
 
-__all__ = ["HEAD_BIAS", "HEAD_WEIGHT", "head_graph", "trunk_graph"]
+__all__ = ["trunk_graph"]
 
 TRACING_OPSET = 18  # the newest that the tracer knows without gaps
-HEAD_WEIGHT, HEAD_BIAS = "lm_head.weight", "lm_head.bias"
 
 
 class _TrunkOnnxConfig(OnnxConfig):
@@ -112,76 +109,3 @@ def trunk_graph(trunk: Trunk, past: list[tuple[int, int]], path: Path) -> onnx.M
             disable_dynamic_axes_fix=True,
         )
     return use_standard_domain(onnx.load(str(path)))
-
-
-def head_graph(
-    weight: np.ndarray, bias: np.ndarray | None, logit_scale: float, softcap: float | None
-) -> onnx.ModelProto:
-    """Build the graph that turns hidden states into log-probabilities of targets.
-
-    Inputs are ``hidden [N, H]``, ``delta [K, H, H]`` (one matrix per head), ``rows [M]``
-    and ``targets [M]``; the output is ``log_prob [K, M]`` in nats, where
-    ``log_prob[k, m] = log_softmax(logits(h + h @ delta[k]))[targets[m]]`` with
-    ``h = hidden[rows[m]]``. A hidden state that predicts several targets is projected once.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (V, H)
-        The output embedding.
-    bias : ndarray of shape (V,) or None
-    logit_scale : float
-        The logits are multiplied by this.
-    softcap : float or None
-        Then a logit x becomes ``softcap * tanh(x / softcap)``.
-
-    Returns
-    -------
-    onnx.ModelProto
-    """
-    vocabulary, size = weight.shape
-    initializers = [numpy_helper.from_array(weight, HEAD_WEIGHT)]
-    nodes = []
-
-    def constant(name: str, value: Any, dtype: Any = np.int64) -> str:
-        initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
-
-    moved = node("MatMul", ["hidden", "delta"], "moved")
-    adapted = node("Add", ["hidden", moved], "adapted")
-    flat = node("Reshape", [adapted, constant("flat_shape", [-1, size])], "flat")
-    projection = [flat, HEAD_WEIGHT]
-    if bias is not None:
-        initializers.append(numpy_helper.from_array(bias, HEAD_BIAS))
-        projection.append(HEAD_BIAS)
-    logits = node("Gemm", projection, "logits", transB=1, alpha=logit_scale, beta=logit_scale)
-    if softcap is not None:
-        cap = constant("softcap", softcap, np.float32)
-        inner = node("Tanh", [node("Div", [logits, cap], "scaled")], "squashed")
-        logits = node("Mul", [inner, cap], "capped")
-    log_probs = node("LogSoftmax", [logits], "log_probs", axis=-1)
-    heads = node("Shape", ["delta"], "heads", end=1)
-    shape = node("Concat", [heads, constant("minus_one", [-1])], "per_head", axis=0)
-    log_probs = node("Reshape", [log_probs, shape], "log_probs_per_head")
-    start = node("Mul", ["rows", constant("vocabulary", vocabulary)], "row_start")
-    index = node("Add", [start, "targets"], "target_index")
-    node("Gather", [log_probs, index], "log_prob", axis=1)
-
-    graph = helper.make_graph(
-        nodes,
-        "likra_lite_head",
-        [
-            helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["N", size]),
-            helper.make_tensor_value_info("delta", TensorProto.FLOAT, ["K", size, size]),
-            helper.make_tensor_value_info("rows", TensorProto.INT64, ["M"]),
-            helper.make_tensor_value_info("targets", TensorProto.INT64, ["M"]),
-        ],
-        [helper.make_tensor_value_info("log_prob", TensorProto.FLOAT, ["K", "M"])],
-        initializers,
-    )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-    )

@@ -22,17 +22,19 @@ from onnx import helper, numpy_helper
 from ..errors import ExportError
 from ..persistence import is_fitted_folder
 from ..storage import (
+    GRADIENT,
     HEAD,
     TOKENIZER,
     TRUNK,
     WEIGHTS,
     Manifest,
     atomic_folder,
+    check_weights,
     link_or_copy,
     read_manifest,
     write_manifest,
 )
-from .graphs import HEAD_BIAS, HEAD_WEIGHT
+from .heads import WEIGHT
 from .weights import load_graph, store_weights
 
 __all__ = ["quantize_folder"]
@@ -47,6 +49,7 @@ def quantize_folder(folder: str | os.PathLike[str], out: str | os.PathLike[str])
     """Do the work of :func:`likra_lite.export.quantize_model`."""
     source = Path(folder)
     manifest = read_manifest(source)
+    check_weights(source, manifest)
     if manifest.precision != "float32":
         raise ExportError(f"{folder} is {manifest.precision} already; expected float32")
     if is_fitted_folder(source):
@@ -55,16 +58,12 @@ def quantize_folder(folder: str | os.PathLike[str], out: str | os.PathLike[str])
             "model without heads and fit again"
         )
     graphs = {name: _Quantizer(load_graph(source / name)).run() for name in (TRUNK, HEAD)}
+    graphs[GRADIENT] = load_graph(source / GRADIENT)  # heads are fitted in float32
     with atomic_folder(out) as scratch:
         names = store_weights(graphs, scratch, WEIGHTS)
         link_or_copy(source / TOKENIZER, scratch / TOKENIZER)
-        head = {
-            **manifest.head,
-            "weight": names[HEAD, int8_name(HEAD_WEIGHT)],
-            "scale": names[HEAD, scale_name(HEAD_WEIGHT)],
-            "bias": names.get((HEAD, HEAD_BIAS)),
-        }
-        quantized = replace(manifest, precision=INT8, head=head, parity={})
+        head = {**manifest.head, "weight": names[GRADIENT, WEIGHT]}
+        quantized = replace(manifest, precision=INT8, head=head)
         return write_manifest(scratch, quantized)
 
 
