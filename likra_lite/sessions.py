@@ -95,18 +95,21 @@ if hasattr(os, "register_at_fork"):
 
 
 def open_sessions(folder: Path, fingerprint: str, n_threads: int) -> Sessions:
-    """Return the sessions of a model, opened once per process."""
+    """Return the sessions of a model, opened once per process, from whichever folder holds it."""
     key = (fingerprint, n_threads)
-    if key not in _open_sessions:
+    sessions = _open_sessions.get(key)
+    if sessions is None or sessions.folder != folder:
         manifest = read_manifest(folder)
         if manifest.fingerprint != fingerprint:
             raise ModelFolderError(f"{folder} has been replaced by another model; open it again")
         check_weights(folder, manifest)
+    if sessions is None:
         while len(_open_sessions) >= MAX_OPEN:
             _open_sessions.popitem(last=False)
-        _open_sessions[key] = Sessions(folder, n_threads)
+        sessions = _open_sessions[key] = Sessions(folder, n_threads)
+    sessions.folder = folder  # the one that is there: what is not open yet is opened from it
     _open_sessions.move_to_end(key)
-    return _open_sessions[key]
+    return sessions
 
 
 def available_threads() -> int:

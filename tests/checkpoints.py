@@ -83,6 +83,11 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
+# Rotary embeddings of pairs of neighbours, of a part of each head, and both.
+ARCHITECTURES["cohere"] = {**ARCHITECTURES["llama"], "logit_scale": 0.25}
+ARCHITECTURES["glm"] = {**ARCHITECTURES["llama"], "head_dim": 8, "partial_rotary_factor": 0.5}
+
+
 def save_tokenizer(folder: Path, *, prepend_bos: bool = False, metaspace: bool = False) -> int:
     """Train a small BPE tokenizer, save it, and return its vocabulary size.
 

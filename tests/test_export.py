@@ -18,9 +18,11 @@ from safetensors import safe_open
 from likra_lite import Item, LanguageModel, read_items
 from likra_lite.errors import ExportError, LikraError
 from likra_lite.export import export_model
-from likra_lite.packing import MASKED
+from likra_lite.packing import TokenTree
 from likra_lite.prompts import as_prompt
+from likra_lite.reading import TOKEN_BUDGET
 from likra_lite.scoring import ChoiceScorer
+from likra_lite.sharing import plan
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -84,36 +86,21 @@ def test_tied_embedding_is_stored_once(tmp_path, tied):
 
 
 def test_shared_prefix_equals_scoring_everything_alone(exported):
-    """The graph's past inputs: a prefix run once, then reused."""
+    """The graph's past inputs, in a window and out of it, with a row of several trees behind."""
     _, folder = exported
     model = LanguageModel(folder)
-    trunk, _ = model._open()
     rng = np.random.default_rng(0)
-    tokens = rng.integers(2, 300, 21)
-    split = 13
-
-    def causal(rows: int, columns: int) -> np.ndarray:
-        visible = np.tri(rows, columns, columns - rows, dtype=bool)
-        return np.where(visible, 0.0, MASKED).astype(np.float32)[None, None]
-
-    def run(outputs, ids, start, past):
-        shapes = {n.name: n.shape for n in trunk.get_inputs() if n.name.startswith("past.")}
-        empty = {n: np.zeros((1, s[1], 0, s[3]), np.float32) for n, s in shapes.items()}
-        feeds = {
-            "input_ids": ids[None],
-            "position_ids": np.arange(start, start + len(ids))[None],
-            "attention_bias": causal(len(ids), start + len(ids)),
-            "rows": np.arange(len(ids)),
-            **(past or empty),
-        }
-        return trunk.run(outputs, feeds)
-
-    (whole,) = run(["hidden"], tokens, 0, None)
-    names = [n.name for n in trunk.get_outputs() if n.name.startswith("present.")]
-    kept = run(names, tokens[:split], 0, None)
-    past = {name.replace("present", "past"): value for name, value in zip(names, kept, strict=True)}
-    (rest,) = run(["hidden"], tokens[split:], split, past)
-    np.testing.assert_allclose(rest, whole[split:], atol=1e-4)
+    prefix = rng.integers(2, 300, 90).tolist()
+    trees = [
+        TokenTree([*prefix, *rng.integers(2, 300, 5)], rng.integers(2, 300, (3, 4)).tolist())
+        for _ in range(24)
+    ]
+    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
+    (branch,) = plan(trees, TOKEN_BUDGET // 2).branches
+    assert branch.stop >= len(prefix)
+    together = model.log_likelihoods(model.features(trees), base)
+    alone = [model.log_likelihoods(model.features([tree]), base) for tree in trees]
+    np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=1e-4)
 
 
 def test_manifest(model_folder):
@@ -128,6 +115,7 @@ def test_manifest(model_folder):
     assert set(content["files"]) == {
         "trunk.onnx",
         "head.onnx",
+        "gradient.onnx",
         "weights.safetensors",
         "tokenizer.json",
     }
@@ -154,13 +142,16 @@ def test_architectures_that_cannot_be_exported_are_refused(model_type, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
-def test_untraceable_model_leaves_nothing_and_prints_no_graph(tmp_path, capfd):
-    checkpoint = save_checkpoint(
-        "cohere", tmp_path / "checkpoint", **{**ARCHITECTURES["llama"], "logit_scale": 0.25}
-    )
-    with pytest.raises(ExportError, match="CohereForCausalLM cannot be traced to ONNX"):
-        export_model(checkpoint, tmp_path / "model")
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+def test_untraceable_model_leaves_nothing_and_prints_no_graph(
+    tmp_path, llama_checkpoint, monkeypatch, capfd
+):
+    def refuse(*_):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr("likra_lite.export.operators._Attention.symbolic", refuse)
+    with pytest.raises(ExportError, match="LlamaForCausalLM cannot be traced to ONNX"):
+        export_model(llama_checkpoint, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().out == ""
 
 
