@@ -85,10 +85,11 @@ class AdapterObjective:
         self.projection = projection
         self.chunk = max(MIN_ROWS, CHUNK_BYTES // (4 * len(projection.weight)))
 
-    def _chunks(
-        self, matrix: DoubleArray, outputs: list[str]
-    ) -> Iterator[tuple[FloatArray, list[Any]]]:
-        """Yield some hidden states, and those outputs of the gradient's graph for them."""
+    def _chunks(self, matrix: DoubleArray, outputs: list[str]) -> Iterator[list[Any]]:
+        """Yield those outputs of the gradient's graph for some rows at a time.
+
+        Nothing here may call BLAS: its threads would wait for more, at ONNX Runtime's cost.
+        """
         delta = matrix.astype(np.float32)
         for start in range(0, len(self.hidden), self.chunk):
             hidden = self.hidden[start : start + self.chunk]
@@ -101,7 +102,7 @@ class AdapterObjective:
                 "weight": self.weight,
                 "row_weights": self.row_weights[start : start + len(hidden), None],
             }
-            yield hidden, self.projection.gradient.run(outputs, inputs)
+            yield self.projection.gradient.run(outputs, inputs)
 
     def __call__(self, matrix: DoubleArray) -> tuple[float, DoubleArray]:
         """Return the loss in nats per token and its gradient, both exact.
@@ -116,32 +117,31 @@ class AdapterObjective:
         gradient : ndarray of shape (H, H)
         """
         loss, gradient = 0.0, np.zeros_like(matrix)
-        for hidden, (part, residual) in self._chunks(matrix, ["loss", "residual"]):
+        for part, slope in self._chunks(matrix, ["loss", "gradient"]):
             loss += float(part)
-            gradient += hidden.T @ residual
+            gradient += slope
         return loss, gradient
 
     def start(self) -> tuple[float, DoubleArray, Curvature]:
         """Return the loss, its gradient and its Gauss-Newton curvature at M = 0, in one pass."""
         weight = self.projection.weight
-        size = self.hidden.shape[1]
-        loss, gradient = 0.0, np.zeros((size, size))
-        moment, outer = np.zeros((2, size, size))
+        loss, gradient = 0.0, np.zeros((self.hidden.shape[1],) * 2)
         mass = np.zeros(len(weight))
-        done = 0
-        outputs = ["loss", "residual", "expected", "mass"]
-        for hidden, (part, residual, expected, shares) in self._chunks(gradient, outputs):
-            rows = self.row_weights[done : done + len(hidden), None]
+        means = []
+        outputs = ["loss", "gradient", "expected", "mass"]
+        for part, slope, expected, shares in self._chunks(gradient, outputs):
             loss += float(part)
-            gradient += hidden.T @ residual
-            moment += hidden.T @ (rows * hidden)
-            outer += expected.T @ (expected / np.maximum(rows, np.finfo(np.float32).tiny))
+            gradient += slope
             mass += shares
-            done += len(hidden)
-        root = np.sqrt(mass).astype(np.float32)[:, None] * weight
-        second = root.T @ root  # NumPy makes half of a product with its own transpose
-        a, left = np.linalg.eigh(moment)
-        b, right = np.linalg.eigh(second * self.projection.logit_scale**2 - outer)
+            means.append(expected)
+        rows = np.sqrt(self.row_weights)[:, None]
+        scaled = rows * self.hidden
+        centres = np.concatenate(means) / np.maximum(rows, np.finfo(np.float32).tiny)
+        roots = np.sqrt(mass).astype(np.float32)[:, None] * weight
+        # NumPy makes only half of a product with its own transpose.
+        a, left = np.linalg.eigh((scaled.T @ scaled).astype(np.float64))
+        covariance = (roots.T @ roots).astype(np.float64) * self.projection.logit_scale**2
+        b, right = np.linalg.eigh(covariance - (centres.T @ centres).astype(np.float64))
         return loss, gradient, Curvature(left, right, np.outer(a.clip(0), b.clip(0)))
 
 

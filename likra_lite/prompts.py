@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import LikraError
-from .items import Item
+from .items import Item, answer_indices
 
 __all__ = ["PROMPTS", "Prompt", "as_prompt"]
 
@@ -59,6 +59,39 @@ class Prompt:
     def without_question(self) -> Prompt:
         """Return the same template with the question hidden, for the answer-only control."""
         return AnswerOnly(self.template)
+
+    def with_examples(self, items: Sequence[Item]) -> Prompt:
+        """Return the template behind answered items: few-shot examples.
+
+        Whatever their number, they are read once for all questions.
+
+        Parameters
+        ----------
+        items : sequence of Item
+            Every item has an answer. They should not be among those to be scored.
+
+        Returns
+        -------
+        Prompt
+
+        Raises
+        ------
+        ItemError
+            If an item has no answer.
+        """
+        right = answer_indices(items).tolist()
+        passages = any(item.context for item in items)
+        spaced = self.template[:1].isspace()
+        one = self.template
+        if "context" not in [name for _, name in self._parts()]:
+            # A passage stands before its own question, not before the examples.
+            one = ("{context}" if spaced or not passages else "{context} ") + one
+        one = ("" if spaced and not passages else "\n\n") + one
+        shown = "".join(
+            Prompt(one).context(item) + self.continuations([item.choices[answer]])[0]
+            for item, answer in zip(items, right, strict=True)
+        )
+        return Prompt(shown.replace("{", "{{").replace("}", "}}") + one)
 
     def context(self, item: Item) -> str:
         """Return the text before the answer."""

@@ -72,6 +72,10 @@ class Reader:
             np.zeros(0, np.int64),
             [np.zeros((1, node.shape[1], 0, node.shape[3]), np.float32) for node in past],
         )
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what the last trees had in common."""
         self.kept = self.nothing
 
     def read(

@@ -150,6 +150,36 @@ def test_bad_prompts(template, message):
         as_prompt(template)
 
 
+def test_examples_stand_before_the_template():
+    items = [Item("Why {so}?", ("a", "b"), 1), Item("Who?", ("c", "d"), 0)]
+    asked = Item("What?", ("e", "f"))
+    shown = as_prompt("question").with_examples(items)
+    assert shown.context(asked) == (
+        "\n\nQuestion: Why {so}?\nAnswer: b"
+        "\n\nQuestion: Who?\nAnswer: c"
+        "\n\nQuestion: What?\nAnswer:"
+    )
+    assert shown.neutral_context == as_prompt("question").neutral_context
+    told = as_prompt("completion").with_examples(items[:1])
+    assert told.context(asked) == "\n\nWhy {so}? b\n\nWhat?"
+    with pytest.raises(LikraError, match="has no answer"):
+        shown.with_examples([asked])
+
+
+def test_passages_stand_before_their_own_question():
+    examples = [Item("Who?", ("c", "d"), 0, context="It rained.")]
+    asked = Item("What?", ("e", "f"), context="It snowed.")
+    assert as_prompt("question").with_examples(examples).context(asked) == (
+        "\n\nIt rained.\n\nQuestion: Who?\nAnswer: c\n\nIt snowed.\n\nQuestion: What?\nAnswer:"
+    )
+    assert as_prompt("completion").with_examples(examples).context(asked) == (
+        "\n\nIt rained. Who? c\n\nIt snowed. What?"
+    )
+    assert Prompt("\n{context}\nQ: {question}").with_examples(examples).context(asked) == (
+        "\n\n\nIt rained.\nQ: Who? c\n\n\nIt snowed.\nQ: What?"
+    )
+
+
 def test_context_stands_before_the_question_or_where_the_template_says():
     item = Item("Why {so}?", ("a", "b"), context="It rained.")
     assert as_prompt("completion").context(item) == "It rained. Why {so}?"

@@ -147,7 +147,7 @@ def test_a_long_beginning_is_read_once_for_all_calls(model_folder, items, monkey
         read.append(inputs["input_ids"].size)
         return run(outputs, past, **inputs)
 
-    monkeypatch.setattr(reader, "kept", reader.nothing)
+    reader.forget()
     monkeypatch.setattr(reader, "_run", count)
     first = scorer.table(items[:8], ["base"]).heads["base"]
     cold = sum(read)

@@ -128,7 +128,7 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
 
     - ``loss []``, the weighted sum of the targets' negative log-probabilities;
     - ``expected [N, H]``, each row's weight times the mean of W under p;
-    - ``residual [N, H]``, the gradient of the loss with respect to ``hidden + hidden @ delta``;
+    - ``gradient [H, H]``, that of the loss with respect to ``delta``;
     - ``mass [V]``, the weighted sum of p over the rows, times the slopes' squares.
     """
     vocabulary, size = projection.weight.shape
@@ -161,7 +161,8 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
     expected = node("Mul", [mean, scaled], "expected")
     factor = node("Neg", [node("Mul", ["weight", scale], "weight_scale")], "factor")
     removed = node("Mul", [taken, factor], "removed")
-    node("ScatterND", [expected, places[0], removed], "residual", reduction="add")
+    residual = node("ScatterND", [expected, places[0], removed], "residual", reduction="add")
+    node("MatMul", [node("Transpose", ["hidden"], "hidden_across"), residual], "gradient")
     return builder.model(
         "likra_lite_gradient",
         {
@@ -175,7 +176,7 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
         {
             "loss": [],
             "expected": ["N", size],
-            "residual": ["N", size],
+            "gradient": [size, size],
             "mass": [vocabulary],
         },
     )
