@@ -11,7 +11,7 @@ the past, which was read in an earlier pass.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ __all__ = ["MASKED", "PackedBatch", "TokenTree", "batches", "pack", "row_lengths
 
 # Added to the attention logits of forbidden keys: finite, so that no row becomes NaN.
 MASKED = -1e9
+
+PASS_COST = 32  # tokens that a forward pass costs beyond its own: all weights are read
 
 IntArray = NDArray[np.int64]
 
@@ -203,8 +205,11 @@ def pack(trees: Sequence[TokenTree], rows: Sequence[Sequence[int]], past: int = 
     )
 
 
-def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """Group rows of like length so that rows x longest row stays within a budget.
+
+    Of all ways to cut the sorted rows into batches, the one is taken that computes the fewest
+    tokens, padding included, with :data:`PASS_COST` for every batch.
 
     Parameters
     ----------
@@ -214,16 +219,24 @@ def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
         Largest number of tokens in a batch, padding included. A longer row is a batch
         of its own.
 
-    Yields
-    ------
-    list of int
+    Returns
+    -------
+    list of list of int
         Indices into `lengths`, shortest rows first, each index exactly once.
     """
-    batch: list[int] = []
-    for index in np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable").tolist():
-        if batch and (len(batch) + 1) * lengths[index] > token_budget:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
+    costs = np.zeros(len(order) + 1)  # of the first rows, at best
+    starts = np.zeros(len(order) + 1, dtype=np.int64)  # of the batch that ends there
+    for end, index in enumerate(order.tolist(), start=1):
+        rows = min(end, max(1, token_budget // lengths[index]))
+        counts = np.arange(rows, 0, -1)
+        tried = costs[end - rows : end] + counts * lengths[index]
+        best = int(tried.argmin())
+        costs[end] = tried[best] + PASS_COST
+        starts[end] = end - counts[best]
+    groups: list[list[int]] = []
+    end = len(order)
+    while end:
+        groups.append(order[starts[end] : end].tolist())
+        end = int(starts[end])
+    return groups[::-1]

@@ -109,16 +109,7 @@ class PairScorer:
         if advance is not None:
             advance(len(pairs) - len(missing))
         if missing:
-            trees, cut = self.model.encoder.trees(
-                [distinct.pairs[place] for place in missing],
-                [first + distinct.first[place] for place in missing],
-            )
-            features = self.model.features(trees, advance=advance)
-            values = self.model.log_likelihoods(features, deltas)
-            ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
-            for place, tree, part in zip(missing, trees, np.split(values, ends, 1), strict=True):
-                about = [first + distinct.first[place] in cut, *tree.lengths]
-                found[place] = np.array([[*about, *row] for row in part], dtype=np.float64)
+            found.update(self._new_scores(distinct, missing, deltas, first, advance))
             if self.cache is not None:
                 self.cache.put(
                     {
@@ -127,13 +118,37 @@ class PairScorer:
                         for key, row in zip(keys[place], found[place], strict=True)
                     }
                 )
-        # Each [K, 1 + 2 n]: whether the context was cut, n numbers of tokens, n log-likelihoods.
         rows = [found[place] for place in distinct.place]
         return PairScores(
             np.concatenate([row[:, 1 + row.shape[1] // 2 :] for row in rows], axis=1),
             np.concatenate([row[0, 1 : 1 + row.shape[1] // 2] for row in rows]).astype(np.int64),
             np.array([bool(row[0, 0]) for row in rows]),
         )
+
+    def _new_scores(
+        self,
+        distinct: _Distinct,
+        places: list[int],
+        deltas: FloatArray,
+        first: int,
+        advance: Callable[[int], object] | None,
+    ) -> dict[int, NDArray[np.float64]]:
+        """Compute what is kept of some distinct pairs of n continuations.
+
+        An array of shape (n_heads, 1 + 2 * n) for each: whether the context was cut, the
+        numbers of tokens, the log-likelihoods.
+        """
+        numbers = [first + distinct.first[place] for place in places]
+        trees, truncated = self.model.encoder.trees([distinct.pairs[p] for p in places], numbers)
+        values = self.model.log_likelihoods(self.model.features(trees, advance=advance), deltas)
+        ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
+        cut = set(truncated)
+        return {
+            place: np.array([[number in cut, *tree.lengths, *row] for row in part], np.float64)
+            for place, number, tree, part in zip(
+                places, numbers, trees, np.split(values, ends, axis=1), strict=True
+            )
+        }
 
     def features(
         self, pairs: Sequence[Pair], advance: Callable[[int], object] | None = None

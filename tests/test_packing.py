@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from likra_lite.packing import MASKED, TokenTree, batches, pack
+from likra_lite.packing import MASKED, PASS_COST, TokenTree, batches, pack
 
 tokens = st.lists(st.integers(0, 5), min_size=1, max_size=6)
 trees = st.builds(TokenTree, tokens, st.lists(tokens, min_size=1, max_size=5))
@@ -77,7 +79,34 @@ def test_empty_parts_are_refused(context, continuations):
 
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=40), budget=st.integers(1, 100))
 def test_batches_cover_everything_within_the_budget(lengths, budget):
-    groups = list(batches(lengths, budget))
+    groups = batches(lengths, budget)
     assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
+
+
+@given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=9), budget=st.integers(1, 60))
+def test_batches_compute_the_fewest_tokens(lengths, budget):
+    def cost(groups: list[list[int]]) -> int:
+        return sum(PASS_COST + len(group) * max(lengths[i] for i in group) for group in groups)
+
+    ordered = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    best = min(
+        cost(groups)
+        for cuts in itertools.product([False, True], repeat=len(lengths) - 1)
+        for groups in [cut_at(ordered, cuts)]
+        if all(
+            len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
+            for group in groups
+        )
+    )
+    assert cost(batches(lengths, budget)) == best
+
+
+def cut_at(ordered: list[int], cuts: tuple[bool, ...]) -> list[list[int]]:
+    groups = [[ordered[0]]]
+    for index, cut in zip(ordered[1:], cuts, strict=True):
+        if cut:
+            groups.append([])
+        groups[-1].append(index)
+    return groups

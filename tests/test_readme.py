@@ -49,7 +49,8 @@ def test_shell_commands_run(place):
         for line in block.splitlines()
         if line.startswith("likra-lite ") and not line.startswith("likra-lite export ")
     ]
-    assert [command[1] for command in commands] == ["demo", "fit", "evaluate", "score"]
+    names = ["demo", "fit", "evaluate", "score", "quantize", "cache"]
+    assert [command[1] for command in commands] == names
     for command in commands:
         subprocess.run(
             [sys.executable, "-c", "from likra_lite.cli.main import main; main()", *command[1:]],

@@ -17,6 +17,7 @@ from optimum.exporters.onnx.convert import export as optimum_export
 from optimum.utils import NormalizedConfig
 
 from .operators import use_standard_domain
+from .pruning import select_rows_early
 from .trunk import Trunk
 
 __all__ = ["trunk_graph"]
@@ -108,4 +109,6 @@ def trunk_graph(trunk: Trunk, past: list[tuple[int, int]], path: Path) -> onnx.M
             opset=TRACING_OPSET,
             disable_dynamic_axes_fix=True,
         )
-    return use_standard_domain(onnx.load(str(path)))
+    graph = use_standard_domain(onnx.load(str(path)))
+    select_rows_early(graph, "rows", "hidden", trunk.config.hidden_size)
+    return graph

@@ -207,7 +207,7 @@ class Trunk(nn.Module):
             _distance.reset(tokens[0])
             _cache.reset(tokens[1])
         hidden = output.last_hidden_state
-        hidden = hidden.reshape(-1, hidden.shape[-1])[rows]
+        hidden = hidden.reshape(-1, self.config.hidden_size)[rows]
         return {"hidden": hidden, "present": [cache.present[i] for i in range(len(cache.present))]}
 
 
