@@ -72,8 +72,6 @@ def session_options(n_threads: int) -> SessionOptions:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # failures come back as exceptions
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Probabilities of unlikely tokens are too small for a normal float, and slow to multiply.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     # Every batch has another shape: remembering a memory plan for each only costs memory.
     options.enable_mem_pattern = False
     return options

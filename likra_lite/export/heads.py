@@ -16,6 +16,7 @@ from .operators import IR_VERSION, OPSET
 __all__ = ["BIAS", "WEIGHT", "Projection", "gradient_graph", "head_graph"]
 
 WEIGHT, BIAS = "lm_head.weight", "lm_head.bias"
+LEAST_LOG_PROB = -80.0  # nats
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
     total = node("ReduceSum", [chosen], "total", keepdims=0)
     node("Neg", [node("Mul", [total, "weight"], "weighted_total")], "loss")
 
-    probs = node("Exp", [log_probs], "probs")
+    # Below, probabilities would be subnormal floats, which some processors multiply slowly.
+    least = constant("least", LEAST_LOG_PROB, np.float32)
+    probs = node("Exp", [node("Max", [log_probs, least], "log_probs_kept")], "probs")
     taken = node("Gather", [WEIGHT, "targets"], "taken")
     curved = probs
     if slope is not None:

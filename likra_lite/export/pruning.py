@@ -101,11 +101,11 @@ def select_rows_early(graph: onnx.ModelProto, rows: str, output: str, width: int
             for name in entrances(node):
                 if name not in chosen:
                     size = values[node.input[1]][0] if node.op_type == "MatMul" else width
-                    shape = f"{name}.rows_shape"
+                    shape = f"{name}.selected_shape"
                     graph.graph.initializer.append(
                         numpy_helper.from_array(np.array([-1, size]), shape)
                     )
-                    flat, chosen[name] = f"{name}.rows_flat", f"{name}.rows"
+                    flat, chosen[name] = f"{name}.selected_flat", f"{name}.selected"
                     result.append(helper.make_node("Reshape", [name, shape], [flat], name=flat))
                     result.append(
                         helper.make_node("Gather", [flat, rows], [chosen[name]], name=chosen[name])
