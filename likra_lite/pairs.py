@@ -20,7 +20,7 @@ from .ragged import span_indices
 
 __all__ = ["PAIRS_PER_CHUNK", "Pair", "PairFeatures", "PairScorer", "PairScores"]
 
-PAIRS_PER_CHUNK = 512  # pairs held in memory, and lost by an interrupt, at a time
+PAIRS_PER_CHUNK = 256  # pairs held in memory, and lost by an interrupt, at a time
 
 # Part of every key: a change to how pairs are encoded or scored must raise it.
 SCORES, FEATURES = "log-likelihoods 1", "features 1"
