@@ -152,7 +152,7 @@ class Reader:
                 input_ids=new[None],
                 position_ids=np.arange(len(past), total)[None],
                 attention_bias=np.where(visible, 0.0, MASKED).astype(np.float32)[None, None],
-                rows=np.zeros(0, np.int64),
+                rows=np.zeros(1, np.int64),  # nothing is asked for, but int8 needs a row
             )
             past = _Past(tokens[:total], arrays)
         return past

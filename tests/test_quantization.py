@@ -79,6 +79,17 @@ def test_a_tokens_result_does_not_depend_on_the_batch(rounded):
     np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=1e-5)
 
 
+def test_what_is_shared_is_read_once_in_int8_too(rounded):
+    model = LanguageModel(rounded)
+    prefix = list(range(2, 200))
+    trees = [TokenTree([*prefix, n, n + 1], [[5, 6], [7]]) for n in range(24)]
+    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
+    together = model.log_likelihoods(model.features(trees), base)
+    alone = [model.log_likelihoods(model.features([tree]), base) for tree in trees]
+    spread = np.std(together)
+    np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=0.1 * spread)
+
+
 def test_tinystories_on_arc_easy(tinystories, tmp_path, shared_data):
     items = read_items(shared_data / "arc_easy" / "official" / "test.jsonl")[:300]
     quantize_model(tinystories, tmp_path / "int8")
