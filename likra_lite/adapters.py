@@ -75,12 +75,9 @@ class AdapterObjective:
             raise LikraError("a head needs at least one answer to be fitted on, got none")
         if not np.isfinite(features.hidden).all():
             raise LikraError("the model's hidden states are not finite; export the model again")
-        order = np.argsort(features.rows, kind="stable")
-        self.rows = features.rows[order]
-        self.targets = features.targets[order]
-        self.hidden = features.hidden
-        self.weight = np.array(1.0 / len(self.targets), dtype=np.float32)
-        counts = np.bincount(self.rows, minlength=len(self.hidden)).astype(np.float32)
+        self.features = features
+        self.weight = np.array(1.0 / len(features.targets), dtype=np.float32)
+        counts = np.bincount(features.rows, minlength=len(features.hidden)).astype(np.float32)
         self.row_weights = self.weight * counts
         self.projection = projection
         self.chunk = max(MIN_ROWS, CHUNK_BYTES // (4 * len(projection.weight)))
@@ -91,16 +88,14 @@ class AdapterObjective:
         Nothing here may call BLAS: its threads would wait for more, at ONNX Runtime's cost.
         """
         delta = matrix.astype(np.float32)
-        for start in range(0, len(self.hidden), self.chunk):
-            hidden = self.hidden[start : start + self.chunk]
-            first, last = np.searchsorted(self.rows, [start, start + len(hidden)])
+        for part, tokens, rows in self.features.chunks(self.chunk):
             inputs = {
-                "hidden": hidden,
+                "hidden": self.features.hidden[part],
                 "delta": delta,
-                "rows": self.rows[first:last] - start,
-                "targets": self.targets[first:last],
+                "rows": rows,
+                "targets": self.features.targets[tokens],
                 "weight": self.weight,
-                "row_weights": self.row_weights[start : start + len(hidden), None],
+                "row_weights": self.row_weights[part, None],
             }
             yield self.projection.gradient.run(outputs, inputs)
 
@@ -125,7 +120,7 @@ class AdapterObjective:
     def start(self) -> tuple[float, DoubleArray, Curvature]:
         """Return the loss, its gradient and its Gauss-Newton curvature at M = 0, in one pass."""
         weight = self.projection.weight
-        loss, gradient = 0.0, np.zeros((self.hidden.shape[1],) * 2)
+        loss, gradient = 0.0, np.zeros((self.features.hidden.shape[1],) * 2)
         mass = np.zeros(len(weight))
         means = []
         outputs = ["loss", "gradient", "expected", "mass"]
@@ -135,7 +130,7 @@ class AdapterObjective:
             mass += shares
             means.append(expected)
         rows = np.sqrt(self.row_weights)[:, None]
-        scaled = rows * self.hidden
+        scaled = rows * self.features.hidden
         centres = np.concatenate(means) / np.maximum(rows, np.finfo(np.float32).tiny)
         roots = np.sqrt(mass).astype(np.float32)[:, None] * weight
         # NumPy makes only half of a product with its own transpose.
@@ -191,7 +186,7 @@ def _minimize(
     objective: AdapterObjective, penalty: float, max_iter: int, tol: float
 ) -> DoubleArray:
     loss_at_zero, gradient_at_zero, curvature = objective.start()
-    ridge = 0.5 * penalty / len(objective.targets) * float(curvature.product.mean())
+    ridge = 0.5 * penalty / len(objective.features.targets) * float(curvature.product.mean())
     scale = 1.0 / np.sqrt(curvature.product + 2.0 * ridge)
 
     def matrix_of(flat: DoubleArray) -> DoubleArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -58,6 +58,24 @@ class Features:
         for start in range(0, max(1, len(used)), ROWS_AT_A_TIME):
             hidden.append(self.hidden[used[start : start + ROWS_AT_A_TIME]])
         return Features(hidden.array(), rows, self.targets[tokens], lengths)
+
+    def chunks(self, size: int) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.int64]]]:
+        """Go through the hidden states, `size` at a time.
+
+        Yields
+        ------
+        part : slice
+            Of `hidden`.
+        tokens : ndarray
+            The continuation tokens that these predict, as indices into `targets`.
+        rows : ndarray
+            The row of the part that predicts each.
+        """
+        order = np.argsort(self.rows, kind="stable")
+        rows = self.rows[order]
+        for start in range(0, len(self.hidden), size):
+            first, last = np.searchsorted(rows, [start, start + size])
+            yield slice(start, start + size), order[first:last], rows[first:last] - start
 
     @staticmethod
     def concatenate(parts: Iterable[Features]) -> Features:

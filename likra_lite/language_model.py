@@ -153,18 +153,14 @@ class LanguageModel:
         row_bytes = 4 * len(deltas) * self.manifest.vocab_size
         step = max(MIN_HEAD_ROWS, LOGIT_BYTES // row_bytes)
         result = np.empty((len(deltas), len(features.targets)))
-        order = np.argsort(features.rows, kind="stable")
-        rows = features.rows[order]
-        for start in range(0, len(features.hidden), step):
-            first, last = np.searchsorted(rows, [start, start + step])
-            chosen = order[first:last]
-            (result[:, chosen],) = head.run(
+        for part, tokens, rows in features.chunks(step):
+            (result[:, tokens],) = head.run(
                 None,
                 {
-                    "hidden": features.hidden[start : start + step],
+                    "hidden": features.hidden[part],
                     "delta": deltas,
-                    "rows": rows[first:last] - start,
-                    "targets": features.targets[chosen],
+                    "rows": rows,
+                    "targets": features.targets[tokens],
                 },
             )
         return result

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MASKED", "PackedBatch", "TokenTree", "batches", "pack", "row_lengths", "shared_tokens"]
+__all__ = [
+    "MASKED",
+    "PackedBatch",
+    "TokenTree",
+    "batches",
+    "common_length",
+    "pack",
+    "row_lengths",
+    "shared_tokens",
+]
 
 # Added to the attention logits of forbidden keys: finite, so that no row becomes NaN.
 MASKED = -1e9
@@ -109,8 +118,13 @@ class TokenTree:
 
 def shared_tokens(first: TokenTree, second: TokenTree) -> int:
     """Return the number of tokens with which both contexts begin."""
-    length = min(first.context_length, second.context_length)
-    different = first.tokens[:length] != second.tokens[:length]
+    return common_length(first.context, second.context)
+
+
+def common_length(first: IntArray, second: IntArray) -> int:
+    """Return the number of tokens with which both sequences begin."""
+    length = min(len(first), len(second))
+    different = first[:length] != second[:length]
     return int(different.argmax()) if different.any() else length
 
 

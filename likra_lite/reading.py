@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .features import Features
-from .packing import MASKED, TokenTree, batches, pack, row_lengths
+from .packing import MASKED, TokenTree, batches, common_length, pack, row_lengths
 from .ragged import span_indices
 from .sharing import plan
 
@@ -131,15 +131,10 @@ class Reader:
         if len(tokens) == 0:
             return past
         if len(past) == 0:
-            self.kept = self._read_past(self._known(tokens), tokens, token_budget)
+            known = self.kept.first(common_length(self.kept.tokens, tokens))
+            self.kept = self._read_past(known, tokens, token_budget)
             return self.kept
         return self._read_past(past, tokens, token_budget)
-
-    def _known(self, tokens: NDArray[np.int64]) -> _Past:
-        """Return what was kept of the first of `tokens`."""
-        length = min(len(self.kept), len(tokens))
-        different = self.kept.tokens[:length] != tokens[:length]
-        return self.kept.first(int(different.argmax()) if different.any() else length)
 
     def _read_past(self, past: _Past, tokens: NDArray[np.int64], token_budget: int) -> _Past:
         while len(past) < len(tokens):
