@@ -98,8 +98,7 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     """
     (tree,), _ = scorer.model.encoder.trees(scorer.pairs([item]))
     heads = [head for head in scorer.heads if head != "neutral"]
-    features = scorer.model.features([tree])
-    log_probs = scorer.model.token_log_probs(features, scorer.stack(heads))
+    features, log_probs = scorer.model.token_log_probs_of_heads([tree], scorer.select(heads))
     columns = dict(
         zip(heads, np.add.reduceat(log_probs, features.offsets[:-1], axis=1), strict=True)
     )

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from .errors import ModelFolderError
 from .features import Features, OutputProjection
+from .lora import LoraAdapter
 from .packing import TokenTree
 from .reading import TOKEN_BUDGET
 from .sessions import Sessions, available_threads, open_sessions
-from .storage import TOKENIZER, WEIGHTS, Manifest, check_weights, read_manifest
+from .storage import ADAPTED, TOKENIZER, WEIGHTS, Manifest, check_weights, read_manifest
 from .tokens import TextEncoder
 
-__all__ = ["LanguageModel"]
+__all__ = ["Head", "LanguageModel"]
 
 FloatArray = NDArray[np.float32]
+Head = FloatArray | LoraAdapter
 
 # Rows of one head call: logits that fit in the cache, but enough rows to be worth a pass over
 # a large vocabulary.
@@ -164,6 +166,53 @@ class LanguageModel:
                 },
             )
         return result
+
+    def token_log_probs_of_heads(
+        self,
+        trees: Sequence[TokenTree],
+        heads: Sequence[Head],
+        advance: Callable[[int], object] | None = None,
+    ) -> tuple[Features, NDArray[np.float64]]:
+        """Read token trees and return the log-probability of every token under several heads.
+
+        Parameters
+        ----------
+        trees : sequence of TokenTree
+        heads : sequence of ndarray of shape (H, H) or LoraAdapter
+            Output adapters, zero for the base model, and LoRA heads.
+        advance : callable, optional
+            Called with the number of trees done after each forward pass.
+
+        Returns
+        -------
+        features : Features
+            Of the first head; rows, targets and lengths are those of all.
+        log_probs : ndarray of shape (K, M)
+            In nats.
+        """
+        if not self.has_adapters:
+            features = self.features(trees, advance=advance)
+            deltas = [head for head in heads if not isinstance(head, LoraAdapter)]
+            if len(deltas) < len(heads):
+                raise ModelFolderError(
+                    f"{self.folder} has no {ADAPTED}, which LoRA heads need; fit them again"
+                )
+            return features, self.token_log_probs(features, np.stack(deltas))
+        # Everything is read with one graph, so that the weights are in memory once.
+        adapters = [head if isinstance(head, LoraAdapter) else None for head in heads]
+        distinct = list(dict.fromkeys(adapters))
+        read = self._open().adapted.read_heads(trees, distinct, advance=advance)
+        rows = []
+        for head, adapter in zip(heads, adapters, strict=True):
+            zero = np.zeros((self.hidden_size,) * 2, np.float32)
+            delta = zero if isinstance(head, LoraAdapter) else head
+            rows.append(self.token_log_probs(read[distinct.index(adapter)], delta[None]))
+        return read[0], np.concatenate(rows)
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether the folder has a graph that takes LoRA heads."""
+        return ADAPTED in self.manifest.files
 
     def log_likelihoods(self, features: Features, deltas: FloatArray) -> NDArray[np.float64]:
         """Return each continuation's log-likelihood, the sum over its tokens.

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from .cache import Cache, cache_key
 from .features import Features
-from .language_model import LanguageModel
+from .language_model import Head, LanguageModel
+from .lora import LoraAdapter
 from .ragged import span_indices
 
 __all__ = ["PAIRS_PER_CHUNK", "Pair", "PairFeatures", "PairScorer", "PairScores"]
@@ -26,7 +27,6 @@ PAIRS_PER_CHUNK = 256  # pairs held in memory, and lost by an interrupt, at a ti
 SCORES, FEATURES = "log-likelihoods 1", "features 1"
 
 Pair = tuple[str, Sequence[str]]
-FloatArray = NDArray[np.float32]
 
 
 class PairScores(NamedTuple):
@@ -70,7 +70,7 @@ class PairScorer:
     def scores(
         self,
         pairs: Sequence[Pair],
-        deltas: FloatArray,
+        heads: Sequence[Head],
         first: int = 0,
         advance: Callable[[int], object] | None = None,
     ) -> PairScores:
@@ -79,8 +79,8 @@ class PairScorer:
         Parameters
         ----------
         pairs : sequence of (context, continuations)
-        deltas : ndarray of shape (n_heads, H, H)
-            Output adapters; zero is the base model.
+        heads : sequence of ndarray of shape (H, H) or LoraAdapter
+            Output adapters, zero for the base model, and LoRA heads.
         first : int
             Number of the first pair, for error messages.
         advance : callable, optional
@@ -95,8 +95,7 @@ class PairScorer:
         TextTooLongError
             If a continuation alone does not fit the model.
         """
-        heads = [delta.tobytes() if delta.any() else b"" for delta in deltas]
-        owners = [cache_key(SCORES, self._fingerprint, head) for head in heads]
+        owners = [cache_key(SCORES, self._fingerprint, _identity(head)) for head in heads]
         distinct = _Distinct.of(pairs)
         keys = [[_key(owner, pair) for owner in owners] for pair in distinct.pairs]
         known = {} if self.cache is None else self.cache.get(key for row in keys for key in row)
@@ -109,7 +108,7 @@ class PairScorer:
         if advance is not None:
             advance(len(pairs) - len(missing))
         if missing:
-            found.update(self._new_scores(distinct, missing, deltas, first, advance))
+            found.update(self._new_scores(distinct, missing, heads, first, advance))
             if self.cache is not None:
                 self.cache.put(
                     {
@@ -129,7 +128,7 @@ class PairScorer:
         self,
         distinct: _Distinct,
         places: list[int],
-        deltas: FloatArray,
+        heads: Sequence[Head],
         first: int,
         advance: Callable[[int], object] | None,
     ) -> dict[int, NDArray[np.float64]]:
@@ -140,7 +139,8 @@ class PairScorer:
         """
         numbers = [first + distinct.first[place] for place in places]
         trees, truncated = self.model.encoder.trees([distinct.pairs[p] for p in places], numbers)
-        values = self.model.log_likelihoods(self.model.features(trees, advance=advance), deltas)
+        features, tokens = self.model.token_log_probs_of_heads(trees, heads, advance)
+        values = np.add.reduceat(tokens, features.offsets[:-1], axis=1)
         ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
         cut = set(truncated)
         return {
@@ -230,6 +230,13 @@ class _Distinct:
                 first.append(number)
             place.append(where)
         return cls([pairs[number] for number in first], first, place)
+
+
+def _identity(head: Head) -> bytes:
+    """Return what tells a head from all others; nothing for the base model."""
+    if isinstance(head, LoraAdapter):
+        return head.key
+    return head.tobytes() if head.any() else b""
 
 
 def _key(owner: bytes, pair: Pair) -> bytes:

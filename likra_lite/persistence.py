@@ -19,12 +19,7 @@ from .negatives import Negatives
 from .prompts import Prompt
 from .ratio import Decision
 from .scoring import ChoiceScorer
-from .storage import (
-    MODEL_FILES,
-    atomic_folder,
-    link_or_copy,
-    write_manifest,
-)
+from .storage import atomic_folder, link_or_copy, write_manifest
 from .validation import check_one_of
 
 if TYPE_CHECKING:
@@ -57,14 +52,14 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
         "n_classes": len(classifier.classes_),
         "decision": asdict(classifier.decision_),
     }
-    for name in MODEL_FILES:
+    for name in scorer.model.manifest.model_files:
         if not (scorer.model.folder / name).is_file():
             raise ModelFolderError(
                 f"{scorer.model.folder / name} is gone; fit again with the model where it is now"
             )
     table, drawn = classifier.held_out_, classifier.negatives_
     with atomic_folder(folder) as scratch:
-        for name in MODEL_FILES:
+        for name in scorer.model.manifest.model_files:
             link_or_copy(scorer.model.folder / name, scratch / name)
         for head, delta in scorer.deltas.items():
             _write(scratch / HEADS / f"{head}.safetensors", {"delta": delta})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .features import Features
+from .lora import LORA, LoraAdapter, stack_adapters
 from .packing import MASKED, TokenTree, batches, common_length, pack, row_lengths
 from .ragged import span_indices
 from .sharing import plan
@@ -17,7 +19,7 @@ from .sharing import plan
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["TOKEN_BUDGET", "Reader"]
+__all__ = ["TOKEN_BUDGET", "AdaptedReader", "Reader"]
 
 TOKEN_BUDGET = 512  # tokens in one forward pass, padding included
 
@@ -35,7 +37,8 @@ class _Past:
     ----------
     tokens : ndarray of shape (P,)
     arrays : list of ndarray of shape (1, kv_heads, P, d)
-        Key and value of every layer.
+        Key and value of every layer; of shape (K, kv_heads, P, d) from the first layer on that
+        K heads have adapted.
     """
 
     tokens: NDArray[np.int64]
@@ -65,14 +68,20 @@ class Reader:
 
     def __init__(self, session: InferenceSession) -> None:
         self.session = session
+        self.feeds: dict[str, NDArray[np.float32]] = {}  # what every pass is given besides
         past = [node for node in session.get_inputs() if node.name.startswith("past.")]
         self.past_names = [node.name for node in past]
         self.present_names = [name.replace("past.", "present.", 1) for name in self.past_names]
-        self.nothing = _Past(
-            np.zeros(0, np.int64),
-            [np.zeros((1, node.shape[1], 0, node.shape[3]), np.float32) for node in past],
-        )
+        self.nothing = self._nothing(1)
         self.forget()
+
+    def _nothing(self, n_heads: int) -> _Past:
+        shapes = {node.name: node.shape for node in self.session.get_inputs()}
+        arrays = []
+        for name in self.past_names:
+            rows, kv_heads, _, size = shapes[name]
+            arrays.append(np.zeros((n_heads if rows == "KB" else 1, kv_heads, 0, size), np.float32))
+        return _Past(np.zeros(0, np.int64), arrays)
 
     def forget(self) -> None:
         """Let go of what the last trees had in common."""
@@ -85,7 +94,18 @@ class Reader:
         advance: Callable[[int], object] | None = None,
     ) -> Features:
         """Do the work of :meth:`likra_lite.LanguageModel.features`."""
-        hidden, rows, order = [], [], []
+        hidden, features = self._read(trees, token_budget, advance)
+        return replace(features, hidden=np.concatenate(hidden))
+
+    def _read(
+        self,
+        trees: Sequence[TokenTree],
+        token_budget: int,
+        advance: Callable[[int], object] | None,
+    ) -> tuple[list[NDArray[np.float32]], Features]:
+        """Return each pass's hidden states, and the features without any."""
+        hidden: list[NDArray[np.float32]] = []
+        rows, order = [], []
         done = 0
         branches = [(plan(trees, token_budget // 2), self.nothing)]
         while branches:
@@ -104,7 +124,7 @@ class Reader:
                 )
                 hidden.append(states)
                 rows.append(batch.target_rows + done)
-                done += len(states)
+                done += len(batch.rows)
                 indices = [index for row in chosen for index in row]
                 order.extend(indices)
                 if advance is not None:
@@ -114,8 +134,8 @@ class Reader:
         starts = np.empty_like(counts)
         packed = counts[order]
         starts[order] = np.cumsum(packed) - packed
-        return Features(
-            hidden=np.concatenate(hidden),
+        return hidden, Features(
+            hidden=np.empty((0, 0), np.float32),
             rows=np.concatenate(rows)[span_indices(starts, counts)],
             targets=np.concatenate([tree.targets for tree in trees]),
             lengths=np.concatenate([tree.lengths for tree in trees]),
@@ -124,7 +144,9 @@ class Reader:
     def _run(self, outputs: list[str], past: _Past, **inputs: NDArray[Any]) -> list[Any]:
         size = len(inputs["input_ids"])
         arrays = past.arrays if size == 1 else [array.repeat(size, 0) for array in past.arrays]
-        return self.session.run(outputs, inputs | dict(zip(self.past_names, arrays, strict=True)))
+        return self.session.run(
+            outputs, {**inputs, **self.feeds, **dict(zip(self.past_names, arrays, strict=True))}
+        )
 
     def _extend(self, past: _Past, tokens: NDArray[np.int64], token_budget: int) -> _Past:
         """Read on until all of `tokens` are past, in passes of at most `token_budget`."""
@@ -151,6 +173,56 @@ class Reader:
             )
             past = _Past(tokens[:total], arrays)
         return past
+
+
+class AdaptedReader(Reader):
+    """Runs a trunk whose low-rank adapters are inputs, for several heads at once.
+
+    Parameters
+    ----------
+    session : InferenceSession
+        Of ``adapted.onnx``.
+    path : Path
+        Of that graph, for messages.
+    """
+
+    def __init__(self, session: InferenceSession, path: Path) -> None:
+        super().__init__(session)
+        self.path = path
+        nodes = {node.name: node.shape for node in session.get_inputs()}
+        self.shapes = {
+            name.removeprefix(LORA).removesuffix(".a"): (
+                shape[1],
+                nodes[f"{name.removesuffix('.a')}.b"][2],
+            )
+            for name, shape in nodes.items()
+            if name.startswith(LORA) and name.endswith(".a")
+        }
+        self.keys: list[bytes] = []
+
+    def read_heads(
+        self,
+        trees: Sequence[TokenTree],
+        adapters: Sequence[LoraAdapter | None],
+        token_budget: int = TOKEN_BUDGET,
+        advance: Callable[[int], object] | None = None,
+    ) -> list[Features]:
+        """Return the features of every adapter; None is the base model.
+
+        See :meth:`likra_lite.LanguageModel.token_log_probs_of_heads`.
+        """
+        keys = [b"" if adapter is None else adapter.key for adapter in adapters]
+        if keys != self.keys:
+            self.feeds = stack_adapters(adapters, self.shapes, self.path)
+            self.nothing = self._nothing(len(adapters))
+            self.forget()
+            self.keys = keys
+        hidden, features = self._read(trees, token_budget, advance)
+        split = [states.reshape(len(adapters), -1, states.shape[1]) for states in hidden]
+        return [
+            replace(features, hidden=np.concatenate([states[head] for states in split]))
+            for head in range(len(adapters))
+        ]
 
 
 def _passes(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from .cache import Cache
 from .errors import TruncationWarning
 from .items import Item
-from .language_model import LanguageModel
+from .language_model import Head, LanguageModel
 from .likelihoods import LogLikelihoods
+from .lora import LoraAdapter
 from .pairs import PAIRS_PER_CHUNK, Pair, PairScorer
 from .prompts import Prompt
 
@@ -60,17 +61,25 @@ class ChoiceScorer:
         Output adapters, ``positive`` and ``negative``.
     cache : Cache or None
         Where what was computed is kept; nowhere if None.
+    adapters : dict of str to LoraAdapter
+        LoRA heads, under the same names. A head is one or the other.
     """
 
     model: LanguageModel
     prompt: Prompt
     deltas: Mapping[str, FloatArray] = field(default_factory=dict)
     cache: Cache | None = None
+    adapters: Mapping[str, LoraAdapter] = field(default_factory=dict)
 
     @property
     def heads(self) -> tuple[str, ...]:
         """Every head that can be scored."""
-        return ("base", *self.deltas, "neutral")
+        return ("base", *self.fitted_heads, "neutral")
+
+    @property
+    def fitted_heads(self) -> tuple[str, ...]:
+        """Every head that was fitted."""
+        return (*self.deltas, *self.adapters)
 
     @property
     def pair_scorer(self) -> PairScorer:
@@ -84,10 +93,14 @@ class ChoiceScorer:
         ]
 
     def stack(self, heads: Iterable[str]) -> FloatArray:
-        """Return the matrices of some heads, of shape (n_heads, H, H); base is zero."""
-        size = self.model.hidden_size
-        matrices = {"base": np.zeros((size, size), np.float32), **self.deltas}
-        return np.stack([matrices[name] for name in heads])
+        """Return the matrices of output adapters, of shape (n_heads, H, H); base is zero."""
+        return np.stack([head for head in self.select(heads) if not isinstance(head, LoraAdapter)])
+
+    def select(self, heads: Iterable[str]) -> list[Head]:
+        """Return some heads; base is a matrix of zeros."""
+        base = np.zeros((self.model.hidden_size,) * 2, np.float32)
+        every: dict[str, Head] = {"base": base, **self.deltas, **self.adapters}
+        return [every[name] for name in heads]
 
     def table(
         self,
@@ -153,7 +166,7 @@ class ChoiceScorer:
     ) -> tuple[LogLikelihoods, list[int]]:
         asked = [name for name in heads if name != "neutral"]
         scores = self.pair_scorer.scores(
-            self.pairs(items), self.stack(asked or ["base"]), first, advance
+            self.pairs(items), self.select(asked or ["base"]), first, advance
         )
         columns = dict(zip(asked, scores.log_likelihoods, strict=False))
         if "neutral" in heads:
@@ -165,4 +178,4 @@ class ChoiceScorer:
         """Return the base log-likelihood of every choice without the question."""
         context = self.prompt.neutral_context
         pairs: list[Pair] = [(context, self.prompt.continuations(item.choices)) for item in items]
-        return self.pair_scorer.scores(pairs, self.stack(["base"])).log_likelihoods[0]
+        return self.pair_scorer.scores(pairs, self.select(["base"])).log_likelihoods[0]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import ModelFolderError, first_line
-from .reading import Reader
-from .storage import GRADIENT, HEAD, TRUNK, check_weights, read_manifest
+from .reading import AdaptedReader, Reader
+from .storage import ADAPTED, GRADIENT, HEAD, TRUNK, check_weights, read_manifest
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -36,6 +36,11 @@ class Sessions:
     def trunk(self) -> Reader:
         """Token trees to hidden states."""
         return Reader(self._open(TRUNK))
+
+    @cached_property
+    def adapted(self) -> AdaptedReader:
+        """Token trees to the hidden states of several LoRA heads."""
+        return AdaptedReader(self._open(ADAPTED), self.folder / ADAPTED)
 
     @cached_property
     def head(self) -> InferenceSession:

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from .errors import LikraError, ModelFolderError
 
 __all__ = [
+    "ADAPTED",
     "FORMAT_VERSION",
     "GRADIENT",
     "HEAD",
@@ -41,6 +42,7 @@ __all__ = [
 FORMAT_VERSION = 2
 MANIFEST = "likra.json"
 TRUNK, HEAD, GRADIENT = "trunk.onnx", "head.onnx", "gradient.onnx"
+ADAPTED = "adapted.onnx"  # the trunk again, with LoRA factors as inputs; not every folder has it
 WEIGHTS, TOKENIZER = "weights.safetensors", "tokenizer.json"
 MODEL_FILES = (TRUNK, HEAD, GRADIENT, WEIGHTS, TOKENIZER)
 
@@ -83,9 +85,14 @@ class Manifest:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def model_files(self) -> tuple[str, ...]:
+        """The files that make up the language model."""
+        return MODEL_FILES + (ADAPTED,) * (ADAPTED in self.files)
+
+    @property
     def fingerprint(self) -> str:
         """A checksum of the language model: graphs, weights and tokenizer, without heads."""
-        parts = [self.files[name]["sha256"] for name in MODEL_FILES]
+        parts = [self.files[name]["sha256"] for name in self.model_files]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 

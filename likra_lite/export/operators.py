@@ -10,12 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import onnx
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = ["IR_VERSION", "OPSET", "attention", "rotary_operator", "use_standard_domain"]
 
@@ -209,11 +211,13 @@ def use_standard_domain(graph: onnx.ModelProto) -> onnx.ModelProto:
     onnx.ModelProto
         At :data:`OPSET`.
     """
+    from onnx import helper  # training, which reads the same modules, does without
+
     for node in graph.graph.node:
         if node.domain == DOMAIN:
             node.domain = ""
     kept = [entry for entry in graph.opset_import if entry.domain not in ("", "ai.onnx", DOMAIN)]
     del graph.opset_import[:]
-    graph.opset_import.extend([onnx.helper.make_opsetid("", OPSET), *kept])
+    graph.opset_import.extend([helper.make_opsetid("", OPSET), *kept])
     graph.ir_version = IR_VERSION
     return graph

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from ..errors import ExportError, first_line
 from ..language_model import LanguageModel
+from ..lora import LoraAdapter
 from ..packing import TokenTree
 
-__all__ = ["TOLERANCE", "check_parity", "reference_scores"]
+__all__ = ["TOLERANCE", "check_parity", "merged", "random_adapter", "reference_scores"]
 
 TOLERANCE = 1e-3  # nats per continuation
 LONGEST = 1024  # tokens; long enough for the sliding windows of small models
@@ -80,8 +85,39 @@ def reference_scores(
     return cases, np.array(expected)
 
 
+def random_adapter(modules: Mapping[str, tuple[int, int]]) -> LoraAdapter:
+    """Draw an adapter that changes every score."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> NDArray[np.float32]:
+        return rng.normal(0.0, 0.3 * shape[0] ** -0.5, shape).astype(np.float32)
+
+    return LoraAdapter({name: (draw(n_in, 4), draw(4, n)) for name, (n_in, n) in modules.items()})
+
+
+@contextmanager
+def merged(model: PreTrainedModel, adapter: LoraAdapter) -> Iterator[None]:
+    """Add an adapter to the weights of `model`, for a time."""
+    kept = {}
+    for name, (a, b) in adapter.factors.items():
+        weight = model.get_submodule(name).weight
+        assert isinstance(weight, torch.Tensor)
+        kept[name] = weight.data.clone()
+        change = torch.from_numpy(a @ b)
+        weight.data += change if isinstance(model.get_submodule(name), Conv1D) else change.T
+    try:
+        yield
+    finally:
+        for name, data in kept.items():
+            model.get_submodule(name).weight.data = data
+
+
 def check_parity(
-    model: LanguageModel, cases: list[Case], expected: NDArray[np.float64], architecture: str
+    model: LanguageModel,
+    cases: list[Case],
+    expected: NDArray[np.float64],
+    architecture: str,
+    adapter: LoraAdapter | None = None,
 ) -> float:
     """Compare a model folder with PyTorch's scores.
 
@@ -92,6 +128,8 @@ def check_parity(
     expected : ndarray of shape (n_continuations,)
     architecture : str
         For the message.
+    adapter : LoraAdapter, optional
+        With which PyTorch scored.
 
     Returns
     -------
@@ -104,9 +142,13 @@ def check_parity(
         If it exceeds :data:`TOLERANCE`.
     """
     trees = [TokenTree(context, continuations) for context, continuations in cases]
-    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
+    base = np.zeros((model.hidden_size, model.hidden_size), np.float32)
     try:
-        scores = model.log_likelihoods(model.features(trees), base)[0]
+        if adapter is None:
+            scores = model.log_likelihoods(model.features(trees), base[None])[0]
+        else:  # between two others, to see heads kept apart
+            features, tokens = model.token_log_probs_of_heads(trees, [base, adapter, base])
+            scores = np.add.reduceat(tokens[1], features.offsets[:-1])
     except Exception as error:
         raise ExportError(
             f"{architecture} was exported but cannot be run by ONNX Runtime: {first_line(error)}"

@@ -18,35 +18,43 @@ __all__ = ["select_rows_early"]
 ARITHMETIC = {"Add", "Sub", "Mul", "Div", "Neg", "Pow", "Sqrt", "Reciprocal", "Max", "Min", "Cast"}
 ACTIVATIONS = {"Exp", "Tanh", "Erf", "Sigmoid", "Relu", "Gelu", "Clip"}
 ROW_WISE = ARITHMETIC | ACTIVATIONS
-ENTRANCES = frozenset({"Add", "MatMul"})  # where tokens of known width come in
+ENTRANCES = frozenset({"Add", "MatMul", "LowRankProduct"})  # where tokens of known width come in
 
 
-def select_rows_early(graph: onnx.ModelProto, rows: str, output: str, width: int) -> None:
+def select_rows_early(graph: onnx.ModelProto, output: str, width: int) -> None:
     """Move the selection of rows up to the last layer's attention, in place.
 
     Parameters
     ----------
     graph : onnx.ModelProto
         It ends in ``Gather(Reshape(x), rows)``.
-    rows, output : str
-        Names of the selection and of its result.
+    output : str
+        Name of the result.
     width : int
         Values in a row of `x`.
     """
     nodes = list(graph.graph.node)
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     values = {name: tensor.dims for name, tensor in constants.items()}
+    shapes = {
+        entry.name: [dimension.dim_value for dimension in entry.type.tensor_type.shape.dim]
+        for entry in graph.graph.input
+    }
     for node in nodes:
         if node.op_type == "Constant":
             values[node.output[0]] = node.attribute[0].t.dims
             constants[node.output[0]] = node.attribute[0].t
         elif node.op_type == "Identity" and node.input[0] in values:  # equal weights, stored once
             values[node.output[0]] = values[node.input[0]]
+    for node in nodes:
+        if node.op_type == "LowRankProduct":  # whose factors are inputs of the graph
+            values.update({name: shapes[name] for name in node.input[1:]})
     producers = {name: node for node in nodes for name in node.output}
     gather = producers[output]
     flatten = producers[gather.input[0]]
-    if gather.op_type != "Gather" or flatten.op_type != "Reshape" or gather.input[1] != rows:
+    if gather.op_type != "Gather" or flatten.op_type != "Reshape":
         return
+    rows = gather.input[1]
     consumers: dict[str, list[int]] = defaultdict(list)
     for node in nodes:
         for name in node.input:
@@ -60,7 +68,7 @@ def select_rows_early(graph: onnx.ModelProto, rows: str, output: str, width: int
             return axes is not None and numpy_helper.to_array(axes).tolist() == [-1]
         if node.op_type == "LayerNormalization":
             return all(a.i == -1 for a in node.attribute if a.name == "axis")
-        return node.op_type in ROW_WISE
+        return node.op_type in ROW_WISE or node.op_type == "LowRankProduct"
 
     alone = {id(flatten)}  # what only the selected rows need
     for node in reversed(nodes):
@@ -100,7 +108,7 @@ def select_rows_early(graph: onnx.ModelProto, rows: str, output: str, width: int
         if id(node) in alone:
             for name in entrances(node):
                 if name not in chosen:
-                    size = values[node.input[1]][0] if node.op_type == "MatMul" else width
+                    size = width if node.op_type == "Add" else values[node.input[1]][-2]
                     shape = f"{name}.selected_shape"
                     graph.graph.initializer.append(
                         numpy_helper.from_array(np.array([-1, size]), shape)

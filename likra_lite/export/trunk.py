@@ -8,12 +8,12 @@ depends on the exporter that traces the module.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -26,10 +26,24 @@ __all__ = ["Trunk", "past_shapes"]
 
 TREE_ATTENTION = "likra_lite_tree"
 
-# What the decoder does not hand down to its attention. Distance is the depth of each query
-# minus that of each key, [B, 1, T, P+T]: windows are windows of depth, not of rows.
-_distance: ContextVar[Tensor] = ContextVar("distance")
-_cache: ContextVar[PrefixCache] = ContextVar("cache")
+
+class Reading:
+    """What a decoder does not hand down to its attention; every attention module has it.
+
+    It stays until the next forward pass, because gradient checkpointing computes the
+    attention again during the backward pass, in another thread.
+
+    Attributes
+    ----------
+    distance : Tensor of shape (B, 1, T, P+T)
+        The depth of each query minus that of each key: windows are windows of depth, not
+        of rows.
+    cache : PrefixCache or None
+        None in training, where there is no shared prefix.
+    """
+
+    distance: Tensor
+    cache: PrefixCache | None = None
 
 
 def tree_attention(
@@ -73,13 +87,30 @@ def tree_attention(
     """
     if kwargs.get("s_aux") is not None:
         raise ExportError(f"{type(module).__name__} uses attention sinks, which are not supported")
+    reading: Any = module.reading
     if sliding_window is None:
         sliding_window = getattr(module, "sliding_window", None)
     bias = attention_mask
     if sliding_window is not None:
-        bias = bias.masked_fill(_distance.get() >= sliding_window, MASKED)
+        bias = bias.masked_fill(reading.distance >= sliding_window, MASKED)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _cache.get().attend(query, key, value, bias, scale, softcap), None
+    if reading.cache is None:
+        return _differentiable_attention(query, key, value, bias, scale, softcap), None
+    return reading.cache.attend(query, key, value, bias, scale, softcap), None
+
+
+def _differentiable_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, softcap: float | None
+) -> Tensor:
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    bias = bias.to(query.dtype)
+    if not softcap:
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
+        return mixed.transpose(1, 2)
+    logits = softcap * torch.tanh(query @ key.transpose(-1, -2) * (scale / softcap))
+    weights = torch.softmax((logits + bias).float(), dim=-1).to(query.dtype)
+    return (weights @ value).transpose(1, 2)
 
 
 def _gpt_neo_attention(
@@ -92,8 +123,10 @@ def _gpt_neo_attention(
     return mixed.transpose(1, 2), None
 
 
-def _use_tree_attention(model: PreTrainedModel) -> None:
+def _use_tree_attention(model: PreTrainedModel, reading: Reading) -> None:
     """Route every attention layer of `model` through :func:`tree_attention`."""
+    for module in model.modules():
+        module.reading = reading
     if model.config.model_type == "gpt_neo":
         # Not on transformers' attention interface, and its mask is a buffer over row indices.
         kinds = iter(model.config.attention_layers)
@@ -159,7 +192,8 @@ class Trunk(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        _use_tree_attention(model)
+        self.current = Reading()
+        _use_tree_attention(model, self.current)
         self.config = model.config
         body = model.base_model if model.base_model is not model else model.model
         # OPT's body does not take positions, the decoder inside it does.
@@ -185,30 +219,39 @@ class Trunk(nn.Module):
         past : list of (key, value)
             The shared prefix, each of shape (B, kv_heads, P, d).
         """
+        with rotary_operator(self.decoder):
+            hidden, present = self.read(input_ids, position_ids, attention_bias, past)
+        return {"hidden": hidden[rows], "present": present}
+
+    def read(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        attention_bias: Tensor,
+        past: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Return all final hidden states, (B*T, H), and every layer's keys and values.
+
+        Without a past, which is not the same as an empty one, nothing is kept and the result
+        can be differentiated.
+        """
         prefix = attention_bias.shape[-1] - input_ids.shape[1]
         before = torch.arange(prefix, device=input_ids.device).expand(input_ids.shape[0], -1)
         keys_at = torch.cat([before, position_ids], dim=1)
-        cache = PrefixCache(past)
-        tokens = (
-            _distance.set((position_ids[:, :, None] - keys_at[:, None, :]).unsqueeze(1)),
-            _cache.set(cache),
+        cache = None if past is None else PrefixCache(past)
+        self.current.distance = (position_ids[:, :, None] - keys_at[:, None, :]).unsqueeze(1)
+        self.current.cache = cache
+        output = self.decoder(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_bias,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            return_dict=True,
         )
-        try:
-            with rotary_operator(self.decoder):
-                output = self.decoder(
-                    input_ids=input_ids,
-                    position_ids=position_ids,
-                    attention_mask=attention_bias,
-                    past_key_values=cache,
-                    use_cache=True,
-                    return_dict=True,
-                )
-        finally:
-            _distance.reset(tokens[0])
-            _cache.reset(tokens[1])
-        hidden = output.last_hidden_state
-        hidden = hidden.reshape(-1, self.config.hidden_size)[rows]
-        return {"hidden": hidden, "present": [cache.present[i] for i in range(len(cache.present))]}
+        hidden = output.last_hidden_state.reshape(-1, self.config.hidden_size)
+        present = [] if cache is None else [cache.present[i] for i in range(len(cache.present))]
+        return hidden, present
 
 
 def past_shapes(trunk: Trunk) -> list[tuple[int, int]]:
