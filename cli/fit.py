@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from .options import cache_option, debug_option, items_argument, model_option, threads_option
+from .lora import is_main_process, lora_options, take_recipe
+from .options import cache_option, debug_option, items_argument, threads_option
 
 __all__ = ["fit"]
 
@@ -29,7 +30,12 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
 
 @click.command()
 @items_argument
-@model_option
+@click.option(
+    "--model",
+    metavar="DIR",
+    type=click.Path(),
+    help="Model folder, or with --adapter lora a checkpoint.  [default: the bundled tiny model]",
+)
 @click.option(
     "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
 )
@@ -107,10 +113,27 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
     show_default=True,
     help="Seed of negatives and folds.",
 )
+@click.option(
+    "--adapter",
+    type=click.Choice(["output", "lora"]),
+    default="output",
+    show_default=True,
+    help="Heads behind the model, fitted on the CPU, or LoRA inside it, trained with PyTorch.",
+)
+@click.option(
+    "--train-dir",
+    metavar="DIR",
+    type=click.Path(),
+    help="Where LoRA training keeps its states, to go on after an interrupt.  [default: OUT.train]",
+)
+@lora_options
 @threads_option
 @cache_option
 @debug_option
+@click.pass_context
 def fit(
+    context: click.Context,
+    /,
     items: str,
     model: str | None,
     out: str,
@@ -118,6 +141,7 @@ def fit(
     validation: str | None,
     seed: int,
     cached: bool,
+    train_dir: str | None,
     **parameters: Any,
 ) -> None:
     """Fit heads on ITEMS and write them, with the model, to a folder.
@@ -125,6 +149,11 @@ def fit(
     ITEMS is a .jsonl or .csv file. A line of JSON has "question", "choices" (a list) and
     "answer" (an index from 0, or a letter); the published layouts of ARC and CommonsenseQA
     are read too. Every item needs an answer. "demo" stands for the bundled items.
+
+    With --adapter lora, MODEL is a Hugging Face checkpoint, a local folder or an id on the hub;
+    the options from --rank to --patience are of this training. A rerun with the same settings
+    goes on where the last one stopped. Several GPUs: accelerate launch --module
+    likra_lite.cli.main fit ... It needs the extra: pip install "likra-lite[train]".
     """
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
@@ -135,25 +164,47 @@ def fit(
     from .tables import accuracy_line
 
     check_folder_target(out)
-    warn_of_bundled_model(model, items)
+    recipe = take_recipe(parameters, seed, context)
+    if recipe is None:
+        warn_of_bundled_model(model, items)
+    elif train_dir is None:
+        train_dir = f"{out.rstrip('/')}.train"
     training = read_answered(items, "train")[:limit]
     held_out = None if validation is None else read_answered(validation, "test")
-    classifier = LikraClassifier(model, random_state=seed, verbose=True, cache=cached, **parameters)
+    classifier = LikraClassifier(
+        model,
+        random_state=seed,
+        verbose=is_main_process(),
+        cache=cached,
+        recipe=recipe,
+        train_dir=train_dir,
+        **parameters,
+    )
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DuplicateChoicesWarning)  # the reader has told the line
         classifier.fit(training, X_validation=held_out)
     seconds = time.perf_counter() - start
+    if not is_main_process():
+        return
     classifier.save(out)
 
     decision = classifier.decision_
-    heads = " and ".join(classifier.scorer_.deltas) or "no"
-    plural = "s" if len(classifier.scorer_.deltas) != 1 else ""
-    click.echo(f"fitted {heads} head{plural} on {len(training)} items in {seconds:.1f} s: {out}")
-    unused = set(classifier.scorer_.deltas).isdisjoint(MODES[decision.mode].heads)
-    weak = " (no strong evidence for the heads)" if unused and classifier.scorer_.deltas else ""
+    heads = " and ".join(classifier.scorer_.fitted_heads) or "no"
+    plural = "s" if len(classifier.scorer_.fitted_heads) != 1 else ""
+    click.echo(
+        f"fitted {heads} head{plural} on {classifier.n_items_} items in {seconds:.1f} s: {out}"
+    )
+    unused = set(classifier.scorer_.fitted_heads).isdisjoint(MODES[decision.mode].heads)
+    weak = (
+        " (no strong evidence for the heads)" if unused and classifier.scorer_.fitted_heads else ""
+    )
     click.echo(f"in force: {decision}{weak}")
+    if recipe is not None:
+        click.echo(f"checkpoints and losses: {train_dir}")
     how = "cross-fitted" if validation is None else validation
+    if recipe is not None and validation is None and classifier.cv is None:
+        how = "held out of the training"
     if "auto" in (classifier.mode, classifier.normalization, classifier.penalty) or (
         classifier.alpha == "auto" and MODES[decision.mode].weighted
     ):

@@ -16,6 +16,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .fit import fit
+from .import_adapters import import_adapters
 from .quantize import quantize
 from .score import score
 
@@ -34,7 +35,7 @@ def group() -> None:
     """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
-for command in (demo, export, quantize, fit, score, evaluate, cache):
+for command in (demo, export, quantize, fit, import_adapters, score, evaluate, cache):
     group.add_command(command)
 
 

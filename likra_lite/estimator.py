@@ -15,9 +15,17 @@ from sklearn.utils.validation import check_is_fitted
 from .adapters import DEFAULT_PENALTY
 from .cache import default_cache
 from .datasets import bundled_model
-from .errors import ItemError, LikraError, RatioWarning
+from .errors import ItemError, LikraError, RatioWarning, import_extra
 from .explain import Explanation, explain_item
-from .fitting import FITTED_HEADS, TrainingSet, cross_fit, fit_heads, fold_of_items, training_set
+from .fitting import (
+    FITTED_HEADS,
+    FittedHeads,
+    TrainingSet,
+    cross_fit,
+    fit_heads,
+    fold_of_items,
+    training_set,
+)
 from .items import Item, answer_indices, as_items, warn_of_duplicates, warn_of_overlap
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
@@ -25,6 +33,7 @@ from .negatives import NEGATIVES
 from .progress import progress_bar
 from .prompts import as_prompt
 from .ratio import MODES, NORMALIZATIONS, Decision
+from .recipe import LoraRecipe
 from .scoring import ChoiceScorer
 from .selection import ALPHAS, choose, worse_than_base
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
@@ -79,12 +88,21 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Strength of the L2 penalty on the heads, as a number of answer tokens, see
         :func:`likra_lite.adapters.fit_output_adapter`. ``auto`` tries a tenth and ten times
         the default too.
+    adapter : {"output", "lora"}, default="output"
+        What a head is: a small matrix behind the language model, fitted on the CPU in seconds,
+        or low-rank changes inside it, trained with PyTorch (extra ``train``), for which `model`
+        is a Hugging Face checkpoint.
+    recipe : LoraRecipe or None, default=None
+        How LoRA heads are trained; as in [1]_ if None.
+    train_dir : path or None, default=None
+        Where LoRA training keeps the exported model, its states and checkpoints; an interrupted
+        fit goes on from there. A temporary folder if None.
     prompt : str or None, default=None
         ``"question"``, ``"completion"``, or a template with ``{question}``, and ``{context}``
         if wanted, that ends right before the answer. The model's own default if None.
     cv : int or None, default=None
         Folds in which held-out log-likelihoods are computed; five if None, or two for
-        more than 1000 items.
+        more than 1000 items. LoRA heads are trained once on all folds but one if None.
     n_choices : int or None, default=None
         Number of classes, at least the largest number of choices of an item; what was
         seen in ``fit`` if None.
@@ -106,8 +124,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         The language model with its prompt and fitted heads.
     negatives_ : Negatives
         Which wrong answer was drawn for which item.
-    penalty_ : float
-        The penalty used.
+    penalty_ : float or None
+        The penalty used; None with LoRA heads.
     held_out_ : LogLikelihoods
         Held-out log-likelihoods of the training items, or of the validation items.
     held_out_y_ : ndarray of shape (n_held_out,)
@@ -142,6 +160,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         n_negatives: int = 1,
         contamination: float = 0.0,
         penalty: float | str = DEFAULT_PENALTY,
+        adapter: str = "output",
+        recipe: LoraRecipe | None = None,
+        train_dir: str | os.PathLike[str] | None = None,
         prompt: str | None = None,
         cv: int | None = None,
         n_choices: int | None = None,
@@ -158,6 +179,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.n_negatives = n_negatives
         self.contamination = contamination
         self.penalty = penalty
+        self.adapter = adapter
+        self.recipe = recipe
+        self.train_dir = train_dir
         self.prompt = prompt
         self.cv = cv
         self.n_choices = n_choices
@@ -238,16 +262,43 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         seen = max(len(item.choices) for item in [*items, *(held_out or [])])
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
+        fit_heads_of = self._fit_lora if self.adapter == "lora" else self._fit_output_adapters
+        fitted = fit_heads_of(items, answers, held_out, held_out_y)
+        self._adopt(fitted, self.n_choices or seen)  # now, so that a failed fit leaves the last one
+        problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
+        if problem is not None:
+            warnings.warn(problem, RatioWarning, stacklevel=2)
+        return self
+
+    def _adopt(self, fitted: FittedHeads, n_classes: int) -> None:
+        self.classes_ = np.arange(n_classes)
+        self.scorer_ = fitted.scorer
+        self.penalty_ = fitted.penalty
+        self.negatives_ = fitted.negatives
+        self.n_items_ = fitted.n_items
+        self.held_out_ = fitted.table
+        self.held_out_y_ = fitted.y
+        self._decided: tuple[object, Decision] | None = None
+
+    def _fit_lora(
+        self, items: list[Item], y: IntArray, held_out: list[Item] | None, held_out_y: IntArray
+    ) -> FittedHeads:
+        lora: Any = import_extra("likra_lite.train.heads", "train")
+        validation = None if held_out is None else lora.HeldOut(held_out, held_out_y)
+        return lora.fit_lora(self, items, y, validation, self._used_heads())
+
+    def _fit_output_adapters(
+        self, items: list[Item], y: IntArray, held_out: list[Item] | None, held_out_y: IntArray
+    ) -> FittedHeads:
         model = self._open_model()
         prompt = as_prompt(model.manifest.prompt if self.prompt is None else self.prompt)
         scorer = ChoiceScorer(model, prompt, cache=default_cache() if self.cache else None)
-
-        used = {head for mode in self._modes() for head in MODES[mode].heads}
+        used = self._used_heads()
         with self._progress(len(items), "reading") as bar:
             training = training_set(
                 scorer,
                 items,
-                answers,
+                y,
                 ["base", "neutral"] if "neutral" in used else ["base"],
                 negatives=self.negatives if "negative" in used else None,
                 normalization="none" if self.normalization == "auto" else self.normalization,
@@ -259,19 +310,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         heads = [head for head in FITTED_HEADS if head in used]
         folds = fold_of_items(items, self.cv, self.random_state) if held_out is None else held_out
         fitted, table, penalty = self._fit_heads(scorer, training, heads, folds, held_out_y)
-        # Only now, so that a fit that fails leaves the last one whole.
-        self.classes_ = np.arange(self.n_choices or seen)
-        self.scorer_ = fitted
-        self.penalty_ = penalty
-        self.negatives_ = training.negatives
-        self.n_items_ = len(items)
-        self.held_out_ = table
-        self.held_out_y_ = held_out_y
-        self._decided: tuple[object, Decision] | None = None
-        problem = worse_than_base(self.decision_, table, held_out_y)
-        if problem is not None:
-            warnings.warn(problem, RatioWarning, stacklevel=2)
-        return self
+        drawn = training.negatives
+        return FittedHeads(fitted, drawn, table, held_out_y, len(items), penalty)
 
     def _fit_heads(
         self,
@@ -317,6 +357,11 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_integer("n_choices", self.n_choices, 2, optional=True)
         check_integer("n_threads", self.n_threads, 1, optional=True)
         check_share("contamination", self.contamination)
+        check_one_of("adapter", self.adapter, ("output", "lora"))
+        if self.recipe is not None and not isinstance(self.recipe, LoraRecipe):
+            raise LikraError(
+                f"got a recipe of type {type(self.recipe).__name__}; expected a LoraRecipe"
+            )
 
     def _open_model(self) -> LanguageModel:
         if isinstance(self.model, LanguageModel):
@@ -332,7 +377,14 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         return progress_bar(total, description, self.verbose)
 
     def _modes(self) -> tuple[str, ...]:
-        return AUTO_MODES if self.mode == "auto" else (self.mode,)
+        if self.mode != "auto":
+            return (self.mode,)
+        if self.adapter == "lora" and (self.recipe or LoraRecipe()).objective != "likelihood":
+            return tuple(mode for mode in AUTO_MODES if "negative" not in MODES[mode].heads)
+        return AUTO_MODES
+
+    def _used_heads(self) -> set[str]:
+        return {head for mode in self._modes() for head in MODES[mode].heads}
 
     def _alphas(self) -> tuple[float, ...]:
         return ALPHAS if self.alpha == "auto" else (float(self.alpha),)
@@ -348,13 +400,16 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         key = (self.mode, self.alpha, self.normalization)
         decided = getattr(self, "_decided", None)
         if decided is None or decided[0] != key:
-            for mode in self._modes():
+            modes = self._modes()
+            if self.mode == "auto":  # as far as there are heads
+                modes = tuple(m for m in modes if {*MODES[m].heads} <= {*self.held_out_.heads})
+            for mode in modes:
                 for head in MODES[mode].heads:
                     self.held_out_.head(head)
             decision, _ = choose(
                 self.held_out_,
                 self.held_out_y_,
-                self._modes(),
+                modes,
                 self._alphas(),
                 self._normalizations(),
             )

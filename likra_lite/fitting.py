@@ -22,6 +22,8 @@ from .scoring import ChoiceScorer, choice_table, warn_of_truncation
 
 __all__ = [
     "FITTED_HEADS",
+    "NO_NEGATIVES",
+    "FittedHeads",
     "TrainingSet",
     "cross_fit",
     "fit_heads",
@@ -74,6 +76,34 @@ class TrainingSet:
     y: IntArray
 
 
+@dataclass(frozen=True)
+class FittedHeads:
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    scorer : ChoiceScorer
+        With the fitted heads.
+    negatives : Negatives
+        The wrong answers that were drawn.
+    table : LogLikelihoods
+        Of held-out items.
+    y : ndarray of shape (n_held_out,)
+        Their right choices.
+    n_items : int
+        Items that the heads were fitted on.
+    penalty : float or None
+        That was used, if there was one.
+    """
+
+    scorer: ChoiceScorer
+    negatives: Negatives
+    table: LogLikelihoods
+    y: IntArray
+    n_items: int
+    penalty: float | None = None
+
+
 def training_set(
     scorer: ChoiceScorer,
     items: Sequence[Item],
@@ -118,7 +148,7 @@ def training_set(
         # Pairs of their own: a long borrowed answer must not cut the context of the item's.
         borrowed = drawn.item != drawn.source
         pairs += [
-            (scorer.prompt.context(items[i]), scorer.prompt.continuations([items[j].choices[c]]))
+            (scorer.prompt.context(items[i]), [scorer.prompt.borrowed(items[j].choices[c])])
             for i, j, c in zip(
                 drawn.item[borrowed], drawn.source[borrowed], drawn.choice[borrowed], strict=True
             )

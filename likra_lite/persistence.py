@@ -15,9 +15,11 @@ from .cache import default_cache
 from .errors import LikraError, ModelFolderError
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
+from .lora import LoraAdapter
 from .negatives import Negatives
 from .prompts import Prompt
 from .ratio import Decision
+from .recipe import LoraRecipe
 from .scoring import ChoiceScorer
 from .storage import atomic_folder, link_or_copy, write_manifest
 from .validation import check_one_of
@@ -46,7 +48,7 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
             name: value for name, value in classifier.get_params().items() if name != "model"
         },
         "prompt": scorer.prompt.template,
-        "heads": list(scorer.deltas),
+        "heads": list(scorer.fitted_heads),
         "penalty": classifier.penalty_,
         "n_items": classifier.n_items_,
         "n_classes": len(classifier.classes_),
@@ -63,6 +65,8 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
             link_or_copy(scorer.model.folder / name, scratch / name)
         for head, delta in scorer.deltas.items():
             _write(scratch / HEADS / f"{head}.safetensors", {"delta": delta})
+        for head, adapter in scorer.adapters.items():
+            _write(scratch / HEADS / f"{head}.safetensors", adapter.tensors())
         _write(
             scratch / HELD_OUT,
             {
@@ -90,7 +94,9 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a NumPy number or a path among the parameters into plain JSON."""
+    """Turn a NumPy number, a recipe or a path among the parameters into plain JSON."""
+    if isinstance(value, LoraRecipe):
+        return asdict(value)
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
@@ -132,11 +138,18 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
         )
     with _readable(folder):
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        deltas = {
-            head: _read(folder / HEADS / f"{head}.safetensors")["delta"]
-            for head in settings["heads"]
-        }
-        scorer = ChoiceScorer(model, Prompt(settings["prompt"]), deltas, default_cache())
+        heads = {head: _read(folder / HEADS / f"{head}.safetensors") for head in settings["heads"]}
+        scorer = ChoiceScorer(
+            model,
+            Prompt(settings["prompt"]),
+            {head: tensors["delta"] for head, tensors in heads.items() if "delta" in tensors},
+            default_cache(),
+            {
+                head: LoraAdapter.of_tensors(tensors)
+                for head, tensors in heads.items()
+                if "delta" not in tensors
+            },
+        )
         return Fitted(scorer, Decision(**settings["decision"]), settings)
 
 
@@ -169,6 +182,8 @@ def load_classifier(
         parameters = settings["parameters"] | {"n_threads": n_threads}
         for name in parameters:
             check_one_of("parameter", name, cls().get_params())
+        if parameters.get("recipe") is not None:
+            parameters["recipe"] = LoraRecipe(**parameters["recipe"])
         classifier = cls(model=folder.resolve(), **parameters)
         held_out = _read(folder / HELD_OUT)
         classifier.scorer_ = scorer if classifier.cache else replace(scorer, cache=None)

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from .errors import LikraError
 from .items import Item, answer_indices
 
-__all__ = ["PROMPTS", "Prompt", "as_prompt"]
+__all__ = ["PROMPTS", "Prompt", "as_prompt", "letter"]
 
-# The question prompt of Hamdan & Yuret (2025), and the bare text, to be continued.
+# The question prompt of Hamdan & Yuret (2025); the bare text, to be continued; and all choices
+# with letters, of which one is the answer.
 PROMPTS = {
     "question": "\n\nQuestion: {question}\nAnswer:",
     "completion": "{question}",
+    "letters": "\n\nQuestion: {question}\n{options}Answer:",
 }
+PLACEHOLDERS = ("question", "context", "options")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Prompt:
     ----------
     template : str
         Contains ``{question}`` once. An item's context, if it has one, stands where the
-        template says ``{context}``, or else before everything, after white space.
+        template says ``{context}``, or else before everything, after white space. Where it says
+        ``{options}``, the choices are listed with letters, and the answer is a letter.
 
     Raises
     ------
@@ -38,10 +42,10 @@ class Prompt:
 
     def __post_init__(self) -> None:
         names = [name for _, name in self._parts() if name is not None]
-        if names.count("question") != 1 or set(names) - {"question", "context"}:
+        if names.count("question") != 1 or set(names) - {*PLACEHOLDERS}:
             raise LikraError(
                 f"got prompt {self.template!r}; expected one of {sorted(PROMPTS)} or a template "
-                "with {question} once and, if wanted, {context}"
+                "with {question} once and, if wanted, {context} and {options}"
             )
 
     def _parts(self) -> list[tuple[str, str | None]]:
@@ -88,14 +92,19 @@ class Prompt:
             one = ("{context}" if spaced or not passages else "{context} ") + one
         one = ("" if spaced and not passages else "\n\n") + one
         shown = "".join(
-            Prompt(one).context(item) + self.continuations([item.choices[answer]])[0]
+            Prompt(one).context(item) + self.continuations(item.choices)[answer]
             for item, answer in zip(items, right, strict=True)
         )
         return Prompt(shown.replace("{", "{{").replace("}", "}}") + one)
 
     def context(self, item: Item) -> str:
         """Return the text before the answer."""
-        values = {"question": item.question, "context": item.context or "", None: ""}
+        values = {
+            "question": item.question,
+            "context": item.context or "",
+            "options": "".join(f"{letter(i)}. {c}\n" for i, c in enumerate(item.choices)),
+            None: "",
+        }
         parts = self._parts()
         text = "".join(literal + values[name] for literal, name in parts)
         if not item.context or "context" in [name for _, name in parts]:
@@ -104,8 +113,27 @@ class Prompt:
         return item.context + text if glued else f"{item.context} {text}"
 
     def continuations(self, answers: Sequence[str]) -> list[str]:
-        """Return the text of each answer as it continues the context."""
+        """Return the text of each choice of an item as it continues the context."""
+        if self.lettered:
+            return [" " + letter(index) for index in range(len(answers))]
         return [" " + answer for answer in answers]
+
+    def borrowed(self, answer: str) -> str:
+        """Return the text of another item's answer as it continues the context.
+
+        Raises
+        ------
+        LikraError
+            If answers are letters.
+        """
+        if self.lettered:
+            raise LikraError("answers of other questions have no letter; use another prompt")
+        return " " + answer
+
+    @property
+    def lettered(self) -> bool:
+        """Whether the choices stand in the context, and the answer is a letter."""
+        return "options" in [name for _, name in self._parts()]
 
     @property
     def neutral_context(self) -> str:
@@ -121,6 +149,12 @@ class AnswerOnly(Prompt):
     def context(self, item: Item) -> str:
         """Return what remains of the template when nothing is asked."""
         return self.neutral_context
+
+
+def letter(index: int) -> str:
+    """Return A, B, ..., Z, then AA, AB, ..."""
+    first, last = divmod(index, 26)
+    return (letter(first - 1) if first else "") + chr(ord("A") + last)
 
 
 def as_prompt(prompt: str | Prompt) -> Prompt:

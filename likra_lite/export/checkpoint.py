@@ -29,8 +29,9 @@ from ..storage import (
 from .graphs import trunk_graph
 from .heads import WEIGHT, Projection, gradient_graph, head_graph
 from .loading import load_checkpoint, logit_transform, max_length, name_of, special_tokens
-from .lora import AdaptedTrunk, Targets
+from .lora import AdaptedTrunk
 from .parity import TOLERANCE, check_parity, merged, random_adapter, reference_scores
+from .targets import Targets
 from .trunk import Trunk, past_shapes
 from .weights import store_weights
 

@@ -129,5 +129,6 @@ def trunk_graph(trunk: Trunk, past: list[tuple[int, int]], path: Path) -> onnx.M
         )
     graph = use_standard_domain(onnx.load(str(path)))
     select_rows_early(graph, "hidden", trunk.config.hidden_size)
-    expand_products(graph)
+    if isinstance(trunk, AdaptedTrunk):
+        expand_products(graph)
     return graph

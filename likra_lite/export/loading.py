@@ -32,7 +32,6 @@ def load_checkpoint(
     model: str,
     revision: str | None = None,
     dtype: torch.dtype = torch.float32,
-    attention: str = "eager",
 ) -> tuple[PreTrainedModel, Any]:
     """Load a decoder and its tokenizer from a local folder or the hub.
 
@@ -61,8 +60,11 @@ def load_checkpoint(
     if not hasattr(config, "vocab_size"):
         raise ExportError(f"{where} is no plain language model: its configuration is nested")
     try:
+        for name, value in config.to_dict().items():
+            if "drop" in name and isinstance(value, float):
+                setattr(config, name, 0.0)  # a frozen model is what it is, in training too
         decoder = AutoModelForCausalLM.from_pretrained(
-            model, revision=revision, dtype=dtype, attn_implementation=attention
+            model, config=config, revision=revision, dtype=dtype, attn_implementation="eager"
         ).eval()
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, use_fast=True)
     except Exception as error:

@@ -7,8 +7,6 @@ product. Weights are not merged: each head would need a copy of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -16,99 +14,14 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
-from ..errors import ExportError
 from .operators import DOMAIN
+from .targets import Targets, decoder_layers
 from .trunk import Trunk
 
-__all__ = ["AdaptedTrunk", "Targets", "expand_products", "find_targets"]
+__all__ = ["AdaptedTrunk", "expand_products"]
 
 PRODUCT = "LowRankProduct"
-ATTENTION_NAMES = ("attn", "attention")
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Which modules are adapted.
-
-    Attributes
-    ----------
-    modules : dict of str to (n_in, n_out)
-        By their path in the decoder.
-    first_layer : int
-        The lowest layer with such a module.
-    """
-
-    modules: dict[str, tuple[int, int]]
-    first_layer: int
-
-
-def _layers(model: nn.Module, count: int) -> tuple[str, nn.ModuleList]:
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return name, module
-    raise ExportError(f"{type(model).__name__} has no list of {count} layers to adapt")
-
-
-def _shape(module: nn.Module) -> tuple[int, int] | None:
-    """Return (n_in, n_out) of a module that can be adapted, else None."""
-    if isinstance(module, nn.Linear):
-        return module.in_features, module.out_features
-    if isinstance(module, Conv1D):
-        n_in, n_out = module.weight.shape
-        return int(n_in), int(n_out)
-    return None
-
-
-def find_targets(
-    model: PreTrainedModel, names: Sequence[str] | None = None, top_layers: int | None = None
-) -> Targets:
-    """Find the matrices to adapt.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-    names : sequence of str, optional
-        Last parts of their paths, such as ``up_proj``. By default every matrix of a layer that
-        is not part of its attention: the MLP's, as in Hamdan & Yuret (2025).
-    top_layers : int, optional
-        Adapt only so many layers, the last ones.
-
-    Raises
-    ------
-    ExportError
-        If there are none, or fewer layers.
-    """
-    total = model.config.num_hidden_layers
-    if top_layers is not None and top_layers > total:
-        raise ExportError(f"got top_layers={top_layers} but the model has {total} layers")
-    first = 0 if top_layers is None else total - top_layers
-    prefix, layers = _layers(model, total)
-    modules: dict[str, tuple[int, int]] = {}
-    lowest = total
-    known = set()
-    for index in range(first, total):
-        for path, module in layers[index].named_modules():
-            shape = _shape(module)
-            if shape is None:
-                continue
-            known.add(path)
-            if names is None:
-                parts = path.split(".")
-                chosen = not any(part.endswith(ATTENTION_NAMES) for part in parts)
-            else:
-                chosen = any(path == name or path.endswith(f".{name}") for name in names)
-            if chosen:
-                modules[f"{prefix}.{index}.{path}"] = shape
-                lowest = min(lowest, index)
-    missing = [n for n in names or () if not any(p == n or p.endswith(f".{n}") for p in known)]
-    if missing or not modules:
-        raise ExportError(
-            f"got target modules {list(names or ['of the MLP'])}, but a layer of "
-            f"{type(model).__name__} has {sorted(known)}"
-        )
-    return Targets(modules, lowest)
 
 
 class _Product(torch.autograd.Function):
@@ -159,7 +72,7 @@ class AdaptedTrunk(Trunk):
             setattr(model.get_submodule(parent), name, adapted)
             self.adapted.append(adapted)
         self.copies: dict[int, tuple[Tensor, Tensor]] = {}
-        _, layers = _layers(model, model.config.num_hidden_layers)
+        _, layers = decoder_layers(model, model.config.num_hidden_layers)
         for layer in layers[targets.first_layer :]:
             layer.register_forward_pre_hook(self._repeat, with_kwargs=True)
 
@@ -214,6 +127,7 @@ def expand_products(graph: onnx.ModelProto) -> None:
     """Write the low-rank products out in ONNX's operators, in place."""
     nodes = list(graph.graph.node)
     del graph.graph.node[:]
+    del graph.graph.value_info[:]  # the tracer takes some of its example's sizes for fixed ones
     constants = graph.graph.initializer
     constants.append(numpy_helper.from_array(torch.tensor([-1]).numpy(), "lora.last"))
     for node in nodes:

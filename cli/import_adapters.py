@@ -1,0 +1,80 @@
+"""``likra-lite import-adapters``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .fit import NumberOrAuto
+from .options import cache_option, debug_option, items_argument, threads_option
+
+__all__ = ["import_adapters"]
+
+
+@click.command("import-adapters")
+@items_argument
+@click.option(
+    "--model",
+    required=True,
+    metavar="CHECKPOINT",
+    help="What the adapters were trained on: a local folder, or an id on the Hugging Face hub.",
+)
+@click.option("--revision", help="Branch, tag or commit, if CHECKPOINT is on the hub.")
+@click.option("--positive", metavar="DIR", type=click.Path(), help="PEFT folder of right answers.")
+@click.option("--negative", metavar="DIR", type=click.Path(), help="PEFT folder of wrong answers.")
+@click.option(
+    "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"]),
+    default="auto",
+    show_default=True,
+    help="What is scored; auto takes the one that explains ITEMS best.",
+)
+@click.option(
+    "--alpha",
+    type=NumberOrAuto(),
+    default="auto",
+    show_default=True,
+    help="Weight of the negative head.",
+)
+@click.option(
+    "--normalization",
+    type=click.Choice(["none", "chars", "bytes", "tokens", "auto"]),
+    default="none",
+    show_default=True,
+    help="Length that scores are divided by.",
+)
+@click.option("--prompt", help="That the adapters were trained with; see fit.")
+@threads_option
+@cache_option
+@debug_option
+def import_adapters(items: str, model: str, out: str, cached: bool, **parameters: Any) -> None:
+    """Make a model folder of LoRA adapters that PEFT saved elsewhere.
+
+    ITEMS are held-out questions with answers, which choose the mode, alpha and the temperature;
+    not those that the adapters were trained on. It needs the extra:
+    pip install "likra-lite[train]".
+    """
+    from likra_lite.errors import import_extra
+    from likra_lite.ratio import Decision
+    from likra_lite.storage import check_folder_target
+
+    from .opening import read_answered
+    from .tables import accuracy_line
+
+    check_folder_target(out)
+    imports: Any = import_extra("likra_lite.train.imports", "train")
+    held_out = read_answered(items, "test")
+    classifier = imports.import_adapters(model, held_out, cache=cached, verbose=True, **parameters)
+    classifier.save(out)
+    decision = classifier.decision_
+    heads = " and ".join(classifier.scorer_.fitted_heads)
+    click.echo(f"imported {heads}: {out}\nin force: {decision}")
+    click.echo(f"accuracy on {len(held_out)} items ({items}):")
+    base = Decision("base", normalization=decision.normalization)
+    for rule in dict.fromkeys((base, decision)):
+        line = accuracy_line(rule, classifier.held_out_, classifier.held_out_y_)
+        click.echo(f"  {rule.mode:<12}{line}")

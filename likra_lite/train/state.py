@@ -1,0 +1,129 @@
+"""What a training run needs to go on where it stopped, in one file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import LikraError
+
+__all__ = ["TrainingState", "moments", "read_state", "set_moments"]
+
+FILE = "state.safetensors"
+
+
+@dataclass
+class TrainingState:
+    """Progress of one head's training.
+
+    Attributes
+    ----------
+    settings : dict
+        All that the result depends on; a run goes on only with the same.
+    step : int
+        Steps done.
+    losses : list of (int, float)
+        Examples seen, and the loss in nats per unit of the step that ended there.
+    scores : list of (int, float)
+        Examples seen, and held-out accuracy then.
+    done : bool
+    tensors : dict of str to Tensor
+        Factors and the optimiser's moments.
+    """
+
+    settings: dict[str, object]
+    step: int = 0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    done: bool = False
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Replace the state in `folder`, whole or not at all, and ``losses.csv`` beside it."""
+        facts = {
+            "settings": self.settings,
+            "step": self.step,
+            "losses": self.losses,
+            "scores": self.scores,
+            "done": self.done,
+        }
+        lines = ["examples,loss", *(f"{seen},{loss:.6g}" for seen, loss in self.losses)]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            scratch = folder / f".{FILE}.{os.getpid()}"
+            save_file(self.tensors, str(scratch), {"likra": json.dumps(facts)})
+            scratch.replace(folder / FILE)
+            (folder / "losses.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except (OSError, SafetensorError) as error:
+            raise LikraError(f"cannot write the training state to {folder}: {error}") from error
+
+
+def read_state(folder: Path, settings: dict[str, object]) -> TrainingState:
+    """Return the state in `folder`, or a new one.
+
+    Raises
+    ------
+    LikraError
+        If the one there is of other settings, or cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return TrainingState(settings)
+    try:
+        with safe_open(path, framework="pt") as stored:
+            facts = json.loads(stored.metadata()["likra"])
+            names = stored.keys()
+            tensors = {name: stored.get_tensor(name).clone() for name in names}
+        state = TrainingState(
+            facts["settings"],
+            facts["step"],
+            [(seen, loss) for seen, loss in facts["losses"]],
+            [(seen, score) for seen, score in facts["scores"]],
+            facts["done"],
+            tensors,
+        )
+    except Exception as error:
+        raise LikraError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); delete it to train again"
+        ) from None
+    now = json.loads(json.dumps(settings))
+    for name in {*state.settings, *now}:
+        before, wanted = state.settings.get(name), now.get(name)
+        if before != wanted:
+            raise LikraError(
+                f"{folder} holds training with {name} {_short(before)}, and now it is "
+                f"{_short(wanted)}; choose another folder, or delete this one"
+            )
+    return state
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return Adam's moments by the number of their parameter."""
+    result = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            result[f"optimizer.{index}.{name}"] = value.detach().cpu().clone()
+    return result
+
+
+def set_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Set what :func:`moments` returned."""
+    content = optimizer.state_dict()
+    content["state"] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            content["state"].setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(content)
