@@ -17,15 +17,26 @@ Command = Callable[..., Any]
 
 OPTIONS = {
     "rank": click.option(
-        "--rank", type=click.IntRange(min=1), default=8, help="Of the low-rank matrices."
+        "--rank",
+        type=click.IntRange(min=1),
+        default=8,
+        show_default=True,
+        help="Of the low-rank matrices.",
     ),
     "lora_alpha": click.option(
         "--lora-alpha",
         type=click.FloatRange(min=0, min_open=True),
         default=8.0,
+        show_default=True,
         help="Scale of the low-rank matrices, times the rank.",
     ),
-    "dropout": click.option("--dropout", type=click.FloatRange(0, 1), default=0.0),
+    "dropout": click.option(
+        "--dropout",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help="On their input.",
+    ),
     "target_modules": click.option(
         "--target-modules", metavar="NAME,...", help="Matrices to adapt.  [default: the MLPs']"
     ),
@@ -40,15 +51,22 @@ OPTIONS = {
     "schedule": click.option(
         "--schedule", type=click.Choice(["constant", "linear", "cosine"]), default="constant"
     ),
-    "warmup": click.option("--warmup", type=click.IntRange(min=0), default=0, help="Steps."),
-    "batch_size": click.option(
-        "--batch-size", type=click.IntRange(min=1), default=8, help="Examples in a step."
+    "warmup": click.option(
+        "--warmup", type=click.IntRange(min=0), default=0, show_default=True, help="Steps."
     ),
-    "epochs": click.option("--epochs", type=click.IntRange(min=1), default=1),
+    "batch_size": click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        default=8,
+        show_default=True,
+        help="Examples in a step.",
+    ),
+    "epochs": click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True),
     "objective": click.option(
         "--objective",
         type=click.Choice(["likelihood", "unlikelihood", "choices", "dpo"]),
         default="likelihood",
+        show_default=True,
         help="likelihood trains a head on right and one on wrong answers; the rivals train one.",
     ),
     "precision": click.option(
@@ -61,6 +79,7 @@ OPTIONS = {
         "--max-tokens",
         type=click.IntRange(min=1),
         default=4096,
+        show_default=True,
         help="Tokens in one pass of one process.",
     ),
     "patience": click.option(

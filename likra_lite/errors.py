@@ -10,7 +10,9 @@ import importlib
 from types import ModuleType
 
 __all__ = [
+    "AbstentionWarning",
     "CacheWarning",
+    "DecisionError",
     "DuplicateChoicesWarning",
     "ExportError",
     "ItemError",
@@ -42,12 +44,24 @@ class ModelFolderError(LikraError):
     """A model folder is missing, damaged, or written by a newer version."""
 
 
+class DecisionError(LikraError, AttributeError):
+    """Parameters were changed after the fit to what it does not support.
+
+    An AttributeError too, as scikit-learn's ``NotFittedError`` is: what cannot be computed is
+    not there, for ``hasattr``, ``dir`` and the diagram in notebooks.
+    """
+
+
 class ExportError(LikraError):
     """A checkpoint cannot be turned into scoring graphs."""
 
 
 class MissingExtraError(LikraError, ImportError):
     """An optional dependency is not installed."""
+
+
+class AbstentionWarning(UserWarning):
+    """No answer can be given with the error rate asked for."""
 
 
 class DuplicateChoicesWarning(UserWarning):

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .adapters import DEFAULT_PENALTY
 from .cache import default_cache
+from .conformal import abstention_threshold, predict_or_abstain, prediction_sets, set_threshold
 from .datasets import bundled_model
-from .errors import ItemError, LikraError, RatioWarning, import_extra
+from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
 from .explain import Explanation, explain_item
 from .fitting import (
     FITTED_HEADS,
@@ -26,6 +27,7 @@ from .fitting import (
     fold_of_items,
     training_set,
 )
+from .html_repr import summary_html
 from .items import Item, answer_indices, as_items, warn_of_duplicates, warn_of_overlap
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
@@ -197,6 +199,17 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.dict = True
         return tags
+
+    # scikit-learn's diagram goes by either of the next two, depending on its version.
+
+    def _repr_html_inner(self) -> str:
+        return summary_html(self) + super()._repr_html_inner()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] = self._repr_html_inner()
+        return bundle
 
     def fit(
         self,
@@ -396,6 +409,12 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def decision_(self) -> Decision:
         """Mode, alpha, normalization and temperature in force."""
         check_is_fitted(self, "held_out_")
+        try:
+            return self._decide()
+        except LikraError as error:
+            raise DecisionError(str(error)) from error
+
+    def _decide(self) -> Decision:
         self._check_parameters()
         key = (self.mode, self.alpha, self.normalization)
         decided = getattr(self, "_decided", None)
@@ -472,6 +491,74 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         result = np.zeros((len(table), width))
         result[np.arange(width) < counts[:, None]] = self.decision_.probabilities(table)
         return result
+
+    def predict_set(self, X: Any, coverage: float = 0.9) -> list[IntArray]:
+        """Return, for every item, choices that hold the right one with a stated probability.
+
+        The sets are conformal, see :func:`likra_lite.conformal.set_threshold`, and calibrated on
+        ``held_out_``. New items must be exchangeable with these. The guarantee is exact on
+        average for validation items that nothing was chosen on; it is close, as in
+        cross-conformal prediction (Vovk 2015), where the training items were cross-fitted, since
+        the final heads have seen more items than those that scored the held-out ones, and
+        where mode, alpha and temperature were chosen on the same items.
+
+        Parameters
+        ----------
+        X : items in any accepted form, or LogLikelihoods
+        coverage : float, default=0.9
+            Share of the sets that shall hold the right choice, between 0 and 1. It is no lower
+            than accuracy, as the best choice is always in the set.
+
+        Returns
+        -------
+        list of ndarray of shape (n_kept,)
+            Indices of choices, best first.
+
+        Raises
+        ------
+        LikraError
+            If `coverage` is out of range, or too high for the number of held-out items.
+        """
+        decision = self.decision_
+        threshold = set_threshold(self.held_out_, decision, self.held_out_y_, coverage)
+        return prediction_sets(self._table(X), decision, threshold)
+
+    def predict_or_abstain(
+        self, X: Any, error_rate: float = 0.1, confidence: float = 0.9
+    ) -> IntArray:
+        """Return the best choice of every item, or -1 where it is too unsure.
+
+        The share of wrong answers among those given is at most `error_rate`, with the given
+        confidence, see :func:`likra_lite.conformal.abstention_threshold`. It is calibrated on
+        ``held_out_``, and holds under the same conditions as that of :meth:`predict_set`.
+
+        Parameters
+        ----------
+        X : items in any accepted form, or LogLikelihoods
+        error_rate : float, default=0.1
+            Between 0 and 1.
+        confidence : float, default=0.9
+            Between 0 and 1.
+
+        Returns
+        -------
+        ndarray of shape (n_items,)
+
+        Raises
+        ------
+        LikraError
+            If a share is out of range, or there are too few held-out items.
+
+        Warns
+        -----
+        AbstentionWarning
+            If every item is abstained from, because no threshold can be certified.
+        """
+        decision = self.decision_
+        threshold = abstention_threshold(
+            self.held_out_, decision, self.held_out_y_, error_rate, confidence
+        )
+        return predict_or_abstain(self._table(X), decision, threshold)
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: Any = None) -> float:
         """Return the accuracy; `y` is the items' own answers by default."""
