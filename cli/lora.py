@@ -15,77 +15,71 @@ __all__ = ["is_main_process", "lora_options", "take_recipe"]
 
 Command = Callable[..., Any]
 
+COUNT = click.IntRange(min=1)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+def _option(name: str, kind: Any, default: Any, text: str, **how: Any) -> Callable[..., Any]:
+    shown = default is not None
+    return click.option(
+        f"--{name}", type=kind, default=default, show_default=shown, help=text, **how
+    )
+
+
+# By the names of the recipe's settings.
 OPTIONS = {
-    "rank": click.option(
-        "--rank",
-        type=click.IntRange(min=1),
-        default=8,
-        show_default=True,
-        help="Of the low-rank matrices.",
+    "rank": _option("rank", COUNT, 8, "Of the low-rank matrices."),
+    "lora_alpha": _option(
+        "lora-alpha", POSITIVE, 8.0, "The low-rank matrices are scaled by this over the rank."
     ),
-    "lora_alpha": click.option(
-        "--lora-alpha",
-        type=click.FloatRange(min=0, min_open=True),
-        default=8.0,
-        show_default=True,
-        help="Scale of the low-rank matrices, times the rank.",
+    "dropout": _option("dropout", click.FloatRange(0, 1), 0.0, "On their input."),
+    "target_modules": _option(
+        "target-modules",
+        str,
+        None,
+        "Matrices to adapt, such as up_proj.  [default: the MLPs']",
+        metavar="NAME,...",
     ),
-    "dropout": click.option(
-        "--dropout",
-        type=click.FloatRange(0, 1),
-        default=0.0,
-        show_default=True,
-        help="On their input.",
+    "top_layers": _option(
+        "top-layers", COUNT, None, "Adapt only so many layers, the last ones.  [default: all]"
     ),
-    "target_modules": click.option(
-        "--target-modules", metavar="NAME,...", help="Matrices to adapt.  [default: the MLPs']"
+    "learning_rate": _option(
+        "learning-rate", POSITIVE, 1e-4, "Of Adam; small models and few examples want more."
     ),
-    "top_layers": click.option(
-        "--top-layers",
-        type=click.IntRange(min=1),
-        help="Adapt only so many layers, the last ones.  [default: all]",
+    "schedule": _option(
+        "schedule",
+        click.Choice(["constant", "linear", "cosine"]),
+        "constant",
+        "How the learning rate goes on after the warmup.",
     ),
-    "learning_rate": click.option(
-        "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-4
+    "warmup": _option(
+        "warmup", click.IntRange(min=0), 0, "Steps in which the learning rate rises."
     ),
-    "schedule": click.option(
-        "--schedule", type=click.Choice(["constant", "linear", "cosine"]), default="constant"
+    "weight_decay": _option("weight-decay", click.FloatRange(min=0), 0.0, "Of AdamW."),
+    "batch_size": _option("batch-size", COUNT, 8, "Examples in a step, over all processes."),
+    "epochs": _option("epochs", COUNT, 1, "Passes over the examples."),
+    "objective": _option(
+        "objective",
+        click.Choice(["likelihood", "unlikelihood", "choices", "dpo"]),
+        "likelihood",
+        "likelihood trains a head on right and one on wrong answers; its rivals train one on both.",
     ),
-    "warmup": click.option(
-        "--warmup", type=click.IntRange(min=0), default=0, show_default=True, help="Steps."
-    ),
-    "batch_size": click.option(
-        "--batch-size",
-        type=click.IntRange(min=1),
-        default=8,
-        show_default=True,
-        help="Examples in a step.",
-    ),
-    "epochs": click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True),
-    "objective": click.option(
-        "--objective",
-        type=click.Choice(["likelihood", "unlikelihood", "choices", "dpo"]),
-        default="likelihood",
-        show_default=True,
-        help="likelihood trains a head on right and one on wrong answers; the rivals train one.",
-    ),
-    "precision": click.option(
-        "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto"
+    "dpo_beta": _option("dpo-beta", POSITIVE, 0.1, "How much dpo holds on to the base model."),
+    "precision": _option(
+        "precision",
+        click.Choice(["auto", "float32", "bfloat16"]),
+        "auto",
+        "Of the frozen weights; auto is bfloat16 on a GPU that has it.",
     ),
     "gradient_checkpointing": click.option(
         "--gradient-checkpointing", is_flag=True, help="Less memory, more time."
     ),
-    "max_tokens": click.option(
-        "--max-tokens",
-        type=click.IntRange(min=1),
-        default=4096,
-        show_default=True,
-        help="Tokens in one pass of one process.",
-    ),
-    "patience": click.option(
-        "--patience",
-        type=click.IntRange(min=1),
-        help="Stop once held-out accuracy has not risen for so many looks.  [default: never]",
+    "max_tokens": _option("max-tokens", COUNT, 4096, "Tokens in one pass of one process."),
+    "patience": _option(
+        "patience",
+        COUNT,
+        None,
+        "Stop once held-out accuracy has not risen for so many looks.  [default: never]",
     ),
 }
 
