@@ -12,7 +12,8 @@ from typing import Any
 
 __all__ = ["SHAPES", "Checkpoint", "made_once"]
 
-# The sizes of HuggingFaceTB/SmolLM2-135M, Qwen/Qwen2.5-0.5B and google/gemma-3-270m.
+# The sizes of HuggingFaceTB/SmolLM2-135M, meta-llama/Llama-3.2-1B, Qwen/Qwen2.5-0.5B and
+# google/gemma-3-270m.
 SHAPES: dict[str, dict[str, Any]] = {
     "smollm2-135m": {
         "model_type": "llama",
@@ -25,6 +26,19 @@ SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 8192,
         "rms_norm_eps": 1e-5,
         "rope_theta": 100000.0,
+    },
+    "llama-1b": {
+        "model_type": "llama",
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "vocab_size": 128256,
+        "max_position_embeddings": 8192,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0,
     },
     "qwen2.5-0.5b": {
         "model_type": "qwen2",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +19,15 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from ..errors import LikraError
-from ..export.loading import load_checkpoint, logit_transform
+from ..export.loading import load_checkpoint, logit_transform, max_length, special_tokens
 from ..export.targets import find_targets
 from ..export.trunk import Trunk
 from ..lora import LoraAdapter
 from ..packing import PackedBatch, TokenTree, pack, row_lengths
 from ..packing import batches as batches_of_rows
 from ..recipe import LoraRecipe
+from ..storage import TOKENIZER
+from ..tokens import TextEncoder
 from .peft_folder import factors_of
 
 __all__ = ["Batch", "LoraDecoder", "choose_dtype", "lora_config", "pack_examples"]
@@ -134,7 +138,7 @@ class LoraDecoder(nn.Module):
         super().__init__()
         decoder, self.tokenizer = load_checkpoint(model, revision, dtype)
         decoder.requires_grad_(False)
-        self.recipe = recipe
+        self.recipe, self.name = recipe, model
         self.scale, self.softcap = logit_transform(decoder.config)
         self.output = decoder.get_output_embeddings()
         self.trunk = Trunk(decoder)
@@ -148,6 +152,18 @@ class LoraDecoder(nn.Module):
         if recipe.gradient_checkpointing:
             decoder.gradient_checkpointing_enable({"use_reentrant": False})
         self.eval()
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The tokenizer with the rules by which items become trees."""
+        tokens = special_tokens(self.tokenizer, self.name)
+        window = max_length(self.decoder.config, self.tokenizer)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / TOKENIZER
+            self.tokenizer.backend_tokenizer.save(str(path))
+            encoder = TextEncoder(path, tuple(tokens["prefix"]), tokens["empty"], window)
+            _ = encoder.tokenizer  # read while the file is there
+        return encoder
 
     def activate(self, name: str) -> None:
         """Train and use the adapter of this name; a new one changes nothing yet."""

@@ -1,0 +1,141 @@
+"""Two LoRA heads in ONNX Runtime: factors as inputs of one trunk, against a merged trunk for each.
+
+    python benchmarks/lora.py --items 64
+
+Random weights, questions of ARC-like lengths. A merged trunk has the speed of the base model but
+weights of its own; factors as inputs need one set of weights, add a few small products, and share
+the layers below the first adapted one. Scores are compared with each other. Needs the extra train.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from options import CONTEXT, common_options, prepared, progress, threads_or_cores, write
+from shapes import made_once
+from tables import markdown_table
+from workloads import zero_shot
+
+ROUNDS = 3
+
+
+def export_adapted(checkpoint: str, top_layers: int | None, folder: Path) -> None:
+    """Export with a graph for LoRA heads."""
+    from likra_lite.export.checkpoint import export_checkpoint
+    from likra_lite.export.targets import find_targets
+
+    export_checkpoint(
+        checkpoint, folder, None, False, lambda model: find_targets(model, None, top_layers)
+    )
+
+
+def export_merged(checkpoint: str, folder: Path, scratch: Path) -> None:
+    """Export the checkpoint with the random adapter in its weights."""
+    from likra_lite.export import export_model
+    from likra_lite.export.loading import load_checkpoint
+    from likra_lite.export.parity import merged, random_adapter
+    from likra_lite.export.targets import find_targets
+
+    model, tokenizer = load_checkpoint(checkpoint)
+    with merged(model, random_adapter(find_targets(model).modules)):
+        model.save_pretrained(scratch)
+    tokenizer.save_pretrained(scratch)
+    export_model(scratch, folder)
+
+
+def measure(kind: str, folders: list[str], count: int, threads: int) -> tuple[float, float, Any]:
+    """Score in this process; return seconds, memory in MB and log-likelihoods (heads, answers)."""
+    from likra_lite import LanguageModel
+    from likra_lite.export.parity import random_adapter
+    from likra_lite.packing import TokenTree
+
+    models = [LanguageModel(folder, threads) for folder in folders]
+    items = zero_shot(count, models[0].manifest.vocab_size)
+    trees = [TokenTree(context, choices) for context, choices in items]
+    base = np.zeros((models[0].hidden_size,) * 2, np.float32)
+
+    def score() -> Any:
+        if kind == "merged":
+            scored = [model.token_log_probs(model.features(trees), base[None]) for model in models]
+            return np.concatenate(scored)
+        if kind == "base":
+            return models[0].token_log_probs(models[0].features(trees), base[None])
+        shapes = models[0]._open().adapted.shapes
+        return models[0].token_log_probs_of_heads(trees, [base, random_adapter(shapes)])[1]
+
+    score()
+    best = float("inf")
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        tokens = score()
+        best = min(best, time.perf_counter() - start)
+    lengths = np.concatenate([tree.lengths for tree in trees])
+    sums = np.add.reduceat(tokens, np.cumsum(lengths) - lengths, axis=1)
+    return best, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, sums
+
+
+@click.command(context_settings=CONTEXT)
+@common_options
+@click.option("--items", type=click.IntRange(min=1), default=64)
+def main(
+    shape: str,
+    folder: Path | None,
+    threads: int | None,
+    cache: Path | None,
+    out: Path | None,
+    items: int,
+) -> None:
+    """Measure what a second LoRA head costs."""
+    threads = threads_or_cores(threads)
+    spawn = multiprocessing.get_context("spawn")
+
+    def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+        with spawn.Pool(1) as pool:
+            return pool.apply(function, arguments)
+
+    with prepared(shape, folder, cache) as checkpoint:
+        root, source = checkpoint.converted, str(checkpoint.folder)
+        layers = checkpoint.config["num_hidden_layers"]
+        progress("exporting")
+        whole = made_once(root / "lora", lambda path: alone(export_adapted, source, None, path))
+        merged = made_once(
+            root / "merged",
+            lambda path: alone(export_merged, source, path, root / "merged-weights"),
+        )
+        kinds = {
+            "base model alone": ("base", [whole]),
+            "base and a head, merged": ("merged", [whole, merged]),
+            "base and a head, inputs": ("inputs", [whole]),
+        }
+        for top in sorted({max(1, layers // 2), max(1, layers // 4)}, reverse=True):
+            path = made_once(
+                root / f"lora-{top}", lambda path, top=top: alone(export_adapted, source, top, path)
+            )
+            kinds[f"base and a head, inputs, top {top} layers"] = ("inputs", [path])
+        rows, result, scores = [], {}, {}
+        for name, (kind, folders) in kinds.items():
+            progress(name)
+            seconds, memory, scores[name] = alone(
+                measure, kind, [str(path) for path in folders], items, threads
+            )
+            result[name] = {"items_per_s": items / seconds, "memory_mb": memory}
+            first = result["base model alone"]["items_per_s"]
+            cost = first / result[name]["items_per_s"]
+            rows.append([name, f"{items / seconds:.1f}", f"{cost:.2f}", f"{memory:,.0f}"])
+        difference = np.abs(
+            scores["base and a head, merged"] - scores["base and a head, inputs"]
+        ).max()
+    text = markdown_table(["", "items/s", "passes", "peak MB"], rows)
+    text += f"\nmerged and inputs differ by {difference:.1e} nats at most\n"
+    write("lora", {**result, "max_difference_nats": float(difference)}, text, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""LoRA training throughput, against TRL's SFTTrainer and the device's own matrix products.
+
+    python benchmarks/training.py --shape smollm2-135m
+    python benchmarks/training.py --shape llama-1b --examples 2048
+
+Random weights, questions of ARC-like lengths, one answer each. Printed are tokens read per
+second and answer tokens learnt per second of likra-lite's loop and of TRL's SFTTrainer, with the
+same LoRA on the same tokens; the share of a large matrix product's speed on the same device;
+the memory; and, on a GPU, how far its float32 scores and losses are from the CPU's. Each engine
+runs in a process of its own. Needs the extras train and baselines. Without a GPU it runs on the
+CPU in float32: take few examples.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from options import CONTEXT, common_options, prepared, progress, threads_or_cores, write
+from tables import markdown_table
+from workloads import zero_shot
+
+ENGINES = ("likra-lite", "trl")
+WARM_UP = 2  # steps that are not timed
+
+Pair = tuple[list[int], list[int]]
+
+
+def pairs_of(vocabulary: int, examples: int) -> list[Pair]:
+    """Return contexts, each with its first choice."""
+    return [(context, choices[0]) for context, choices in zero_shot(examples, vocabulary)]
+
+
+class Clock:
+    """Seconds from the end of the warm-up to the last step."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.start = self.end = 0.0
+
+    def step(self, *_: Any, **__: Any) -> None:
+        """Note that a step has ended."""
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.steps += 1
+        self.end = time.perf_counter()
+        if self.steps == WARM_UP:
+            self.start = self.end
+
+    @property
+    def seconds(self) -> float:
+        """Timed until now."""
+        return self.end - self.start
+
+
+def train_likra(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> None:
+    """Train with likra-lite."""
+    from accelerate import PartialState
+
+    from likra_lite.packing import TokenTree
+    from likra_lite.train.decoder import LoraDecoder, choose_dtype
+    from likra_lite.train.loop import train_adapter
+    from likra_lite.train.objectives import Example
+
+    device = PartialState().device
+    decoder = LoraDecoder(folder, None, recipe, choose_dtype(recipe.precision, device)).to(device)
+    examples = [Example(TokenTree(context, [answer])) for context, answer in pairs]
+    with tempfile.TemporaryDirectory() as scratch:
+        train_adapter(decoder, "head", examples, Path(scratch), folder, advance=clock.step)
+
+
+def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> None:
+    """Train with TRL's SFTTrainer, loss on the answers only."""
+    import torch
+    from accelerate import PartialState
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from likra_lite.export.targets import find_targets
+    from likra_lite.train.decoder import choose_dtype, lora_config
+
+    device = PartialState().device
+    dtype = choose_dtype(recipe.precision, device)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    rows = [
+        {
+            "input_ids": [*context, *answer],
+            "completion_mask": [*[0] * len(context), *[1] * len(answer)],
+        }
+        for context, answer in pairs
+    ]
+
+    class Callback(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.step()
+
+    with tempfile.TemporaryDirectory() as scratch:
+        SFTTrainer(
+            model,
+            args=SFTConfig(
+                output_dir=scratch,
+                per_device_train_batch_size=recipe.batch_size,
+                learning_rate=recipe.learning_rate,
+                num_train_epochs=1,
+                completion_only_loss=True,
+                bf16=dtype == torch.bfloat16,
+                gradient_checkpointing=False,
+                report_to="none",
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+                use_cpu=device.type == "cpu",
+            ),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=AutoTokenizer.from_pretrained(folder),
+            peft_config=lora_config(recipe, list(find_targets(model).modules), model),
+            callbacks=[Callback()],
+        ).train()
+
+
+def measure(engine: str, folder: str, pairs: Sequence[Pair], batch: int, threads: int) -> Any:
+    """Train in this process; return seconds, examples timed and memory in MB."""
+    import torch
+
+    from likra_lite.recipe import LoraRecipe
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(threads)
+    recipe = LoraRecipe(batch_size=batch)
+    clock = Clock()
+    run: Callable[..., None] = train_likra if engine == "likra-lite" else train_trl
+    run(folder, pairs, recipe, clock)
+    if torch.cuda.is_available():
+        memory = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return clock.seconds, (clock.steps - WARM_UP) / clock.steps, memory
+
+
+def product_speed(threads: int) -> float:
+    """Return the speed of a large matrix product in TFLOP/s, in the number format of training."""
+    import torch
+
+    torch.set_num_threads(threads)
+    gpu = torch.cuda.is_available()
+    size = 8192 if gpu else 2048
+    dtype = torch.bfloat16 if gpu else torch.float32
+    a, b = torch.randn(2, size, size, device="cuda" if gpu else "cpu", dtype=dtype)
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        a @ b
+        if gpu:
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best / 1e12
+
+
+def agreement(folder: str, pairs: Sequence[Pair]) -> dict[str, float] | None:
+    """Return the largest differences between GPU and CPU in float32, or None without a GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    from likra_lite.packing import TokenTree
+    from likra_lite.recipe import LoraRecipe
+    from likra_lite.train.decoder import LoraDecoder
+    from likra_lite.train.loop import _gradient
+    from likra_lite.train.objectives import LOSSES, Example
+
+    trees = [TokenTree(context, [answer]) for context, answer in pairs[:16]]
+    scores, losses = [], []
+    for device in ("cuda", "cpu"):
+        decoder = LoraDecoder(folder, None, LoraRecipe(learning_rate=1e-3)).to(device)
+        decoder.activate("head")
+        optimizer = torch.optim.AdamW(decoder.parameters_to_train, lr=1e-3, weight_decay=0.0)
+        found = []
+        for step in range(4):
+            examples = [Example(tree) for tree in trees[4 * step : 4 * step + 4]]
+            parameters = decoder.parameters_to_train
+            found.append(_gradient(decoder, examples, LOSSES["likelihood"], parameters, step))
+            optimizer.step()
+            optimizer.zero_grad()
+        losses.append(found)
+        scores.append(decoder.log_likelihoods(trees))
+    return {
+        "loss": float(np.abs(np.subtract(*losses)).max()),
+        "log-likelihood": float(np.abs(np.subtract(*scores)).max()),
+    }
+
+
+@click.command(context_settings=CONTEXT)
+@common_options
+@click.option("--examples", type=click.IntRange(min=64), default=256)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32)
+def main(
+    shape: str,
+    folder: Path | None,
+    threads: int | None,
+    cache: Path | None,
+    out: Path | None,
+    examples: int,
+    batch_size: int,
+) -> None:
+    """Measure LoRA training."""
+    threads = threads_or_cores(threads)
+    spawn = multiprocessing.get_context("spawn")
+    with prepared(shape, folder, cache) as checkpoint:
+        pairs = pairs_of(checkpoint.vocabulary, examples)
+        tokens = sum(len(context) + len(answer) - 1 for context, answer in pairs)
+        answers = sum(len(answer) for _, answer in pairs)
+        weights = checkpoint.body_parameters()
+        width = checkpoint.config["hidden_size"] * checkpoint.vocabulary
+        # Forward, and backward through the activations; frozen weights have no gradient.
+        operations = 4 * (weights * tokens + width * answers)
+
+        def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+            with spawn.Pool(1) as pool:
+                return pool.apply(function, arguments)
+
+        peak = alone(product_speed, threads)
+        rows, result = [], {"shape": checkpoint.name, "peak_tflops": peak}
+        for engine in ENGINES:
+            progress(f"{checkpoint.name}: {engine}")
+            arguments = (str(checkpoint.folder), pairs, batch_size, threads)
+            seconds, share, memory = alone(measure, engine, *arguments)
+            speed = operations * share / seconds / 1e12
+            result[engine] = {
+                "tokens_per_s": tokens * share / seconds,
+                "answer_tokens_per_s": answers * share / seconds,
+                "share_of_peak": speed / peak,
+                "memory_mb": memory,
+            }
+            cells = result[engine]
+            rows.append(
+                [
+                    engine,
+                    f"{cells['tokens_per_s']:,.0f}",
+                    f"{cells['answer_tokens_per_s']:,.0f}",
+                    f"{cells['tokens_per_s'] / result[ENGINES[0]]['tokens_per_s']:.2f}",
+                    f"{cells['share_of_peak']:.0%}",
+                    f"{memory:,.0f}",
+                ]
+            )
+        result["agreement"] = alone(agreement, str(checkpoint.folder), pairs)
+    titles = ["engine", "tokens/s", "answer tokens/s", "speed", "of peak", "peak MB"]
+    text = markdown_table(titles, rows)
+    text += f"\nmatrix product: {peak:.2f} TFLOP/s; {examples} examples of {tokens:,} tokens\n"
+    if result["agreement"] is not None:
+        text += f"GPU against CPU, float32, largest differences: {result['agreement']}\n"
+    write("training", result, text, out)
+
+
+if __name__ == "__main__":
+    main()
