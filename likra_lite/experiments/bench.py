@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 
@@ -14,6 +15,7 @@ from ..errors import LikraError
 from ..features import Features
 from ..fitting import FITTED_HEADS, fit_heads, training_set
 from ..items import Item, answer_indices, warn_of_overlap
+from ..language_model import LanguageModel
 from ..likelihoods import LogLikelihoods
 from ..negatives import Negatives, draw_negatives
 from ..prompts import AnswerOnly
@@ -148,6 +150,15 @@ class Bench:
         prompt = self.scorer.prompt.without_question()
         scorer = replace(self.scorer, prompt=prompt)
         return Bench(scorer, self.items, self.test_items, self.penalty, advance)
+
+    def moved(self, model: LanguageModel, mapped: Callable[[Features], Features]) -> Bench:
+        """Return the bench with a twin of its model, and its features elsewhere."""
+        twin = copy(self)
+        twin.scorer = replace(self.scorer, model=model, cache=None)
+        twin._training = replace(self._training, features=mapped(self._training.features))
+        twin.held_out = {name: each.moved(mapped) for name, each in self.held_out.items()}
+        twin._positive = {}
+        return twin
 
     @property
     def hidden(self) -> bool:
@@ -311,7 +322,7 @@ class Bench:
         """
         if negatives == "other":
             kept = np.arange(len(self.items)) if keep is None else np.flatnonzero(keep)
-            chosen = [self.items[index] for index in kept]
+            chosen = [self.items[index] for index in kept.tolist()]
             found = draw_negatives(
                 chosen, self.y[kept], "other", n_negatives, contamination, seed=draw
             )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..features import Features
 from ..items import Item, answer_indices
 from ..likelihoods import LogLikelihoods
+from ..pairs import Pair
 from ..prompts import AnswerOnly
 from ..scoring import ChoiceScorer, choice_table, warn_of_truncation
 
@@ -76,7 +77,7 @@ class HeldOut:
         hidden = isinstance(scorer.prompt, AnswerOnly)
         columns = {"base": base, "neutral": base if hidden else scorer.neutral(items)}
         table = choice_table(items, features.lengths, columns)
-        pairs = []
+        pairs: list[Pair] = []
         places = {}
         for group, answers in (probes or {}).items():
             places[group] = np.full(len(items), -1)
@@ -89,6 +90,11 @@ class HeldOut:
                     )
         read = scorer.pair_scorer.features(pairs).features if pairs else None
         return cls(items, table, features, places, read)
+
+    def moved(self, mapped: Callable[[Features], Features]) -> HeldOut:
+        """Return the same with the features elsewhere."""
+        probes = None if self.probe_features is None else mapped(self.probe_features)
+        return replace(self, features=mapped(self.features), probe_features=probes)
 
     @cached_property
     def y(self) -> NDArray[np.int64]:
