@@ -12,6 +12,7 @@ import click
 from likra_lite import __version__
 
 from .cache import cache
+from .curve import curve
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
@@ -34,7 +35,7 @@ def group() -> None:
     """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
-for command in (demo, export, quantize, fit, score, evaluate, cache):
+for command in (demo, export, quantize, fit, score, evaluate, curve, cache):
     group.add_command(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from likra_lite.experiments import Experiment
     from likra_lite.items import Item
     from likra_lite.ratio import Decision
     from likra_lite.scoring import ChoiceScorer
@@ -18,6 +19,7 @@ __all__ = [
     "Opened",
     "check_outputs",
     "is_bundled",
+    "open_experiment",
     "open_model",
     "read_answered",
     "stream_items",
@@ -119,3 +121,57 @@ def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opene
     model = LanguageModel(path, n_threads)
     scorer = ChoiceScorer(model, Prompt(model.manifest.prompt), cache=cache)
     return Opened(scorer, Decision("base"), "auto")
+
+
+def open_experiment(
+    items: str,
+    test_items: Sequence[str],
+    model: str | None,
+    n_threads: int | None,
+    cached: bool,
+    penalty: float,
+    prompt: str | None,
+    limit: int | None,
+) -> Experiment:
+    """Read items and test items, and open the model; heads that it may have are not used.
+
+    Where the items are not those of the demo, its stories' ends are the unrelated answers.
+    """
+    from likra_lite.experiments import Experiment
+    from likra_lite.prompts import as_prompt
+
+    warn_of_bundled_model(model, items)
+    training = read_answered(items, "train")[:limit]
+    tests = {
+        name: read_answered(test, "test")
+        for name, test in zip(_short_names(test_items), test_items, strict=True)
+    }
+    scorer = replace(open_model(model, n_threads, cached).scorer, deltas={})
+    if prompt is not None:
+        scorer = replace(scorer, prompt=as_prompt(prompt))
+    unrelated: list[str] = []
+    if not any(map(is_bundled, [items, *test_items])):
+        demo = read_answered(DEMO, "test")
+        unrelated = [item.choices[item.answer or 0] for item in demo]
+    (name,) = _short_names([items])
+    return Experiment(scorer, training, tests, name, penalty, unrelated)
+
+
+def _short_names(files: Sequence[str]) -> list[str]:
+    """Call files by their stems, with as many folders before as tell them apart.
+
+    Raises
+    ------
+    LikraError
+        If a file is given twice.
+    """
+    from likra_lite.errors import LikraError
+
+    paths = [Path(file).resolve().with_suffix("") for file in files]
+    if len(set(paths)) < len(paths):
+        twice = next(file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1)
+        raise LikraError(f"got {twice} twice; give every file of items once")
+    length = 1
+    while len({path.parts[-length:] for path in paths}) < len(paths):
+        length += 1
+    return ["/".join(path.parts[-length:]) for path in paths]
