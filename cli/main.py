@@ -12,6 +12,7 @@ import click
 from likra_lite import __version__
 
 from .cache import cache
+from .compare import compare
 from .curve import curve
 from .demo import demo
 from .evaluate import evaluate
@@ -35,7 +36,7 @@ def group() -> None:
     """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
-for command in (demo, export, quantize, fit, score, evaluate, curve, cache):
+for command in (demo, export, quantize, fit, score, evaluate, curve, compare, cache):
     group.add_command(command)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..comparisons import Comparison, sentence
+from ..statistics import accuracy
 from .tidy import FREE_MODES, Row, summarize_rows
 
-__all__ = ["WIDTH", "curve_text", "layout", "setting_name"]
+__all__ = ["WIDTH", "comparison_text", "curve_text", "layout", "setting_name"]
 
 WIDTH = 80  # characters of a line
 GAP = "  "
@@ -55,8 +60,8 @@ def layout(rows: Sequence[str], columns: Mapping[str, Sequence[str]], first: str
 
 
 def setting_name(row: Mapping[str, Any], varying: Sequence[str]) -> str:
-    """Return what a setting is called: its mode, with those of its settings that vary."""
-    parts = [row["mode"]]
+    """Return what tells a setting from others of its mode: those of its values that vary."""
+    parts = []
     for name in varying:
         value = row[name]
         if name == "normalization":
@@ -106,31 +111,54 @@ def _section(settings: Sequence[Row]) -> str:
     ]
     if free:
         varying = _varying(free)
-        named = (f"{setting_name(row, varying)} {row['accuracy']:.3f}" for row in free)
-        lines[0] += f"; without examples: {', '.join(named)}"
+        named = (f"{_full_name(row, varying)} {row['accuracy']:.3f}" for row in free)
+        lines[0] += f"\nwithout examples: {', '.join(named)}"
     if not fitted:
         return lines[0]
     varying = _varying(fitted)
     sizes = sorted({row["n_items"] for row in fitted})
-    cells: dict[str, dict[int, Row]] = {}
-    for row in fitted:
-        cells.setdefault(setting_name(row, varying), {})[row["n_items"]] = row
-    titles = [str(size) for size in sizes]
-    columns = {
-        name: [_cell(found[size]) if size in found else "" for size in sizes]
-        for name, found in cells.items()
-    }
-    lines.append(layout(titles, columns, "examples"))
-    chosen = {
-        name: [f"{found[size]['alpha']:.2f}" if size in found else "" for size in sizes]
-        for name, found in cells.items()
-        if next(iter(found.values()))["alpha_auto"]
-        and next(iter(found.values()))["alpha"] is not None
-    }
-    if chosen:
-        lines.append("alpha, chosen on unused training items, mean over seeds")
-        lines.append(layout(titles, chosen, "examples"))
+    for rows in _tables(fitted, varying):
+        lines.append(_table(rows, sizes, varying, _cell))
+        chosen = [row for row in rows if row["alpha_auto"] and row["alpha"] is not None]
+        if chosen:
+            lines.append("alpha, chosen on unused training items, mean over seeds")
+            lines.append(_table(chosen, sizes, varying, lambda row: f"{row['alpha']:.2f}"))
     return "\n\n".join(lines)
+
+
+def _full_name(row: Row, varying: Sequence[str]) -> str:
+    return f"{row['mode']} {setting_name(row, varying)}".strip()
+
+
+def _tables(settings: Sequence[Row], varying: Sequence[str]) -> list[list[Row]]:
+    """Return what stands in a table of its own: modes with several settings, and all others."""
+    by_mode: dict[str, list[Row]] = {}
+    for row in settings:
+        by_mode.setdefault(row["mode"], []).append(row)
+    many = {
+        mode
+        for mode, rows in by_mode.items()
+        if len({setting_name(row, varying) for row in rows}) > 1
+    }
+    simple = [row for row in settings if row["mode"] not in many]
+    return [rows for rows in (simple, *(by_mode[mode] for mode in by_mode if mode in many)) if rows]
+
+
+def _table(
+    rows: Sequence[Row], sizes: Sequence[int], varying: Sequence[str], cell: Callable[[Row], str]
+) -> str:
+    modes = {row["mode"] for row in rows}
+    alone = len(modes) == 1 and any(setting_name(row, varying) for row in rows)
+    columns: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        title = setting_name(row, varying) if alone else _full_name(row, varying)
+        columns.setdefault(title, {})[row["n_items"]] = row
+    cells = {
+        title: [cell(found[size]) if size in found else "" for size in sizes]
+        for title, found in columns.items()
+    }
+    table = layout(list(map(str, sizes)), cells, "examples")
+    return f"{modes.pop()}\n{table}" if alone else table
 
 
 def _varying(settings: Sequence[Row]) -> list[str]:
@@ -150,3 +178,34 @@ def _varying(settings: Sequence[Row]) -> list[str]:
 def _cell(row: Row) -> str:
     spread = "" if row["deviation"] is None else f" ({row['deviation']:.3f})"
     return f"{row['accuracy']:.3f}{spread}"
+
+
+def comparison_text(
+    correct: Mapping[str, NDArray[np.bool_]], comparisons: Sequence[Comparison]
+) -> str:
+    """Return accuracies, paired differences, and what they say, as text.
+
+    Parameters
+    ----------
+    correct : dict of str to ndarray
+        See :func:`likra_lite.experiments.comparing.correct_by_mode`.
+    comparisons : sequence of Comparison
+        See :func:`likra_lite.comparisons.compare_modes`.
+    """
+    shares = {name: accuracy(values) for name, values in correct.items()}
+    columns = {"accuracy": [f"{share:.3f} +- {error:.3f}" for share, error in shares.values()]}
+    if any(values.ndim > 1 for values in correct.values()):
+        columns["seeds"] = [str(len(np.atleast_2d(values))) for values in correct.values()]
+    sections = [layout(list(correct), columns, "mode")]
+    if comparisons:
+        differences = {
+            "difference": [
+                f"{each.difference:+.3f} +- {each.standard_error:.3f}" for each in comparisons
+            ],
+            "95 % interval": [f"{each.low:+.3f} to {each.high:+.3f}" for each in comparisons],
+            "adjusted p": [f"{each.p_adjusted:.3f}" for each in comparisons],
+        }
+        names = [f"{each.mode} - {each.reference}" for each in comparisons]
+        sections.append(layout(names, differences, "on the same items"))
+        sections.append("\n".join(sentence(each) for each in comparisons))
+    return "\n\n".join(sections)
