@@ -18,6 +18,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .fit import fit
+from .inspect import inspect
 from .quantize import quantize
 from .score import score
 
@@ -36,7 +37,7 @@ def group() -> None:
     """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
-for command in (demo, export, quantize, fit, score, evaluate, curve, compare, cache):
+for command in (demo, export, quantize, fit, score, evaluate, curve, compare, inspect, cache):
     group.add_command(command)
 
 

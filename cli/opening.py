@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Opened",
     "check_outputs",
+    "find_item",
     "is_bundled",
     "open_experiment",
     "open_model",
@@ -72,6 +73,34 @@ def read_answered(items: str, subset: str) -> list[Item]:
     from likra_lite.readers import read_items
 
     return read_items(items, require_answer=True)
+
+
+def find_item(items: str, name: str | None, index: int | None, shown: int) -> Item:
+    """Return the item with that id, or else at that index.
+
+    Raises
+    ------
+    LikraError
+        If there is none; the message names some of those that there are.
+    """
+    from itertools import islice
+
+    from likra_lite.errors import LikraError
+
+    total, incoming = stream_items(items, "test")
+    if name is None:
+        found = next(islice(incoming, index, None), None)
+        if found is None:
+            raise LikraError(f"got --index {index} but {items} has {total} items, counted from 0")
+        return found
+    known: list[str] = []
+    for item in incoming:
+        if item.id == name:
+            return item
+        if item.id is not None and len(known) < shown:
+            known.append(item.id)
+    names = f"its ids begin with {', '.join(known)}" if known else "its items have no ids"
+    raise LikraError(f"{items} has no item with the id {name!r}; {names}; see also --index")
 
 
 def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..comparisons import Comparison, sentence
 from ..statistics import accuracy
 from .tidy import FREE_MODES, Row, summarize_rows
 
-__all__ = ["WIDTH", "comparison_text", "curve_text", "layout", "setting_name"]
+__all__ = ["WIDTH", "comparison_text", "curve_text", "layout", "setting_name", "wrapped"]
 
 WIDTH = 80  # characters of a line
 GAP = "  "
@@ -203,9 +204,18 @@ def comparison_text(
                 f"{each.difference:+.3f} +- {each.standard_error:.3f}" for each in comparisons
             ],
             "95 % interval": [f"{each.low:+.3f} to {each.high:+.3f}" for each in comparisons],
-            "adjusted p": [f"{each.p_adjusted:.3f}" for each in comparisons],
+            "adjusted p": [_p(each.p_adjusted) for each in comparisons],
         }
         names = [f"{each.mode} - {each.reference}" for each in comparisons]
         sections.append(layout(names, differences, "on the same items"))
-        sections.append("\n".join(sentence(each) for each in comparisons))
+        sections.append("\n".join(wrapped(sentence(each)) for each in comparisons))
     return "\n\n".join(sections)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def wrapped(sentence: str) -> str:
+    """Return a sentence in lines of :data:`WIDTH` characters, all but the first indented."""
+    return textwrap.fill(sentence, WIDTH, subsequent_indent="  ")
