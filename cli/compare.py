@@ -91,7 +91,7 @@ def compare(
         largest_size,
         what_remains,
     )
-    from likra_lite.experiments.text import comparison_text
+    from likra_lite.experiments.text import comparison_text, wrapped
 
     if not is_results_folder(folder):
         if items is None:
@@ -126,9 +126,8 @@ def compare(
     if is_results_folder(folder) and control == "none":
         remaining = what_remains(results, setting, comparisons)
         if remaining:
-            click.echo(
-                "\nwith the question hidden, in fitting and testing\n" + "\n".join(remaining)
-            )
+            click.echo("\nwith the question hidden, in fitting and testing")
+            click.echo("\n".join(map(wrapped, remaining)))
 
 
 def _of_model(

@@ -160,8 +160,7 @@ def test_compare_results(measured, capsys):
         )
         assert f"{each.difference:+.3f} +- {each.standard_error:.3f}" in line
         assert f"{each.low:+.3f} to {each.high:+.3f}" in line
-    assert "with the question hidden, in fitting and testing\n" in out
-    assert out.count("over base") == out.count("over sft") + 1, "of all but pmi; sft over base too"
+    assert "hidden" not in out, "no gain was found of which a part could remain"
     assert [line for line in out.splitlines() if len(line) > 80] == []
 
 
@@ -173,7 +172,25 @@ def test_compare_with_other_settings(measured, capsys):
     assert status == 0
     assert out.startswith("sub/test, 6 examples of train, control hidden, alpha auto\n")
     assert "base-likra - sft" in out
-    assert "hidden, in fitting" not in out
+    assert "question hidden" not in out
+
+
+def test_compare_tells_what_of_a_gain_remains(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--sizes", "16", "--control", "hidden", "--jobs", "1", "--out", "r"]
+    assert run("curve", "demo", "--test", "demo", *arguments, capsys=capsys)[0] == 0
+    status, out, _ = run("compare", "r", "--reference", "base", capsys=capsys)
+    assert status == 0
+    correct = {}
+    for control in ("none", "hidden"):
+        found = correct_by_mode(Results("r"), Setting("demo", 16, control), ["base", "base-likra"])
+        correct[control] = found["base-likra"].mean() - found["base"].mean()
+    assert correct["none"] > 0.2
+    assert abs(correct["hidden"]) < 0.05
+    gain = re.escape(f"{100 * correct['none']:+.1f}")
+    (line,) = re.findall(r"^base-likra: .*\n.*$", out.split("in fitting and testing\n")[1], re.M)
+    assert "when the question is hidden" in " ".join(line.split())
+    assert re.search(rf"of {gain} \+- [\d.]+ points", " ".join(line.split()))
 
 
 def test_compare_a_model_folder(model_folder, files, tmp_path, capsys):
