@@ -12,11 +12,14 @@ import click
 from likra_lite import __version__
 
 from .cache import cache
+from .compare import compare
+from .curve import curve
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .fit import fit
 from .import_adapters import import_adapters
+from .inspect import inspect
 from .quantize import quantize
 from .score import score
 
@@ -35,7 +38,19 @@ def group() -> None:
     """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
-for command in (demo, export, quantize, fit, import_adapters, score, evaluate, cache):
+for command in (
+    demo,
+    export,
+    quantize,
+    fit,
+    import_adapters,
+    score,
+    evaluate,
+    inspect,
+    curve,
+    compare,
+    cache,
+):
     group.add_command(command)
 
 
