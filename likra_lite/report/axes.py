@@ -1,0 +1,81 @@
+"""The plot area shared by all drawings: margins, grid, ticks and axis titles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .drawing import Element, add, text_width
+from .scales import decimals, number
+
+__all__ = ["Area", "category_ticks", "horizontal_ticks", "vertical_ticks"]
+
+TICK = 12.0  # font size
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of a drawing and the values at its edges.
+
+    Attributes
+    ----------
+    left, right, top, bottom : float
+        In the drawing's units.
+    x, y : tuple of float
+        Values at left and right, and at bottom and top.
+    """
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def at_x(self, value: float) -> float:
+        """Return where a value of x is."""
+        low, high = self.x
+        return self.left + (value - low) / (high - low) * (self.right - self.left)
+
+    def at_y(self, value: float) -> float:
+        """Return where a value of y is."""
+        low, high = self.y
+        return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
+
+
+def vertical_ticks(parent: Element, area: Area, ticks: Sequence[float], label: str) -> None:
+    """Draw a grid line and a number for each tick of y, and the axis title above them."""
+    places = decimals(ticks)
+    for tick in ticks:
+        y = area.at_y(tick)
+        add(parent, "line", class_="grid", x1=area.left, x2=area.right, y1=y, y2=y)
+        add(parent, "text", number(tick, places), class_="tick end", x=area.left - 7, y=y + 4)
+    add(parent, "text", label, class_="axis", x=2, y=area.top - 14)
+
+
+def horizontal_ticks(
+    parent: Element, area: Area, ticks: Sequence[tuple[float, str]], label: str
+) -> None:
+    """Draw the x axis; numbers that would touch the one before them are left out."""
+    add(parent, "line", class_="base", x1=area.left, x2=area.right, y1=area.bottom, y2=area.bottom)
+    free = -1e9
+    for value, text in ticks:
+        x, half = area.at_x(value), text_width(text, TICK) / 2
+        add(parent, "line", class_="base", x1=x, x2=x, y1=area.bottom, y2=area.bottom + 4)
+        if x - half >= free:
+            add(parent, "text", text, class_="tick middle", x=x, y=area.bottom + 18)
+            free = x + half + 5
+    middle = (area.left + area.right) / 2
+    add(parent, "text", label, class_="axis middle", x=middle, y=area.bottom + 37)
+
+
+def category_ticks(parent: Element, area: Area, names: Sequence[str], label: str) -> list[float]:
+    """Draw an x axis of names and return the middle of each."""
+    step = (area.right - area.left) / len(names)
+    middles = [area.left + (place + 0.5) * step for place in range(len(names))]
+    add(parent, "line", class_="base", x1=area.left, x2=area.right, y1=area.bottom, y2=area.bottom)
+    for x, name in zip(middles, names, strict=True):
+        add(parent, "text", name, class_="tick middle", x=x, y=area.bottom + 18)
+    middle = (area.left + area.right) / 2
+    add(parent, "text", label, class_="axis middle", x=middle, y=area.bottom + 37)
+    return middles
