@@ -19,10 +19,11 @@ from likra_lite import Item, LanguageModel, LikraError, read_items
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Bench, Claims, check_claims, curve_sizes
 from likra_lite.prompts import Prompt
-from likra_lite.ratio import Decision, accuracy
+from likra_lite.ratio import Decision
 from likra_lite.report.figure import STYLES, learning_curve_figure
 from likra_lite.report.summary import mean_log_likelihood, summarize
 from likra_lite.scoring import ChoiceScorer
+from likra_lite.statistics import accuracy
 
 ALPHAS = np.linspace(0.0, 1.5, 16)
 

@@ -19,10 +19,8 @@ __all__ = [
     "NORMALIZATIONS",
     "Decision",
     "Mode",
-    "accuracy",
     "fit_temperature",
     "log_loss",
-    "paired_difference",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -151,20 +149,3 @@ def fit_temperature(scores: FloatArray, offsets: IntArray, y: IntArray) -> float
         method="bounded",
     )
     return spread * float(np.exp(result.x))
-
-
-def accuracy(correct: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the share of right predictions and its standard error."""
-    share = float(np.mean(correct))
-    return share, float(np.sqrt(share * (1.0 - share) / len(correct)))
-
-
-def paired_difference(
-    correct: NDArray[np.bool_], reference: NDArray[np.bool_]
-) -> tuple[float, float]:
-    """Return how much more often `correct` holds than `reference`, and its standard error.
-
-    Both are of shape (n_items,), for the same items.
-    """
-    differences = correct.astype(float) - reference
-    return float(differences.mean()), float(differences.std() / np.sqrt(len(differences)))

@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from .likelihoods import LogLikelihoods
-from .ratio import (
-    MODES,
-    NORMALIZATIONS,
-    Decision,
-    accuracy,
-    fit_temperature,
-    log_loss,
-    paired_difference,
-)
+from .ratio import MODES, NORMALIZATIONS, Decision, fit_temperature, log_loss
+from .statistics import accuracy, paired_difference
 
 __all__ = [
     "ALPHAS",

@@ -28,10 +28,11 @@ def check_integer(name: str, value: Any, least: int, optional: bool = False) -> 
         raise LikraError(f"got {name}={value!r}; expected an integer of at least {least}")
 
 
-def check_share(name: str, value: Any) -> None:
-    """Raise LikraError unless `value` is a number between 0 and 1."""
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise LikraError(f"got {name}={value!r}; expected a share between 0 and 1")
+def check_share(name: str, value: Any, inside: bool = False) -> None:
+    """Raise LikraError unless `value` is a number between 0 and 1, or strictly inside."""
+    if not _is_number(value) or not 0 <= value <= 1 or (inside and value in (0, 1)):
+        bounds = ", neither of them" if inside else ""
+        raise LikraError(f"got {name}={value!r}; expected a share between 0 and 1{bounds}")
 
 
 def check_number(name: str, value: Any, positive: bool = False, otherwise: str = "") -> None:

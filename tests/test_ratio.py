@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from likra_lite.errors import LikraError
 from likra_lite.likelihoods import LogLikelihoods
-from likra_lite.ratio import MODES, NORMALIZATIONS, Decision, accuracy, fit_temperature, log_loss
+from likra_lite.ratio import MODES, NORMALIZATIONS, Decision, fit_temperature, log_loss
 from likra_lite.selection import ALPHAS, choose
 
 
@@ -95,12 +95,6 @@ def test_temperature_is_the_best_of_a_grid():
     losses = {t: log_loss(scores / t, table.offsets, y).mean() for t in np.geomspace(0.1, 100, 400)}
     assert log_loss(scores / fitted, table.offsets, y).mean() <= min(losses.values()) + 1e-9
     assert 0.7 * true < fitted < 1.4 * true
-
-
-def test_accuracy_and_its_standard_error():
-    share, error = accuracy(np.array([True] * 30 + [False] * 70))
-    assert share == pytest.approx(0.3)
-    assert error == pytest.approx(np.sqrt(0.3 * 0.7 / 100))
 
 
 def test_more_alphas_to_try_are_no_advantage():

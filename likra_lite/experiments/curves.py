@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, Decision, accuracy, paired_difference
+from ..ratio import MODES, Decision
+from ..statistics import accuracy, paired_difference
 from ..validation import check_number_or_auto
 from .bench import Bench
 

@@ -1,0 +1,116 @@
+"""Comparisons of modes and their sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from likra_lite.comparisons import Comparison, compare_modes, remaining_share_sentence, sentence
+from likra_lite.errors import LikraError
+from likra_lite.statistics import (
+    bootstrap_interval,
+    detectable_difference,
+    mcnemar_test,
+    paired_difference,
+)
+
+FOUND = Comparison(
+    "base-likra", "sft", 1871, 1, 0.079, 0.014, 0.052, 0.107, 1e-8, 4e-8, detectable=0.04
+)
+NOT_FOUND = Comparison("likra", "base", 977, 1, 0.003, 0.015, -0.026, 0.032, 0.84, 0.84, 0.042)
+
+
+def test_every_mode_with_every_reference():
+    rng = np.random.default_rng(0)
+    correct = {
+        "base": rng.random(500) < 0.5,
+        "likra": rng.random((3, 500)) < 0.6,
+        "sft": rng.random((3, 500)) < 0.52,
+    }
+    found = compare_modes(correct, ["base", "sft"])
+    pairs = [("likra", "base"), ("sft", "base"), ("likra", "sft")]
+    assert [(c.mode, c.reference) for c in found] == pairs, "each pair once"
+    p_values = [mcnemar_test(correct[mode], correct[other]) for mode, other in pairs]
+    assert [c.p_value for c in found] == p_values
+    assert [c.p_adjusted for c in found] == pytest.approx(multipletests(p_values, method="holm")[1])
+    for comparison in found:
+        pair = correct[comparison.mode], correct[comparison.reference]
+        assert (comparison.n_items, comparison.n_seeds) == (500, 3)
+        assert (comparison.difference, comparison.standard_error) == paired_difference(*pair)
+        assert (comparison.low, comparison.high) == bootstrap_interval(*pair)
+        means = np.atleast_2d(pair[0]).mean(axis=0) - np.atleast_2d(pair[1]).mean(axis=0)
+        assert comparison.detectable == pytest.approx(
+            detectable_difference(500, np.mean(means**2), level=0.05 / 3)
+        )
+    assert "likra beats base by" in sentence(found[0])
+    assert "on 500 items, mean of 3 seeds (p < .001)" in sentence(found[0])
+
+
+def test_a_single_mode_has_nothing_to_be_compared_with():
+    assert compare_modes({"base": np.ones(3, bool)}, ["base"]) == []
+
+
+def test_an_unknown_reference_is_named():
+    with pytest.raises(LikraError, match="got the reference 'sft'; expected one of base, likra"):
+        compare_modes({"base": np.ones(3, bool), "likra": np.ones(3, bool)}, ["base", "sft"])
+
+
+@pytest.mark.parametrize(
+    ("comparison", "expected"),
+    [
+        (FOUND, "base-likra beats sft by 7.9 +- 1.4 points on 1,871 items (p < .001)"),
+        (
+            replace(FOUND, difference=-0.079, p_adjusted=0.0304),
+            "base-likra does worse than sft by 7.9 +- 1.4 points on 1,871 items (p = .030)",
+        ),
+        (
+            NOT_FOUND,
+            "no difference between likra and base was found: +0.3 +- 1.5 points on 977 items "
+            "(p = .84); only differences of 4.2 points or more would have been seen",
+        ),
+        (
+            replace(NOT_FOUND, n_items=4, detectable=np.inf, p_adjusted=1.0, difference=-0.25),
+            "no difference between likra and base was found: -25.0 +- 1.5 points on 4 items "
+            "(p = 1); with so few items none would have been seen",
+        ),
+        (
+            replace(NOT_FOUND, p_adjusted=0.0501, n_seeds=5),
+            "no difference between likra and base was found: +0.3 +- 1.5 points on 977 items, "
+            "mean of 5 seeds (p = .050); only differences of 4.2 points or more would have been "
+            "seen",
+        ),
+    ],
+)
+def test_sentences(comparison, expected):
+    assert sentence(comparison) == expected
+
+
+@pytest.mark.parametrize(
+    ("gain", "hidden", "expected"),
+    [
+        (0.079, 0.047, "about 60 % of the gain over sft remains when the question is hidden "),
+        (0.079, 0.082, "all of the gain over sft remains when the question is hidden "),
+        (0.079, 0.005, "less than 10 % of the gain over sft remains when the question is hidden"),
+        (0.079, -0.03, "the gain over sft becomes a loss when the question is hidden "),
+        (-0.079, 0.03, "no gain over sft was found of which a part could remain: -7.9 +- 1.4 p"),
+    ],
+)
+def test_what_remains_when_the_question_is_hidden(gain, hidden, expected):
+    shown = replace(FOUND, difference=gain)
+    said = remaining_share_sentence(shown, replace(FOUND, difference=hidden, standard_error=0.01))
+    assert said.startswith(expected)
+    if gain > 0:
+        assert said.endswith(f"({100 * hidden:+.1f} +- 1.0 of +7.9 +- 1.4 points)")
+
+
+def test_no_share_of_what_was_not_found():
+    said = remaining_share_sentence(NOT_FOUND, FOUND)
+    assert said == "no gain over base was found of which a part could remain: +0.3 +- 1.5 points"
+    said = remaining_share_sentence(FOUND, NOT_FOUND)
+    assert said == (
+        "nothing of the gain over sft was found when the question is hidden "
+        "(+0.3 +- 1.5 of +7.9 +- 1.4 points)"
+    )
