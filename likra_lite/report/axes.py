@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,17 +57,27 @@ def vertical_ticks(parent: Element, area: Area, ticks: Sequence[float], label: s
 def horizontal_ticks(
     parent: Element, area: Area, ticks: Sequence[tuple[float, str]], label: str
 ) -> None:
-    """Draw the x axis; numbers that would touch the one before them are left out."""
+    """Draw the x axis; where numbers would touch, every second or third is written."""
     add(parent, "line", class_="base", x1=area.left, x2=area.right, y1=area.bottom, y2=area.bottom)
-    free = -1e9
-    for value, text in ticks:
-        x, half = area.at_x(value), text_width(text, TICK) / 2
+    written = set(_apart(area, ticks))
+    for place, (value, text) in enumerate(ticks):
+        x = area.at_x(value)
         add(parent, "line", class_="base", x1=x, x2=x, y1=area.bottom, y2=area.bottom + 4)
-        if x - half >= free:
+        if place in written:
             add(parent, "text", text, class_="tick middle", x=x, y=area.bottom + 18)
-            free = x + half + 5
     middle = (area.left + area.right) / 2
     add(parent, "text", label, class_="axis middle", x=middle, y=area.bottom + 37)
+
+
+def _apart(area: Area, ticks: Sequence[tuple[float, str]]) -> list[int]:
+    """Return which numbers to write: the last, and back from it in equal steps."""
+    spans = [(area.at_x(value), text_width(text, TICK) / 2) for value, text in ticks]
+    for step in range(1, len(ticks)):
+        places = list(range(len(ticks) - 1, -1, -step))
+        pairs = ((spans[one], spans[other]) for one, other in itertools.pairwise(places))
+        if all(x - half - 5 >= y + other for (x, half), (y, other) in pairs):
+            return places
+    return [len(ticks) - 1]
 
 
 def category_ticks(parent: Element, area: Area, names: Sequence[str], label: str) -> list[float]:

@@ -23,7 +23,7 @@ __all__ = [
     "Line",
     "LineChart",
     "Point",
-    "Reliability",
+    "ReliabilityChart",
     "Report",
     "Section",
     "mean_points",
@@ -243,7 +243,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Reliability:
+class ReliabilityChart:
     """A reliability diagram.
 
     Attributes
@@ -350,7 +350,7 @@ class ItemRow:
         return first - second
 
 
-Chart = LineChart | Forest | DotPlot | Reliability | BarChart
+Chart = LineChart | Forest | DotPlot | ReliabilityChart | BarChart
 
 
 @dataclass(frozen=True)
@@ -378,6 +378,8 @@ class Report:
     Attributes
     ----------
     title : str
+    subtitle : str
+        Which items, which model, how often.
     sentences : tuple of str
         What was found, in plain words, the most important first.
     command : str
@@ -397,7 +399,7 @@ class Report:
         Alpha, share of contamination, number of negatives.
     trajectories : tuple of LineChart
         Mean log-likelihoods, a chart per head.
-    calibration : tuple of Reliability
+    calibration : tuple of ReliabilityChart
     abstention : LineChart or None
         Risk against coverage.
     set_sizes : BarChart or None
@@ -408,6 +410,7 @@ class Report:
     """
 
     title: str
+    subtitle: str = ""
     sentences: tuple[str, ...] = ()
     command: str = ""
     setup: tuple[tuple[str, str], ...] = ()
@@ -418,7 +421,7 @@ class Report:
     kinds: tuple[DotPlot, ...] = ()
     sweeps: tuple[LineChart, ...] = ()
     trajectories: tuple[LineChart, ...] = ()
-    calibration: tuple[Reliability, ...] = ()
+    calibration: tuple[ReliabilityChart, ...] = ()
     abstention: LineChart | None = None
     set_sizes: BarChart | None = None
     items: tuple[ItemRow, ...] = ()

@@ -11,12 +11,12 @@ __all__ = ["Element", "add", "ink", "mark", "new_drawing", "path_of", "svg_text"
 
 Element = ET.Element
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CHARACTER = 0.56  # mean width of a character, of the size of a sans-serif font
+_CHARACTER, _BOLD = 0.56, 0.63  # mean width of a character, of the size of a sans-serif font
 
 
-def text_width(text: str, size: float = 12.0) -> float:
+def text_width(text: str, size: float = 12.0, bold: bool = False) -> float:
     """Return about how wide a text is drawn."""
-    return _CHARACTER * size * len(text)
+    return (_BOLD if bold else _CHARACTER) * size * len(text)
 
 
 def new_drawing(width: float, height: float, label: str) -> Element:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..experiments import Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
+from .captions import WHISKERS, bands
 from .contents import DotPlot, DotRow, Level, Line, LineChart, Point, Report, mean_points
 from .paper import PAPER
 from .summary import Curves, findings, summarize
@@ -13,7 +14,6 @@ from .summary import Curves, findings, summarize
 __all__ = ["report_of_claims"]
 
 ORDER = ("likra", "base-likra", "sft", "pos-base")
-ERROR = "A whisker is one standard error of testing on these items, either way."
 
 
 def report_of_claims(
@@ -40,10 +40,9 @@ def report_of_claims(
     n_seeds = len({row.draw for row in claims.curve})
     alpha = next(row.alpha for row in claims.curve if row.alpha is not None)
     about = f"{claims.n_test:,} test items, alpha {alpha:g}"
-    bands = _bands(n_seeds)
     return Report(
         title=title,
-        sentences=tuple(findings(claims)),
+        sentences=tuple(line.replace("+-", "\N{PLUS-MINUS SIGN}") for line in findings(claims)),
         command=command,
         setup=(
             *setup,
@@ -57,21 +56,12 @@ def report_of_claims(
             "accuracy",
             _lines(summarize(claims.curve), ORDER, n_seeds),
             _levels(claims),
-            f"{about}. {bands} {ERROR}",
+            f"{about}. {bands(n_seeds)} {WHISKERS}",
         ),
-        controls=_controls(claims, n_seeds, f"{about}. {bands}"),
+        controls=_controls(claims, n_seeds, f"{about}. {bands(n_seeds)}"),
         paper=PAPER,
         kinds=_kinds(claims, n_seeds),
         trajectories=_trajectories(claims, n_seeds),
-    )
-
-
-def _bands(n_seeds: int) -> str:
-    if n_seeds == 1:
-        return "A single draw of the examples."
-    return (
-        f"Means over {n_seeds} draws of the examples; a band is one standard deviation between "
-        "draws, either way."
     )
 
 
@@ -122,7 +112,7 @@ def _kinds(claims: Claims, n_seeds: int) -> tuple[DotPlot, ...]:
                 "accuracy",
                 _dot_rows(mine, n_seeds),
                 (Level(best, claims.best_free.accuracy), Level("chance", claims.chance)),
-                f"{claims.n_test:,} test items, {weight}. {seeds} {ERROR}".replace("  ", " "),
+                f"{claims.n_test:,} test items, {weight}. {seeds} {WHISKERS}".replace("  ", " "),
             )
         )
     return tuple(plots)
@@ -160,7 +150,7 @@ def _trajectories(claims: Claims, n_seeds: int) -> tuple[LineChart, ...]:
                 "nats per answer",
                 tuple(lines),
                 caption=f"Means over the answers of {claims.n_test:,} test items. "
-                + _bands(n_seeds),
+                + bands(n_seeds),
             )
         )
     return tuple(charts)

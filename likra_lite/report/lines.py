@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .axes import Area, horizontal_ticks, vertical_ticks
 from .contents import Line, LineChart, Point
@@ -70,20 +71,21 @@ def draw_lines(
     bounds = y_range or value_range([chart])
     ticks = linear_ticks(*bounds, most=max(3, round(height / 55)))
     left = 14 + max(text_width(number(tick, decimals(ticks)), 12) for tick in ticks)
-    names = [line.name for line in chart.lines] + [level.name for level in chart.levels]
-    right = width - max(text_width(name, LABEL) for name in names) - 16
+    widths = [text_width(line.name, LABEL, bold=True) for line in chart.lines]
+    widths += [text_width(level.name, LABEL - 1) for level in chart.levels]
+    right = width - max(widths) - 13
     pad = (high - low) * 0.03
     area = Area(left, right, 34, height - 44, (low - pad, high + pad), bounds)
     root = new_drawing(width, height, _label(chart))
     vertical_ticks(root, area, ticks, chart.y_label)
     horizontal_ticks(root, area, _x_ticks(chart, values, scale), chart.x_label)
-    ends: list[tuple[str, str, float, float]] = []
+    ends: list[_End] = []
     for level in chart.levels:
         y = area.at_y(level.value)
         group = add(root, "g", class_="level", style=ink(LEVEL))
         add(group, "line", x1=area.left, x2=area.right, y1=y, y2=y, class_="dash")
         add(group, "title", f"{level.name}: {number(level.value, 3)}")
-        ends.append((level.name, ink(LEVEL), area.right, y))
+        ends.append(_End(level.name, ink(LEVEL), "label quiet", area.right, y))
     styles = styles_of([line.name for line in chart.lines])
     drawn = []
     for line, style in zip(chart.lines, styles, strict=True):
@@ -91,7 +93,7 @@ def draw_lines(
         places = [(area.at_x(scale(p.x)), area.at_y(p.y)) for p in line.points]
         _band(group, area, line, scale)
         drawn.append((group, line, style, places))
-        ends.append((line.name, ink(style), *places[-1]))
+        ends.append(_End(line.name, ink(style), "label", *places[-1]))
     for group, line, style, places in drawn:
         path = path_of(places)
         add(group, "path", d=path, class_="line", stroke_dasharray=style.dash or "none")
@@ -109,9 +111,7 @@ def _label(chart: LineChart) -> str:
     return f"{chart.title}: {chart.y_label} against {chart.x_label}. {ends}."
 
 
-def _x_ticks(
-    chart: LineChart, values: Sequence[float], scale: Scale
-) -> list[tuple[float, str]]:
+def _x_ticks(chart: LineChart, values: Sequence[float], scale: Scale) -> list[tuple[float, str]]:
     if chart.log2:
         return [(scale(value), plain_number(value)) for value in sorted(set(values))]
     ticks = linear_ticks(min(values), max(values), 6) if max(values) > min(values) else values
@@ -135,12 +135,23 @@ def _whisker(group: Element, area: Area, point: Point, place: tuple[float, float
     add(group, "path", d=f"M{x - 3:.1f} {top:.1f}h6m-3 0V{bottom:.1f}m-3 0h6", class_="whisker")
 
 
-def _name_ends(root: Element, area: Area, ends: list[tuple[str, str, float, float]]) -> None:
+class _End(NamedTuple):
+    """Where a line ends, and how its name is written."""
+
+    name: str
+    style: str
+    class_: str
+    x: float
+    y: float
+
+
+def _name_ends(root: Element, area: Area, ends: list[_End]) -> None:
     """Write each name at the end of its line, with a thread to it if it had to move."""
-    places = spread([end[3] for end in ends], LABEL + 3, area.top, area.bottom - 2)
+    places = spread([end.y for end in ends], LABEL + 3, area.top, area.bottom - 2)
     x = area.right + 12
-    for (name, style, end, wish), y in zip(ends, places, strict=True):
-        group = add(root, "g", style=style, class_="name")
-        if abs(y - wish) > 3 or x - end > 20:
-            add(group, "path", d=f"M{end + 5:.1f} {wish:.1f}L{x - 3:.1f} {y:.1f}", class_="thread")
-        add(group, "text", name, x=x, y=y + 4.5, class_="label")
+    for end, y in zip(ends, places, strict=True):
+        group = add(root, "g", style=end.style, class_="name")
+        if abs(y - end.y) > 3 or x - end.x > 25:
+            path = f"M{end.x + 5:.1f} {end.y:.1f}L{x - 3:.1f} {y:.1f}"
+            add(group, "path", d=path, class_="thread")
+        add(group, "text", end.name, x=x, y=y + 4.5, class_=end.class_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .contents import BarChart, Chart, DotPlot, Forest, Line, LineChart, Reliability
+from .contents import BarChart, Chart, DotPlot, Forest, Line, LineChart, ReliabilityChart
 from .lines import plain_number
 from .plots import p_value, points
 from .scales import number
@@ -18,7 +18,7 @@ def numbers(chart: Chart) -> Table:
 
     Parameters
     ----------
-    chart : LineChart, Forest, DotPlot, Reliability or BarChart
+    chart : LineChart, Forest, DotPlot, ReliabilityChart or BarChart
 
     Returns
     -------
@@ -47,7 +47,7 @@ def numbers(chart: Chart) -> Table:
                 + [""] * (most - len(row.values))
                 for row in sorted(chart.rows, key=lambda row: -row.mean)
             ]
-        case Reliability():
+        case ReliabilityChart():
             return ["probability", "share right", "answers"], [
                 [f"{b.confidence:.3f}", f"{b.accuracy:.3f}", f"{b.count:,}"] for b in chart.bins
             ]

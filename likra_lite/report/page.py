@@ -14,19 +14,20 @@ from .contents import (
     Forest,
     ItemRow,
     LineChart,
-    Reliability,
+    ReliabilityChart,
     Report,
     Section,
 )
 from .lines import draw_lines, value_range
 from .numbers import numbers
+from .paper import PAPER
 from .plots import draw_bars, draw_dots, draw_forest, draw_reliability
 
 __all__ = ["drawings", "page"]
 
 WIDE, PANEL, PHONE = 820.0, 400.0, 360.0  # widths of drawings, in CSS pixels
 LOW_MARGIN = 0.1  # of probability, between the first two choices
-PAPER = "https://arxiv.org/abs/2503.14391"
+CITATION = "https://arxiv.org/abs/2503.14391"
 
 # Nothing is loaded, whatever a question says.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -73,21 +74,21 @@ def page(report: Report) -> str:
         f'<link rel="icon" href="data:,">\n<title>{title}</title>\n'
         f"<style>\n{_resource('page.css')}</style>\n</head>\n<body>\n<main>\n"
         f"<header>\n<h1>{title}</h1>\n{_findings(report)}{_contents(report)}</header>\n"
-        f"{_setup(report)}{''.join(sections)}{_footer()}</main>\n"
+        f"{''.join(sections)}{_setup(report)}{_footer()}</main>\n"
         f"<script>\n{_resource('page.js')}</script>\n</body>\n</html>\n"
     )
 
 
 def _findings(report: Report) -> str:
-    if not report.sentences:
-        return ""
+    subtitle = f'<p class="subtitle">{html.escape(report.subtitle)}</p>\n'
     lines = "".join(f"<li>{html.escape(line)}</li>\n" for line in report.sentences)
-    return f'<ul class="findings">\n{lines}</ul>\n'
+    return subtitle * bool(report.subtitle) + f'<ul class="findings">\n{lines}</ul>\n' * bool(lines)
 
 
 def _contents(report: Report) -> str:
     names = [(f"s{i}", section.title) for i, section in enumerate(report.sections)]
     names += [("items", "The questions")] if report.items else []
+    names += [("setup", "What was run")] if report.setup or report.command else []
     if len(names) < 2:
         return ""
     links = "".join(f'<li><a href="#{name}">{html.escape(text)}</a></li>' for name, text in names)
@@ -114,17 +115,23 @@ def _setup(report: Report) -> str:
 def _footer() -> str:
     return (
         "<footer>Made with likra-lite. The ratio and the modes are those of "
-        f'<a href="{PAPER}">Hamdan &amp; Yuret 2025, arXiv 2503.14391</a>.</footer>\n'
+        f'<a href="{CITATION}">Hamdan &amp; Yuret 2025, arXiv 2503.14391</a>.</footer>\n'
     )
 
 
 def _section(place: int, section: Section) -> str:
     text = f"<p>{html.escape(section.text)}</p>\n" if section.text else ""
-    figures = [_figure(chart, section) for chart in section.charts]
-    body = "".join(figures)
+    # What is said of every chart is said once.
+    common = len(section.charts) > 1 and len({chart.caption for chart in section.charts}) == 1
+    body = "".join(
+        _figure(chart, drawn, chart.title != section.title, not common)
+        for chart, drawn in zip(section.charts, drawings(section), strict=True)
+    )
     if not _is_wide(section):
         body = f'<div class="grid">\n{body}</div>\n'
-    glossary = _glossary() if place == 0 else ""
+    if common:
+        body += f'<p class="caption">{html.escape(section.charts[0].caption)}</p>\n'
+    glossary = _glossary() * (place == 0)
     return (
         f'<section id="s{place}"><h2>{html.escape(section.title)}</h2>\n{text}{body}{glossary}'
         "</section>\n"
@@ -133,11 +140,15 @@ def _section(place: int, section: Section) -> str:
 
 def _glossary() -> str:
     rows = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in MODES)
-    return f'<details class="numbers"><summary>What the names mean</summary><dl>{rows}</dl></details>\n'
+    return (
+        '<details class="numbers"><summary>What the names mean</summary>'
+        f"<dl>{rows}</dl></details>\n"
+    )
 
 
 def _is_wide(section: Section) -> bool:
-    return len(section.charts) == 1 and isinstance(section.charts[0], LineChart | Forest)
+    (first, *others) = section.charts
+    return not others and first != PAPER and isinstance(first, LineChart | Forest)
 
 
 def drawings(section: Section) -> list[tuple[str, ...]]:
@@ -152,8 +163,7 @@ def drawings(section: Section) -> list[tuple[str, ...]]:
     list of tuple of str
         SVG.
     """
-    wide = _is_wide(section)
-    shared = _shared_range(section)
+    wide, shared = _is_wide(section), _shared_range(section)
     return [_draw(chart, wide, shared) for chart in section.charts]
 
 
@@ -173,24 +183,21 @@ def _draw(chart: Chart, wide: bool, shared: tuple[float, float] | None) -> tuple
             return draw_forest(chart, WIDE), draw_forest(chart, PHONE)
         case DotPlot():
             return (draw_dots(chart, PANEL),)
-        case Reliability():
+        case ReliabilityChart():
             return (draw_reliability(chart, PANEL),)
         case BarChart():
             return (draw_bars(chart, PANEL),)
 
 
-def _figure(chart: Chart, section: Section) -> str:
-    place = section.charts.index(chart)
-    drawn = drawings(section)[place]
+def _figure(chart: Chart, drawn: tuple[str, ...], with_title: bool, with_caption: bool) -> str:
     classes = ["wide", "small"] if len(drawn) == 2 else ["only"]
     svg = "\n".join(
         text.replace("<svg ", f'<svg class="{name}" ', 1)
         for text, name in zip(drawn, classes, strict=True)
     )
-    heading = ""
-    if chart.title != section.title:
-        heading = f"<h3>{html.escape(chart.title)}</h3>\n"
-    caption = f"<figcaption>{html.escape(chart.caption)}</figcaption>\n" if chart.caption else ""
+    heading = f"<h3>{html.escape(chart.title)}</h3>\n" * with_title
+    shown = with_caption and bool(chart.caption)
+    caption = f"<figcaption>{html.escape(chart.caption)}</figcaption>\n" * shown
     return f"<figure>\n{heading}{svg}\n{caption}{_table(chart)}</figure>\n"
 
 

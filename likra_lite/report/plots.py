@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .axes import Area, category_ticks, horizontal_ticks, vertical_ticks
-from .contents import BarChart, DotPlot, Forest, Interval, Reliability
+from .contents import BarChart, DotPlot, Forest, Interval, ReliabilityChart
 from .drawing import Element, add, ink, mark, new_drawing, svg_text, text_width
 from .scales import decimals, linear_ticks, number, padded, spread
 from .styles import LEVEL, STYLES, Style, styles_of
@@ -135,7 +135,7 @@ def _upright_levels(root: Element, area: Area, plot: DotPlot, width: float) -> N
         add(group, "title", f"{level.name}: {level.value:.3f}")
 
 
-def draw_reliability(chart: Reliability, width: float) -> str:
+def draw_reliability(chart: ReliabilityChart, width: float) -> str:
     """Draw accuracy against confidence, and below it how many answers each bin holds."""
     counts = [b.count for b in chart.bins]
     height = width + 30
@@ -165,7 +165,7 @@ def draw_reliability(chart: Reliability, width: float) -> str:
     return svg_text(root)
 
 
-def _counts(root: Element, area: Area, chart: Reliability, floor: float) -> None:
+def _counts(root: Element, area: Area, chart: ReliabilityChart, floor: float) -> None:
     """Write the bins' counts where they do not touch; the table has them all."""
     most, free = max(b.count for b in chart.bins), -1e9
     for b in chart.bins:

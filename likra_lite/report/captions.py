@@ -1,0 +1,22 @@
+"""What captions say of bands and whiskers: the same words for the same things."""
+
+from __future__ import annotations
+
+__all__ = ["WHISKERS", "bands", "percent"]
+
+WHISKERS = "A whisker is one standard error of testing on these items, either way."
+
+
+def bands(n_seeds: int) -> str:
+    """Say what a line and its band are."""
+    if n_seeds == 1:
+        return "A single draw of the examples, so that there is no band."
+    return (
+        f"Means over {n_seeds} draws of the examples; a band is one standard deviation between "
+        "draws, either way."
+    )
+
+
+def percent(share: float) -> str:
+    """Return 0.8553 as ``85.5 %``."""
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,504 @@
+"""A folder of results as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..comparisons import Comparison, compare_modes, remaining_share_sentence, sentence
+from ..errors import LikraError
+from ..experiments import Point as Fit
+from ..experiments import Results, name_of, observations, trajectories
+from ..items import Item
+from ..ratio import MODES, Decision
+from ..scoring import ChoiceScorer
+from .captions import WHISKERS, bands, percent
+from .confidence import abstention_chart, calibration_charts, set_size_chart, with_temperature
+from .contents import (
+    DotPlot,
+    DotRow,
+    Forest,
+    Interval,
+    ItemRow,
+    Level,
+    Line,
+    LineChart,
+    Report,
+    mean_points,
+)
+from .items import item_rows
+from .paper import PAPER
+
+__all__ = ["ResultsReport", "report_of_results"]
+
+FITTED = ("likra", "base-likra", "sft", "pos-base")
+RATIOS = ("likra", "base-likra")
+REFERENCES = ("base", "base per character", "pmi", "sft")
+CONTROLS = {"none": "question shown", "hidden": "answer only", "shuffled": "shuffled"}
+HEADS = {"positive": "right", "negative": "wrong"}
+GROUPS = {"other": "other question"}
+ALPHAS = tuple(np.round(np.arange(0.0, 1.55, 0.1), 2).tolist())
+ENOUGH = 100  # unused training items, to fit a temperature on
+
+Row = dict[str, Any]
+BoolArray = NDArray[np.bool_]
+
+
+def report_of_results(
+    results: Results,
+    test: str | None = None,
+    alpha: float = 0.9,
+    items: Sequence[Item] | None = None,
+    scorer_of: Callable[[Fit], ChoiceScorer] | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Report:
+    """Arrange what a folder of results holds; what was not measured is left out.
+
+    Parameters
+    ----------
+    results : Results
+        With at least one finished point of the learning curve.
+    test : str, optional
+        A test set; the first by default.
+    alpha : float, default=0.9
+        Weight of the negative head, fixed beforehand.
+    items : sequence of Item, optional
+        The test set's items, for the list of questions.
+    scorer_of : callable, optional
+        Returns the language model with the heads of a fit, for the questions' tokens.
+    advance : callable, optional
+        Called with 1 after every item that was read token by token.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    LikraError
+        If there is no such test set, nothing was finished yet, or `items` are not the test
+        set's.
+    """
+    source = ResultsReport(results, results.tests[0] if test is None else test, alpha)
+    report = source.report()
+    if items is None:
+        return report
+    return source.with_items(report, items, scorer_of, advance)
+
+
+@dataclass(frozen=True)
+class ResultsReport:
+    """What a report takes from one test set of a folder of results."""
+
+    results: Results
+    test: str
+    alpha: float
+
+    @cached_property
+    def fits(self) -> list[Fit]:
+        """All finished fits."""
+        found = self.results.points()
+        if not any(_is_standard(fit) for fit in found):
+            raise LikraError(
+                f"{self.results.folder} has no finished point of the learning curve yet; run "
+                "likra-lite curve until it has"
+            )
+        return found
+
+    @cached_property
+    def size(self) -> int:
+        """The largest number of examples that most seeds have."""
+        counts: dict[int, int] = {}
+        for fit in self.standard:
+            counts[fit.n_items] = counts.get(fit.n_items, 0) + 1
+        return max(counts, key=lambda size: (counts[size], size))
+
+    @property
+    def standard(self) -> list[Fit]:
+        """The fits of the learning curve."""
+        return [fit for fit in self.fits if _is_standard(fit)]
+
+    @property
+    def largest(self) -> list[Fit]:
+        """The fits at its largest size, one for each seed."""
+        return [fit for fit in self.standard if fit.n_items == self.size]
+
+    @cached_property
+    def n_test(self) -> int:
+        """Number of test items."""
+        return len(self.results.y(self.test))
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Observations on the test set, of every fit."""
+        return self._observe(self.fits, (self.alpha,))
+
+    def _observe(
+        self,
+        fits: Iterable[Fit],
+        alphas: Sequence[float],
+        modes: Sequence[str] = tuple(MODES),
+        normalization: str = "none",
+    ) -> list[Row]:
+        found = observations(self.results, modes, alphas, (normalization,), fits)
+        return [row for row in found if row["test"] == self.test]
+
+    def _about(self, n_seeds: int) -> str:
+        return f"{self.n_test:,} test items, alpha {self.alpha:g}. {bands(n_seeds)}"
+
+    def report(self) -> Report:
+        """Return everything but the items."""
+        comparisons = self.comparisons()
+        table_of_fit = self.held_out_fit()
+        calibration, abstention, sets = (), None, None
+        if table_of_fit is not None:
+            calibration, abstention, sets = self.confidence(table_of_fit)
+        n_seeds = len(self.largest)
+        model, training = self.results.experiment["model"], self.results.experiment["items"]
+        return Report(
+            title=f"What wrong answers teach {model['name']} about {training['name']}",
+            subtitle=(
+                f"{self.n_test:,} test items; up to {self.size:,} examples, drawn {n_seeds} times"
+            ),
+            sentences=tuple(self.sentences(comparisons)),
+            command=self.results.experiment["begun"]["command"],
+            setup=self.setup(),
+            curve=self.curve(),
+            controls=self.controls(),
+            paper=PAPER,
+            comparisons=self.forest(comparisons),
+            kinds=self.kinds(),
+            sweeps=self.sweeps(),
+            trajectories=self.trajectories(),
+            calibration=calibration,
+            abstention=abstention,
+            set_sizes=sets,
+        )
+
+    def setup(self) -> tuple[tuple[str, str], ...]:
+        """Return what was measured on what, with checksums and versions."""
+        about = self.results.experiment
+        seeds = sorted({fit.seed for fit in self.standard})
+        sizes = sorted({fit.n_items for fit in self.standard})
+        tests = {test["name"]: test for test in about["tests"]}
+        return (
+            ("Model", f"{about['model']['name']}, {about['model']['precision']}"),
+            ("Training items", f"{about['items']['name']}, {about['items']['count']:,}"),
+            ("Test items", f"{self.test}, {self.n_test:,}"),
+            ("Examples", ", ".join(f"{size:,}" for size in sizes)),
+            ("Seeds", ", ".join(map(str, seeds))),
+            ("Fits", f"{len(self.fits):,}"),
+            ("Prompt", repr(about["prompt"])),
+            ("Penalty", f"{about['penalty']:g}"),
+            ("Begun", about["begun"]["created"]),
+            ("Versions", ", ".join(f"{k} {v}" for k, v in about["begun"]["versions"].items())),
+            ("Checksum of the model", about["model"]["fingerprint"]),
+            ("of the training items", about["items"]["sha256"]),
+            ("of the test items", tests[self.test]["sha256"]),
+        )
+
+    def _free(self) -> list[tuple[str, Decision]]:
+        return [
+            (name_of(mode, normalization), Decision(mode, normalization=normalization))
+            for mode, normalization in (("base", "none"), ("base", "chars"), ("pmi", "none"))
+        ]
+
+    def _levels(self) -> tuple[Level, ...]:
+        shares = [
+            Level(name, float(self.results.correct(self.test, "none", decision).mean()))
+            for name, decision in self._free()
+        ]
+        return (*shares, Level("chance", self.results.chance(self.test)))
+
+    def _lines(self, rows: Iterable[Row], names: Iterable[str], x: str, key: str) -> list[Line]:
+        """Return a line for each name under a key, if there are rows of it."""
+        grouped: dict[str, list[Row]] = {}
+        for row in rows:
+            grouped.setdefault(row[key], []).append(row)
+        lines = []
+        for name in names:
+            values: dict[float, list[float]] = {}
+            errors: dict[float, list[float]] = {}
+            for row in grouped.get(name, []):
+                values.setdefault(row[x], []).append(row["accuracy"])
+                errors.setdefault(row[x], []).append(row["standard_error"])
+            if values:
+                lines.append(Line(name, mean_points(values, errors)))
+        return lines
+
+    def _standard_rows(self, controls: Sequence[str] = ("none",)) -> list[Row]:
+        return [
+            row
+            for row in self.rows
+            if row["n_items"] and row["control"] in controls and _is_standard_row(row)
+        ]
+
+    def curve(self) -> LineChart:
+        """Return accuracy against examples."""
+        lines = self._lines(self._standard_rows(), FITTED, "n_items", "mode")
+        about = f"{self._about(len(self.largest))} {WHISKERS}"
+        return LineChart(
+            "Learning curve", "examples", "accuracy", tuple(lines), self._levels(), about
+        )
+
+    def controls(self) -> tuple[LineChart, ...]:
+        """Return the same without the question, and with a wrong one."""
+        if set(self.results.controls) <= {"none"}:
+            return ()
+        rows = self._standard_rows(tuple(CONTROLS))
+        chance = Level("chance", self.results.chance(self.test))
+        charts = []
+        for mode in RATIOS:
+            lines = [
+                Line(CONTROLS[line.name], line.points)
+                for line in self._lines(
+                    (row for row in rows if row["mode"] == mode), CONTROLS, "n_items", "control"
+                )
+            ]
+            about = self._about(len(self.largest))
+            charts.append(LineChart(mode, "examples", "accuracy", tuple(lines), (chance,), about))
+        return tuple(charts)
+
+    def comparisons(self, control: str = "none") -> list[Comparison]:
+        """Return paired differences at the largest size, over all seeds."""
+        correct: dict[str, BoolArray] = {}
+        for mode in RATIOS:
+            correct[mode] = self._correct(mode, control)
+        correct["sft"] = self._correct("sft", control)
+        for name, decision in self._free():
+            if control != "hidden" or decision.mode != "pmi":
+                correct[name] = self.results.correct(self.test, control, decision)
+        return compare_modes(correct, [name for name in REFERENCES if name in correct])
+
+    def _correct(self, mode: str, control: str) -> BoolArray:
+        return np.stack(
+            [
+                self.results.correct(self.test, fit, self.results.decision(fit, mode, self.alpha))
+                for fit in self.fits
+                if fit.n_items == self.size and _is_standard(fit, control)
+            ]
+        )
+
+    def forest(self, comparisons: Sequence[Comparison]) -> Forest:
+        """Return the comparisons of fitted modes."""
+        ranked = sorted(
+            (each for each in comparisons if each.mode in (*RATIOS, "sft")),
+            key=lambda each: REFERENCES.index(each.reference),
+        )
+        n_seeds = max(each.n_seeds for each in ranked)
+        return Forest(
+            "Paired comparisons",
+            tuple(
+                Interval(
+                    f"against {each.reference}",
+                    each.mode,
+                    each.difference,
+                    each.low,
+                    each.high,
+                    each.p_adjusted,
+                )
+                for each in ranked
+            ),
+            f"Differences in accuracy after {self.size:,} examples, mean of {n_seeds} seeds, on "
+            f"{self.n_test:,} test items; 95 % bootstrap intervals over items; p-values of an "
+            f"exact McNemar test, after Holm's correction for {len(comparisons)} comparisons.",
+        )
+
+    def sentences(self, comparisons: Sequence[Comparison]) -> list[str]:
+        """Say what was found, whether or not it is a gain."""
+        free = {level.name: level.value for level in self._levels()}
+        chance = free.pop("chance")
+        best = max(free, key=lambda name: free[name])
+        shares = {mode: float(self._correct(mode, "none").mean()) for mode in (*RATIOS, "sft")}
+        told = {(each.mode, each.reference): each for each in comparisons}
+        lines = [
+            f"After {self.size:,} examples, likra answers {percent(shares['likra'])} of the test "
+            f"questions right, base-likra {percent(shares['base-likra'])} and sft, which learns "
+            f"from right answers alone, {percent(shares['sft'])}. Without examples the model "
+            f"answers {percent(free[best])} ({best}); a guess {percent(chance)}."
+        ]
+        for reference in dict.fromkeys((best, "sft")):
+            text = sentence(told["likra", reference])
+            lines.append(text[0].upper() + text[1:] + ".")
+        if "hidden" in self.results.controls and any(
+            _is_standard(fit, "hidden") and fit.n_items == self.size for fit in self.fits
+        ):
+            hidden = {(e.mode, e.reference): e for e in self.comparisons("hidden")}
+            pair = ("likra", "base")
+            text = remaining_share_sentence(told[pair], hidden[pair])
+            lines.append(f"Of likra: {text}.")
+        return [line.replace("+-", "\N{PLUS-MINUS SIGN}") for line in lines]
+
+    def kinds(self) -> tuple[DotPlot, ...]:
+        """Return accuracy by kind of negatives, at the size that has most kinds."""
+        kinds: dict[int, set[str]] = {}
+        for fit in self.fits:
+            if fit.control == "none" and fit.n_negatives == 1 and not fit.contamination:
+                kinds.setdefault(fit.n_items, set()).add(fit.negatives)
+        size = max(kinds, key=lambda n: (len(kinds[n]), n))
+        if len(kinds[size]) < 2:
+            return ()
+        chosen = [row for row in self.rows if row["n_items"] == size and row["control"] == "none"]
+        chosen = [row for row in chosen if row["n_negatives"] == 1 and not row["contamination"]]
+        levels = {level.name: level for level in self._levels()}
+        plots = []
+        for mode in RATIOS:
+            mine = [row for row in chosen if row["mode"] == mode]
+            rows = []
+            for line in self._lines(mine, sorted(kinds[size]), "n_items", "negatives"):
+                (point,) = line.points
+                values = [row["accuracy"] for row in mine if row["negatives"] == line.name]
+                seeds = tuple(values) if len(values) > 1 else ()
+                rows.append(DotRow(line.name, point.y, seeds, point.error))
+            several = "Rings are seeds, filled marks their means. " if rows[0].values else ""
+            plots.append(
+                DotPlot(
+                    f"{mode}, {size:,} examples",
+                    mode,
+                    "accuracy",
+                    tuple(rows),
+                    (levels["base"], levels["chance"]),
+                    f"{self.n_test:,} test items, alpha {self.alpha:g}. {several}{WHISKERS}",
+                )
+            )
+        return tuple(plots)
+
+    def sweeps(self) -> tuple[LineChart, ...]:
+        """Return accuracy against alpha, contamination and number of negatives."""
+        levels = tuple(level for level in self._levels() if level.name in ("base", "pmi"))
+        n_seeds = len(self.largest)
+        charts = []
+        rows = [row for row in self._observe(self.largest, ALPHAS, RATIOS) if row["n_items"]]
+        lines = self._lines(rows, RATIOS, "alpha", "mode")
+        about = f"{self.size:,} examples, {self.n_test:,} test items. {bands(n_seeds)}"
+        charts.append(
+            LineChart(
+                "Weight of the negative head", "alpha", "accuracy", tuple(lines), levels, about,
+                log2=False,
+            )
+        )  # fmt: skip
+        for field, title, label in (
+            ("contamination", "Right answers among the wrong ones", "share of right answers"),
+            ("n_negatives", "Number of wrong answers", "wrong answers per example"),
+        ):
+            charts += self._sweep(field, title, label, levels)
+        return tuple(charts)
+
+    def _sweep(
+        self, field: str, title: str, label: str, levels: tuple[Level, ...]
+    ) -> list[LineChart]:
+        """Return a chart of what differs in one field, for the settings that have most of it."""
+        other = {"contamination": "n_negatives", "n_negatives": "contamination"}[field]
+        plain = {"contamination": 0.0, "n_negatives": 1}[other]
+
+        def setting(fit: Fit) -> tuple[Any, ...]:
+            return fit.n_items, fit.negatives
+
+        fits = [f for f in self.fits if f.control == "none" and getattr(f, other) == plain]
+        grouped = [list(g) for _, g in groupby(sorted(fits, key=setting), key=setting)]
+        if not grouped:
+            return []
+        best = max(grouped, key=lambda group: len({getattr(fit, field) for fit in group}))
+        if len({getattr(fit, field) for fit in best}) < 2:
+            return []
+        rows = [row for row in self._observe(best, (self.alpha,), RATIOS) if row["n_items"]]
+        lines = self._lines(rows, RATIOS, field, "mode")
+        n_seeds = len({fit.seed for fit in best})
+        about = (
+            f"{best[0].n_items:,} examples, negatives {best[0].negatives}, {self._about(n_seeds)}"
+        )
+        return [LineChart(title, label, "accuracy", tuple(lines), levels, about, log2=False)]
+
+    def trajectories(self) -> tuple[LineChart, ...]:
+        """Return mean log-likelihoods of groups of answers under both heads."""
+        rows = [
+            row
+            for row in trajectories(self.results, self.standard)
+            if row["test"] == self.test and row["control"] == "none"
+        ]
+        groups = dict.fromkeys(row["group"] for row in rows)
+        charts = []
+        for head, fitted_on in HEADS.items():
+            lines = []
+            for group in groups:
+                values: dict[float, list[float]] = {}
+                for row in rows:
+                    if row["group"] == group and row["head"] in (head, "base"):
+                        values.setdefault(row["n_items"], []).append(row["log_likelihood"])
+                lines.append(Line(GROUPS.get(group, group), mean_points(values)))
+            charts.append(
+                LineChart(
+                    f"{head.capitalize()} head, fitted on {fitted_on} answers",
+                    "examples",
+                    "nats per answer",
+                    tuple(lines),
+                    caption=f"Answers to {self.n_test:,} test items. {bands(len(self.largest))}",
+                )
+            )
+        return tuple(charts)
+
+    def held_out_fit(self) -> Fit | None:
+        """Return the fit on most examples that leaves enough training items to calibrate on."""
+        fits = [fit for fit in self.standard if len(self.results.unused_table(fit)[1]) >= ENOUGH]
+        return max(fits, key=lambda fit: (fit.n_items, -fit.seed), default=None)
+
+    def _decide(self, fit: Fit, mode: str) -> Decision:
+        held_out, y = self.results.unused_table(fit)
+        return with_temperature(self.results.decision(fit, mode, self.alpha), held_out, y)
+
+    def confidence(self, fit: Fit) -> tuple[Any, LineChart, Any]:
+        """Return the charts of one fit's probabilities."""
+        held_out, held_out_y = self.results.unused_table(fit)
+        table, y = self.results.table(self.test, fit), self.results.y(self.test)
+        decision = self._decide(fit, "likra")
+        lines = {mode: (table, self._decide(fit, mode)) for mode in (*RATIOS, "sft", "base")}
+        return (
+            calibration_charts(table, decision, y, len(held_out_y)),
+            abstention_chart(lines, y),
+            set_size_chart(held_out, held_out_y, table, y, decision),
+        )
+
+    def with_items(
+        self,
+        report: Report,
+        items: Sequence[Item],
+        scorer_of: Callable[[Fit], ChoiceScorer] | None,
+        advance: Callable[[int], object] | None,
+    ) -> Report:
+        """Return the report with the test items as one fit answers them."""
+        from dataclasses import replace
+
+        fit = self.held_out_fit() or self.largest[0]
+        table, y = self.results.table(self.test, fit), self.results.y(self.test)
+        counts = [len(item.choices) for item in items]
+        if counts != table.n_choices.tolist():
+            raise LikraError(
+                f"got {len(items)} items that are not those of the test set {self.test!r}; give "
+                "the file that was measured"
+            )
+        decision = self._decide(fit, "likra")
+        rows: tuple[ItemRow, ...] = item_rows(
+            items, y, table, decision, None if scorer_of is None else scorer_of(fit), advance
+        )
+        return replace(
+            report,
+            items=rows,
+            decision=f"Answered by likra at alpha {decision.alpha:g} after {fit.n_items:,} "
+            f"examples, seed {fit.seed}.",
+        )
+
+
+def _is_standard(fit: Fit, control: str = "none") -> bool:
+    plain = (fit.negatives, fit.n_negatives, fit.contamination) == ("own", 1, 0.0)
+    return plain and fit.control == control
+
+
+def _is_standard_row(row: Row) -> bool:
+    settings = (row["negatives"], row["n_negatives"], row["contamination"])
+    return settings in ((None, None, None), ("own", 1, 0.0))
