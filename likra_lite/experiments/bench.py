@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 
@@ -11,21 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..adapters import DEFAULT_PENALTY
-from ..errors import LikraError, TruncationWarning
+from ..errors import LikraError
 from ..features import Features
 from ..fitting import FITTED_HEADS, fit_heads, training_set
 from ..items import Item, answer_indices, warn_of_overlap
+from ..language_model import LanguageModel
 from ..likelihoods import LogLikelihoods
 from ..negatives import Negatives, draw_negatives
 from ..prompts import AnswerOnly
+from ..ragged import span_indices
 from ..ratio import Decision
-from ..scoring import ChoiceScorer, choice_table, warn_of_truncation
+from ..scoring import ChoiceScorer
 from ..selection import ALPHAS, choose
 from ..validation import check_integer
+from .held_out import HeldOut
 
 __all__ = ["RIGHT", "Bench", "mean_log_likelihoods", "roles_of"]
 
 RIGHT = "right"
+
+MAX_UNUSED = 1000  # training items that alpha is chosen on
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
@@ -86,8 +91,10 @@ class Bench:
     ----------
     scorer : ChoiceScorer
         The language model with its prompt.
-    items, test_items : sequence of Item
+    items : sequence of Item
         Every item has an answer.
+    test_items : sequence of Item, or dict of str to HeldOut
+        Items with answers; or several test sets that were read already, by name.
     penalty : float
         See :func:`likra_lite.adapters.fit_output_adapter`.
     advance : callable, optional
@@ -96,9 +103,8 @@ class Bench:
     Attributes
     ----------
     y : ndarray of shape (n_items,)
-    test_y : ndarray of shape (n_test_items,)
-    test_table : LogLikelihoods
-        The test items under the heads that need no fitting, ``base`` and ``neutral``.
+    held_out : dict of str to HeldOut
+        The test sets.
 
     Raises
     ------
@@ -117,7 +123,7 @@ class Bench:
         self,
         scorer: ChoiceScorer,
         items: Sequence[Item],
-        test_items: Sequence[Item],
+        test_items: Sequence[Item] | Mapping[str, HeldOut],
         penalty: float = DEFAULT_PENALTY,
         advance: Callable[[int], object] | None = None,
     ) -> None:
@@ -125,23 +131,19 @@ class Bench:
             raise LikraError(f"an experiment needs at least two training items; got {len(items)}")
         self.scorer = scorer
         self.items = items
-        self.test_items = test_items
         self.penalty = penalty
         self.y = answer_indices(items)
-        self.test_y = answer_indices(test_items)
-        if not self.hidden:
+        if not isinstance(test_items, Mapping) and not self.hidden:
+            answer_indices(test_items)
             warn_of_overlap(items, test_items)
         self._training = training_set(
             scorer, items, self.y, ["base"], None, "none", advance=advance
         )
-        self._test, truncated = scorer.pair_scorer.features(scorer.pairs(test_items), advance)
-        cut = np.flatnonzero(truncated).tolist()
-        warn_of_truncation(cut, len(test_items), scorer.model.manifest.max_length)
-        base = scorer.model.log_likelihoods(self._test, scorer.stack(["base"]))[0]
-        neutral = base if self.hidden else scorer.neutral(test_items)
-        columns = {"base": base, "neutral": neutral}
-        self.test_table = choice_table(test_items, self._test.lengths, columns)
+        if not isinstance(test_items, Mapping):
+            test_items = {"test": HeldOut.read(scorer, test_items, advance=advance)}
+        self.held_out = test_items
         self._positive: dict[tuple[int, int], FloatArray] = {}
+        self._borrowed: dict[tuple[int, int, int], int] = {}
 
     def without_question(self, advance: Callable[[int], object] | None = None) -> Bench:
         """Return the same bench with every question hidden: the answer-only control."""
@@ -149,15 +151,48 @@ class Bench:
         scorer = replace(self.scorer, prompt=prompt)
         return Bench(scorer, self.items, self.test_items, self.penalty, advance)
 
+    def moved(self, model: LanguageModel, mapped: Callable[[Features], Features]) -> Bench:
+        """Return the bench with a twin of its model, and its features elsewhere."""
+        twin = copy(self)
+        twin.scorer = replace(self.scorer, model=model, cache=None)
+        twin._training = replace(self._training, features=mapped(self._training.features))
+        twin.held_out = {name: each.moved(mapped) for name, each in self.held_out.items()}
+        twin._positive = {}
+        return twin
+
     @property
     def hidden(self) -> bool:
         """Whether questions are hidden."""
         return isinstance(self.scorer.prompt, AnswerOnly)
 
     @property
+    def training_table(self) -> LogLikelihoods:
+        """The training items under the base model."""
+        return self._training.table
+
+    @property
+    def _first(self) -> HeldOut:
+        return next(iter(self.held_out.values()))
+
+    @property
+    def test_items(self) -> Sequence[Item]:
+        """The items of the first test set."""
+        return self._first.items
+
+    @property
+    def test_y(self) -> NDArray[np.int64]:
+        """The right choices of the first test set, of shape (n_test_items,)."""
+        return self._first.y
+
+    @property
+    def test_table(self) -> LogLikelihoods:
+        """The first test set under the heads that need no fitting, ``base`` and ``neutral``."""
+        return self._first.table
+
+    @property
     def chance(self) -> float:
-        """The accuracy of a guess on the test items."""
-        return float(np.mean(1.0 / self.test_table.n_choices))
+        """The accuracy of a guess on the first test set."""
+        return self._first.chance
 
     @cached_property
     def roles(self) -> list[str]:
@@ -168,6 +203,10 @@ class Bench:
         shared = set.intersection(*(set(item.metadata["roles"]) for item in self.items))
         return [role for role in dict.fromkeys(roles.tolist()) if role in shared - {RIGHT}]
 
+    def _order(self, draw: int) -> NDArray[np.int64]:
+        check_integer("draw", draw, 0)
+        return np.random.default_rng(draw).permutation(len(self.items))
+
     def subset(self, n_items: int, draw: int) -> BoolArray:
         """Return which items are used, of shape (n_items,); of one draw, smaller within larger.
 
@@ -177,18 +216,31 @@ class Bench:
             If there are not as many items.
         """
         check_integer("n_items", n_items, 1)
-        check_integer("draw", draw, 0)
         total = len(self.items)
         if n_items > total:
             raise LikraError(f"got a subset of {n_items} items but there are {total}")
         keep = np.zeros(total, dtype=bool)
-        keep[np.random.default_rng(draw).permutation(total)[:n_items]] = True
+        keep[self._order(draw)[:n_items]] = True
         return keep
 
-    def _chosen(self, keep: BoolArray) -> list[Item]:
-        return [item for item, used in zip(self.items, keep, strict=True) if used]
+    def unused(self, n_items: int, draw: int) -> NDArray[np.int64]:
+        """Return items outside a subset, :data:`MAX_UNUSED` at most, to choose alpha on.
 
-    def fit(self, n_items: int, draw: int = 0, negatives: str | Set[str] = "own") -> ChoiceScorer:
+        Returns
+        -------
+        ndarray of shape (n_unused,)
+            Indices in ascending order.
+        """
+        return np.sort(self._order(draw)[n_items : n_items + MAX_UNUSED])
+
+    def fit(
+        self,
+        n_items: int,
+        draw: int = 0,
+        negatives: str | Set[str] = "own",
+        n_negatives: int = 1,
+        contamination: float = 0.0,
+    ) -> ChoiceScorer:
         """Fit both heads on some of the items.
 
         Parameters
@@ -199,6 +251,10 @@ class Bench:
         negatives : str or set of str
             A kind of negatives, see :func:`likra_lite.negatives.draw_negatives`, or some of
             :attr:`roles`.
+        n_negatives : int
+            Wrong answers per item, as far as it has them; 1 for roles.
+        contamination : float
+            Share of wrong answers that are replaced by right ones; 0 for roles.
 
         Returns
         -------
@@ -206,65 +262,93 @@ class Bench:
             With the fitted heads.
         """
         keep = self.subset(n_items, draw)
-        training, used = self._training, keep
-        if negatives == "other":
-            # Answers of other questions are read after this subset's questions.
-            chosen, y = self._chosen(keep), self.y[keep]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", TruncationWarning)  # told when the items were read
-                training = training_set(
-                    self.scorer, chosen, y, ["base"], "other", "none", seed=draw
-                )
-            used = np.ones(n_items, dtype=bool)
-        else:
-            drawn = self.draw_negatives(negatives, draw)
-            starts = training.table.offsets[:-1]
-            training = replace(
-                training, negatives=drawn, negative=starts[drawn.item] + drawn.choice
-            )
+        drawn = self.draw_negatives(negatives, draw, n_negatives, contamination, keep)
+        self.read_borrowed([drawn])
+        negative = self.training_table.offsets[drawn.item] + drawn.choice
+        borrowed = drawn.item != drawn.source
+        negative[borrowed] = [self._borrowed[key] for key in _keys(drawn)]
+        training = replace(self._training, negatives=drawn, negative=negative)
         # The positive head is the same whatever the negatives.
         positive = self._positive.get((n_items, draw))
         missing = FITTED_HEADS if positive is None else ("negative",)
-        fitted = fit_heads(self.scorer, training, missing, self.penalty, used)
+        fitted = fit_heads(self.scorer, training, missing, self.penalty, keep)
         positive = self._positive.setdefault(
             (n_items, draw), fitted.deltas["positive"] if positive is None else positive
         )
         deltas = {"positive": positive, "negative": fitted.deltas["negative"]}
         return ChoiceScorer(self.scorer.model, self.scorer.prompt, deltas)
 
+    def read_borrowed(
+        self, drawn: Iterable[Negatives], advance: Callable[[int], object] | None = None
+    ) -> None:
+        """Run the trunk over the answers that were drawn from other items, each once."""
+        keys = dict.fromkeys(key for each in drawn for key in _keys(each))
+        new = sorted(keys.keys() - self._borrowed.keys())
+        if not new:
+            return
+        prompt = self.scorer.prompt
+        pairs = [
+            (
+                prompt.context(self.items[item]),
+                prompt.continuations([self.items[source].choices[choice]]),
+            )
+            for item, source, choice in new
+        ]
+        read = self.scorer.pair_scorer.features(pairs, advance).features
+        known = self._training.features
+        self._borrowed |= {key: len(known.lengths) + place for place, key in enumerate(new)}
+        self._training = replace(self._training, features=Features.concatenate([known, read]))
+
     def can_draw(self, negatives: str | Set[str], n_items: int, draw: int) -> bool:
         """Return whether a subset has negatives of a kind: yes and no are no one else's answers."""
-        if negatives != "other":
-            return True
-        keep = self.subset(n_items, draw)
         try:
-            draw_negatives(self._chosen(keep), self.y[keep], "other", seed=draw)
+            self.draw_negatives(negatives, draw, keep=self.subset(n_items, draw))
         except LikraError:
             return False
         return True
 
-    def draw_negatives(self, negatives: str | Set[str], draw: int) -> Negatives:
-        """Draw one wrong choice per item, of a kind or in one of some roles; see :meth:`fit`."""
+    def draw_negatives(
+        self,
+        negatives: str | Set[str],
+        draw: int,
+        n_negatives: int = 1,
+        contamination: float = 0.0,
+        keep: BoolArray | None = None,
+    ) -> Negatives:
+        """Draw wrong answers, of a kind or in one of some roles; see :meth:`fit`.
+
+        Answers of other questions are drawn among the items of `keep`, all by default; other
+        kinds are drawn for all items.
+        """
+        if negatives == "other":
+            kept = np.arange(len(self.items)) if keep is None else np.flatnonzero(keep)
+            chosen = [self.items[index] for index in kept.tolist()]
+            found = draw_negatives(
+                chosen, self.y[kept], "other", n_negatives, contamination, seed=draw
+            )
+            return Negatives(kept[found.item], kept[found.source], found.choice)
         if isinstance(negatives, str):
-            table = self._training.table
+            table = self.training_table
             scores = table.split(Decision("base").scores(table))
-            return draw_negatives(self.items, self.y, negatives, seed=draw, base_scores=scores)
+            return draw_negatives(
+                self.items, self.y, negatives, n_negatives, contamination, draw, scores
+            )
         if not negatives or not negatives <= set(self.roles):
             raise LikraError(
                 f"got negatives in the roles {sorted(negatives)}; every item has {self.roles}"
             )
         rng = np.random.default_rng(draw)
-        chosen = [
+        chosen_roles = [
             rng.choice([p for p, role in enumerate(item.metadata["roles"]) if role in negatives])
             for item in self.items
         ]
         index = np.arange(len(self.items))
-        return Negatives(index, index, np.array(chosen, dtype=np.int64))
+        return Negatives(index, index, np.array(chosen_roles, dtype=np.int64))
 
     def choose_alphas(
         self, fitted: ChoiceScorer, n_items: int, draw: int, modes: Sequence[str]
     ) -> dict[str, float]:
-        """Return the alphas that explain the unused training items best under fitted heads.
+        """Return the alphas that explain unused training items best under fitted heads.
 
         Parameters
         ----------
@@ -284,25 +368,31 @@ class Bench:
         LikraError
             If no training item is left unused.
         """
-        unused = ~self.subset(n_items, draw)
-        if not unused.any():
+        unused = self.unused(n_items, draw)
+        if len(unused) == 0:
             raise LikraError(f"all {n_items} items were fitted on; none is left to choose alpha on")
-        whole = self._training.table
-        choices = np.flatnonzero(np.repeat(unused, whole.n_choices))
-        base = whole.take(np.flatnonzero(unused))
-        table = self._with_heads(base, fitted, self._training.features.take(choices))
+        table = self.score_training(fitted, unused)
         return {
             mode: choose(table, self.y[unused], [mode], ALPHAS, ["none"])[0].alpha for mode in modes
         }
 
-    def test(self, fitted: ChoiceScorer) -> LogLikelihoods:
-        """Return the test items' log-likelihoods under fitted heads, with base and neutral."""
-        return self._with_heads(self.test_table, fitted, self._test)
-
-    def _with_heads(
-        self, table: LogLikelihoods, fitted: ChoiceScorer, features: Features
-    ) -> LogLikelihoods:
-        """Add the columns of fitted heads to a table of the same choices as the features."""
+    def score_training(self, fitted: ChoiceScorer, items: NDArray[np.int64]) -> LogLikelihoods:
+        """Return some training items' log-likelihoods under the base model and fitted heads."""
+        whole = self.training_table
+        choices = span_indices(whole.offsets[items], whole.n_choices[items])
         heads = tuple(fitted.deltas)
-        scored = self.scorer.model.log_likelihoods(features, fitted.stack(heads))
+        features = self._training.features.take(choices)
+        scored = fitted.model.log_likelihoods(features, fitted.stack(heads))
+        table = whole.take(items)
         return replace(table, heads={**table.heads, **dict(zip(heads, scored, strict=True))})
+
+    def test(self, fitted: ChoiceScorer) -> LogLikelihoods:
+        """Return the first test set's log-likelihoods under all heads, fitted or not."""
+        return self._first.score(fitted)
+
+
+def _keys(drawn: Negatives) -> list[tuple[int, int, int]]:
+    """Return item, source and choice of the answers that come from other items."""
+    borrowed = drawn.item != drawn.source
+    columns = (drawn.item[borrowed], drawn.source[borrowed], drawn.choice[borrowed])
+    return list(zip(*(column.tolist() for column in columns), strict=True))

@@ -1,0 +1,68 @@
+"""Controls and probes: questions that tell nothing, and answers from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..items import Item
+
+__all__ = ["draw_probes", "shuffle_questions"]
+
+PROBE_TRIES = 100  # draws of an answer from elsewhere before an item goes without
+
+
+def shuffle_questions(items: Sequence[Item], seed: int = 0) -> list[Item]:
+    """Exchange the questions between items; choices and answers stay.
+
+    Every item gets the question of the next one in a random circle, so that none keeps its
+    own. Where items ask the same question, the circle is turned until as few as possible
+    ask what they asked before.
+
+    Parameters
+    ----------
+    items : sequence of Item
+        At least two.
+    seed : int
+
+    Returns
+    -------
+    list of Item
+    """
+    numbers: dict[object, int] = {}
+    asked = np.array([numbers.setdefault((i.context, i.question), len(numbers)) for i in items])
+    order = np.random.default_rng(seed).permutation(len(items))
+    turned = asked[order]
+    kept = [int(np.sum(np.roll(turned, -turn) == turned)) for turn in range(1, len(items))]
+    giver = np.empty(len(items), dtype=np.int64)
+    giver[order] = np.roll(order, -(1 + int(np.argmin(kept))))
+    return [
+        replace(item, question=items[other].question, context=items[other].context)
+        for item, other in zip(items, giver.tolist(), strict=True)
+    ]
+
+
+def draw_probes(items: Sequence[Item], answers: Sequence[str], seed: int = 0) -> list[str | None]:
+    """Draw an answer from elsewhere for every item.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    answers : sequence of str
+        Where to draw from, such as the right answers of all items.
+    seed : int
+
+    Returns
+    -------
+    list of str or None
+        An answer that is no choice of the item; None where none was found.
+    """
+    rng = np.random.default_rng(seed)
+    drawn: list[str | None] = []
+    for item in items:
+        taken = set(item.choices)
+        tries = (answers[int(place)] for place in rng.integers(len(answers), size=PROBE_TRIES))
+        drawn.append(next((answer for answer in tries if answer not in taken), None))
+    return drawn

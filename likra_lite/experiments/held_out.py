@@ -1,0 +1,133 @@
+"""Test items, read once by the trunk, to be scored by any number of heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..features import Features
+from ..items import Item, answer_indices
+from ..likelihoods import LogLikelihoods
+from ..pairs import Pair
+from ..prompts import AnswerOnly
+from ..scoring import ChoiceScorer, choice_table, warn_of_truncation
+
+__all__ = ["HeldOut"]
+
+FloatArray = NDArray[np.float64]
+Probes = Mapping[str, Sequence[str | None]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Test items and what the trunk says of them.
+
+    Attributes
+    ----------
+    items : sequence of Item
+    table : LogLikelihoods
+        Under the heads that need no fitting, ``base`` and ``neutral``.
+    features : Features
+        Of every choice of every item.
+    probes : dict of str to ndarray of shape (n_items,)
+        For every group of answers from elsewhere, the number of each item's answer among
+        `probe_features`, -1 where it has none.
+    probe_features : Features or None
+    """
+
+    items: Sequence[Item]
+    table: LogLikelihoods
+    features: Features
+    probes: Mapping[str, NDArray[np.int64]]
+    probe_features: Features | None
+
+    @classmethod
+    def read(
+        cls,
+        scorer: ChoiceScorer,
+        items: Sequence[Item],
+        probes: Probes | None = None,
+        advance: Callable[[int], object] | None = None,
+    ) -> HeldOut:
+        """Run the trunk over items.
+
+        Parameters
+        ----------
+        scorer : ChoiceScorer
+        items : sequence of Item
+            Every item has an answer.
+        probes : dict of str to sequence of (str or None), optional
+            Groups of answers from elsewhere, one for each item.
+        advance : callable, optional
+            Called with the number of items read.
+
+        Warns
+        -----
+        TruncationWarning
+            If contexts were cut to fit the model.
+        """
+        features, truncated = scorer.pair_scorer.features(scorer.pairs(items), advance)
+        cut = np.flatnonzero(truncated).tolist()
+        warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
+        base = scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0]
+        hidden = isinstance(scorer.prompt, AnswerOnly)
+        columns = {"base": base, "neutral": base if hidden else scorer.neutral(items)}
+        table = choice_table(items, features.lengths, columns)
+        pairs: list[Pair] = []
+        places = {}
+        for group, answers in (probes or {}).items():
+            places[group] = np.full(len(items), -1)
+            for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
+                if answer is not None:
+                    places[group][index] = len(pairs)
+                    # A pair of its own: a long answer must not cut the context of the choices.
+                    pairs.append(
+                        (scorer.prompt.context(item), scorer.prompt.continuations([answer]))
+                    )
+        read = scorer.pair_scorer.features(pairs).features if pairs else None
+        return cls(items, table, features, places, read)
+
+    def moved(self, mapped: Callable[[Features], Features]) -> HeldOut:
+        """Return the same with the features elsewhere."""
+        probes = None if self.probe_features is None else mapped(self.probe_features)
+        return replace(self, features=mapped(self.features), probe_features=probes)
+
+    @cached_property
+    def y(self) -> NDArray[np.int64]:
+        """Index of every right choice, of shape (n_items,)."""
+        return answer_indices(self.items)
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of a guess."""
+        return float(np.mean(1.0 / self.table.n_choices))
+
+    def score(self, fitted: ChoiceScorer) -> LogLikelihoods:
+        """Return the table with the columns of fitted heads."""
+        heads = tuple(fitted.deltas)
+        scored = fitted.model.log_likelihoods(self.features, fitted.stack(heads))
+        columns = {**self.table.heads, **dict(zip(heads, scored, strict=True))}
+        return replace(self.table, heads=columns)
+
+    def score_probes(
+        self, fitted: ChoiceScorer, heads: Sequence[str]
+    ) -> dict[str, dict[str, FloatArray]]:
+        """Return the log-likelihoods of the answers from elsewhere.
+
+        Returns
+        -------
+        dict of str to dict of str to ndarray of shape (n_items,)
+            By group and head, in nats; NaN where an item has no such answer.
+        """
+        if self.probe_features is None:
+            return {}
+        scored = fitted.model.log_likelihoods(self.probe_features, fitted.stack(heads))
+        padded = np.concatenate([scored, np.full((len(heads), 1), np.nan)], axis=1)
+        return {
+            group: dict(zip(heads, padded[:, places], strict=True))
+            for group, places in self.probes.items()
+        }

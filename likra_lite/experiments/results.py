@@ -1,0 +1,418 @@
+"""A folder of results: one file of log-likelihoods for every fit, so that nothing is fitted twice.
+
+``experiment.json`` says what was measured on what. Files are written whole or not at all
+and never changed, so that an interrupted run goes on where it stopped, and several processes
+may write to one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LikraError
+from ..fitting import FITTED_HEADS
+from ..likelihoods import LogLikelihoods
+from ..ratio import MODES, Decision
+from ..selection import ALPHAS, choose
+from ..storage import write_bytes
+from .points import CONTROLS, Point
+
+__all__ = ["EXPERIMENT", "Results", "is_results_folder", "versions"]
+
+EXPERIMENT = "experiment.json"
+FORMAT_VERSION = 1
+PACKAGES = ("numpy", "scipy", "onnxruntime")
+
+# What makes an experiment, and what to call it where it differs.
+IDENTITY = {
+    "model": "model",
+    "prompt": "prompt",
+    "penalty": "penalty",
+    "items": "training items",
+    "tests": "test items",
+    "unrelated": "unrelated answers",
+}
+
+
+COLUMN = "log_likelihood."
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that numbers may depend on."""
+    from .. import __version__
+
+    return {
+        "likra-lite": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def is_results_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether a folder holds results of an experiment."""
+    return (Path(path) / EXPERIMENT).is_file()
+
+
+class Results:
+    """What was measured, as log-likelihoods under every fitted pair of heads.
+
+    Parameters
+    ----------
+    folder : path
+        Written by :func:`likra_lite.experiments.run`.
+
+    Attributes
+    ----------
+    folder : Path
+    experiment : dict
+        Model, items, test items and settings with their checksums, and how it began.
+
+    Raises
+    ------
+    LikraError
+        If the folder holds no results, or those of another version.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        path = self.folder / EXPERIMENT
+        try:
+            self.experiment: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = self.experiment["format_version"]
+        except FileNotFoundError:
+            raise LikraError(
+                f"{folder} holds no results; make some with: likra-lite curve ITEMS --test FILE "
+                f"--out {folder}"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LikraError(f"{path} cannot be read ({error}); choose another folder") from None
+        if found != FORMAT_VERSION:
+            raise LikraError(
+                f"{path} has format version {found} but this likra-lite reads {FORMAT_VERSION}; "
+                "measure again, in another folder"
+            )
+
+    @classmethod
+    def create(
+        cls, folder: str | os.PathLike[str], identity: Mapping[str, Any], begun: Mapping[str, Any]
+    ) -> Results:
+        """Begin a folder of results, or open the one that the same experiment has begun.
+
+        Parameters
+        ----------
+        folder : path
+            New, empty, or with results of this experiment.
+        identity : dict
+            Model, prompt, penalty, items, tests and unrelated answers.
+        begun : dict
+            Command, time and versions.
+
+        Raises
+        ------
+        LikraError
+            If the folder holds anything else, such as another experiment.
+        """
+        root = Path(folder)
+        path = root / EXPERIMENT
+        if not path.exists():
+            if root.exists() and (not root.is_dir() or any(root.iterdir())):
+                raise LikraError(f"{root} exists and holds no results; choose another --out")
+            content = {"format_version": FORMAT_VERSION, **identity, "begun": dict(begun)}
+            try:
+                for name in ("points", "tests", "training"):
+                    (root / name).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise LikraError(f"cannot write {root}: {error.strerror or error}") from error
+            write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+        results = cls(root)
+        differing = [
+            f"{name} ({_brief(results.experiment.get(key))}, now {_brief(identity[key])})"
+            for key, name in IDENTITY.items()
+            if results.experiment.get(key) != identity[key]
+        ]
+        if differing:
+            raise LikraError(
+                f"{root} holds another experiment, with other {' and '.join(differing)}; choose "
+                "another --out"
+            )
+        return results
+
+    @property
+    def name(self) -> str:
+        """What the training items are called."""
+        return str(self.experiment["items"]["name"])
+
+    @property
+    def tests(self) -> list[str]:
+        """Names of the test sets."""
+        return [test["name"] for test in self.experiment["tests"]]
+
+    @property
+    def controls(self) -> list[str]:
+        """What has become of the questions: ``none``, ``hidden``, ``shuffled``."""
+        return [name for name in CONTROLS if self._training_path(name).is_file()]
+
+    def points(self) -> list[Point]:
+        """Return the finished points, sorted; the folder is read anew at each call."""
+        paths = (self.folder / "points").glob("*.safetensors")
+        return sorted(_point_of(path) for path in paths if not path.name.startswith("."))
+
+    def has(self, point: Point) -> bool:
+        """Return whether a point is finished."""
+        return self._point_path(point).is_file()
+
+    def write_point(self, point: Point, arrays: Arrays) -> None:
+        """Write the log-likelihoods under the heads of one fit."""
+        compact = {
+            name: array.astype(np.float32) if array.dtype == np.float64 else array
+            for name, array in arrays.items()
+        }
+        _write(self._point_path(point), compact, {"point": point.to_json()})
+
+    def write_shared(
+        self,
+        control: str,
+        training: LogLikelihoods,
+        y: NDArray[np.int64],
+        tests: Sequence[tuple[LogLikelihoods, NDArray[np.int64], Arrays]],
+    ) -> None:
+        """Write what all points of a control share, unless it is there.
+
+        Parameters
+        ----------
+        control : str
+        training : LogLikelihoods
+        y : ndarray of shape (n_items,)
+        tests : sequence of (LogLikelihoods, y, probes)
+            Probes are those under the base model.
+        """
+        for place, (table, test_y, probes) in enumerate(tests):
+            if not self._test_path(place, control).is_file():
+                _write(self._test_path(place, control), {**_columns(table, test_y), **probes})
+        if not self._training_path(control).is_file():  # last: it tells that the others are there
+            _write(self._training_path(control), _columns(training, y))
+
+    def _point_path(self, point: Point) -> Path:
+        return self.folder / "points" / f"{point.key}.safetensors"
+
+    def _test_path(self, place: int, control: str) -> Path:
+        return self.folder / "tests" / f"{place}-{control}.safetensors"
+
+    def _training_path(self, control: str) -> Path:
+        return self.folder / "training" / f"{control}.safetensors"
+
+    def _place(self, test: str) -> int:
+        if test not in self.tests:
+            raise LikraError(
+                f"got test set {test!r}; {self.folder} has {', '.join(map(repr, self.tests))}"
+            )
+        return self.tests.index(test)
+
+    def _shared(self, test: str, control: str) -> Arrays:
+        path = self._test_path(self._place(test), control)
+        if not path.is_file():
+            raise LikraError(
+                f"{self.folder} has nothing of the control {control!r}, only "
+                f"{', '.join(self.controls) or 'a beginning'}"
+            )
+        return _read(path)
+
+    def table(self, test: str, where: Point | str = "none") -> LogLikelihoods:
+        """Return the log-likelihoods of a test set.
+
+        Parameters
+        ----------
+        test : str
+        where : Point, or str
+            A control, for the heads ``base`` and ``neutral``, which need no fitting; a point
+            has ``positive`` and ``negative`` as well.
+
+        Raises
+        ------
+        LikraError
+            If the point is not finished, or there is no such test set.
+        """
+        if isinstance(where, str):
+            return _table(self._shared(test, where))
+        free, arrays, place = (
+            self.table(test, where.control),
+            self._arrays(where),
+            self._place(test),
+        )
+        fitted = {head: arrays[f"{place}.{head}"].astype(np.float64) for head in FITTED_HEADS}
+        return replace(free, heads={**free.heads, **fitted})
+
+    def _arrays(self, point: Point) -> Arrays:
+        if not self.has(point):
+            raise LikraError(f"{self.folder} has no results of {point}")
+        return _read(self._point_path(point))
+
+    def y(self, test: str) -> NDArray[np.int64]:
+        """Return the right choices of a test set, of shape (n_items,)."""
+        return self._shared(test, self.controls[0] if self.controls else "none")["y"]
+
+    def chance(self, test: str) -> float:
+        """Return the accuracy of a guess."""
+        control = self.controls[0] if self.controls else "none"
+        return float(np.mean(1.0 / self.table(test, control).n_choices))
+
+    def probes(self, test: str, where: Point | str) -> dict[tuple[str, str], NDArray[np.float64]]:
+        """Return the log-likelihoods of answers from elsewhere, by group and head.
+
+        Parameters
+        ----------
+        test : str
+        where : Point, or str
+            A control, for the base model alone.
+
+        Returns
+        -------
+        dict of (str, str) to ndarray of shape (n_items,)
+            In nats, NaN where an item has no such answer. Groups are ``other`` (right answers
+            of other questions) and ``unrelated``.
+        """
+        found = {}
+        heads: Sequence[str]
+        if isinstance(where, str):
+            arrays, heads, start = self._shared(test, where), ("base",), ""
+        else:
+            arrays, heads, start = self._arrays(where), FITTED_HEADS, f"{self._place(test)}."
+        for head in heads:
+            for name, values in arrays.items():
+                if name.startswith(f"{start}{head}."):
+                    found[name.removeprefix(f"{start}{head}."), head] = values.astype(np.float64)
+        return found
+
+    def unused_table(self, point: Point) -> tuple[LogLikelihoods, NDArray[np.int64]]:
+        """Return training items that a fit has not used under all heads, and their answers."""
+        shared, arrays = _read(self._training_path(point.control)), self._arrays(point)
+        unused = arrays["unused"]
+        table = _table(shared).take(unused)
+        fitted = {head: arrays[f"unused.{head}"].astype(np.float64) for head in FITTED_HEADS}
+        return replace(table, heads={**table.heads, **fitted}), shared["y"][unused]
+
+    def decision(
+        self, point: Point, mode: str, alpha: float | str = 0.9, normalization: str = "none"
+    ) -> Decision:
+        """Return a decision; with alpha ``auto``, chosen on training items that were not used.
+
+        Raises
+        ------
+        LikraError
+            If alpha is to be chosen and all training items were used.
+        """
+        if not MODES[mode].weighted:
+            return Decision(mode, normalization=normalization)
+        if not isinstance(alpha, str):
+            return Decision(mode, float(alpha), normalization)
+        if len(self._arrays(point)["unused"]) == 0:
+            raise LikraError(
+                f"all {point.n_items} training items were fitted on; none is left to choose alpha "
+                "on, give a number or a smaller size"
+            )
+        table, y = self.unused_table(point)
+        return replace(choose(table, y, [mode], ALPHAS, [normalization])[0], temperature=1.0)
+
+    def correct(self, test: str, where: Point | str, decision: Decision) -> NDArray[np.bool_]:
+        """Return whether predictions are right, of shape (n_items,).
+
+        Parameters
+        ----------
+        test : str
+        where : Point, or str
+            A control, for modes that need no fitting.
+        decision : Decision
+        """
+        return np.asarray(decision.predict(self.table(test, where)) == self.y(test))
+
+    @cached_property
+    def n_items(self) -> int:
+        """Number of training items."""
+        return int(self.experiment["items"]["count"])
+
+
+def _brief(value: Any) -> str:
+    """Say in a few words what one part of an experiment is."""
+    if isinstance(value, Mapping):
+        checksum = str(value.get("sha256", value.get("fingerprint", "")))[:8]
+        return f"{value.get('name')} {checksum}".strip()
+    if isinstance(value, list):
+        return ", ".join(map(_brief, value))
+    return repr(value[:8]) if isinstance(value, str) and len(value) == 64 else repr(value)
+
+
+def _columns(table: LogLikelihoods, y: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    return {
+        "offsets": table.offsets,
+        "n_tokens": table.n_tokens,
+        "n_chars": table.n_chars,
+        "n_bytes": table.n_bytes,
+        "y": y,
+        **{COLUMN + head: column for head, column in table.heads.items()},
+    }
+
+
+def _table(arrays: Arrays) -> LogLikelihoods:
+    return LogLikelihoods(
+        offsets=arrays["offsets"],
+        heads={
+            name.removeprefix(COLUMN): column
+            for name, column in arrays.items()
+            if name.startswith(COLUMN)
+        },
+        n_tokens=arrays["n_tokens"],
+        n_chars=arrays["n_chars"],
+        n_bytes=arrays["n_bytes"],
+    )
+
+
+def _write(path: Path, arrays: Arrays, metadata: dict[str, str] | None = None) -> None:
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    write_bytes(path, save(tensors, metadata))
+
+
+def _damaged(path: Path, error: Exception) -> LikraError:
+    return LikraError(f"{path} cannot be read ({error}); delete it and measure again")
+
+
+def _read(path: Path) -> Arrays:
+    stat = path.stat()
+    return _read_version(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read_version(path: Path, size: int, modified: int) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+@lru_cache(maxsize=65536)
+def _point_of(path: Path) -> Point:
+    """Read what a file of log-likelihoods was fitted on, without the log-likelihoods."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return Point(**json.loads(tensors.metadata()["point"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error

@@ -1,0 +1,307 @@
+"""Running experiments: each text is read once, each fit is done once, on any number of cores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..adapters import DEFAULT_PENALTY
+from ..errors import LikraError
+from ..features import Features
+from ..fitting import FITTED_HEADS
+from ..items import Item, answer_indices, warn_of_overlap
+from ..language_model import LanguageModel
+from ..scoring import ChoiceScorer
+from ..sessions import available_threads
+from ..validation import check_number
+from .bench import Bench
+from .controls import draw_probes, shuffle_questions
+from .held_out import HeldOut
+from .points import Point
+from .results import Results, versions
+
+__all__ = ["Experiment", "run"]
+
+Arrays = dict[str, NDArray[Any]]
+Advance = Callable[[int], object]
+
+
+class Experiment:
+    """A model, items to fit on and items to test on.
+
+    Parameters
+    ----------
+    scorer : ChoiceScorer
+        The language model with its prompt.
+    items : sequence of Item
+        Every item has an answer.
+    tests : dict of str to sequence of Item
+        Test sets by name; every item has an answer.
+    name : str
+        What the training items are called.
+    penalty : float
+        See :func:`likra_lite.adapters.fit_output_adapter`.
+    unrelated : sequence of str
+        Answers from another source, whose likelihood is followed too; none by default.
+
+    Raises
+    ------
+    LikraError
+        If there are too few items, or an item has no answer.
+
+    Warns
+    -----
+    OverlapWarning
+        If test items are training items too.
+    """
+
+    def __init__(
+        self,
+        scorer: ChoiceScorer,
+        items: Sequence[Item],
+        tests: Mapping[str, Sequence[Item]],
+        name: str = "items",
+        penalty: float = DEFAULT_PENALTY,
+        unrelated: Sequence[str] = (),
+    ) -> None:
+        check_number("penalty", penalty, positive=True)
+        if not tests:
+            raise LikraError("got no test items; give at least one set")
+        for what, given in {name: items, **tests}.items():
+            if len(given) < 2:
+                raise LikraError(
+                    f"{what}: an experiment needs at least two items, got {len(given)}"
+                )
+            answer_indices(given)
+        for test in tests.values():
+            warn_of_overlap(items, test)
+        self.scorer = scorer
+        self.items = items
+        self.tests = dict(tests)
+        self.name = name
+        self.penalty = float(penalty)
+        self.unrelated = tuple(unrelated)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes the experiment: model, items and settings, with checksums."""
+        manifest = self.scorer.model.manifest
+        return {
+            "model": {
+                "name": manifest.base_model["id"],
+                "precision": manifest.precision,
+                "fingerprint": manifest.fingerprint,
+            },
+            "prompt": self.scorer.prompt.template,
+            "penalty": self.penalty,
+            "items": _identity_of(self.name, self.items),
+            "tests": [_identity_of(name, items) for name, items in self.tests.items()],
+            "unrelated": _checksum(self.unrelated) if self.unrelated else None,
+        }
+
+    def create(self, folder: str | Path, command: str = "") -> Results:
+        """Begin a folder of results, or open the one that this experiment has begun.
+
+        Raises
+        ------
+        LikraError
+            If the folder holds anything else, such as another experiment.
+        """
+        begun = {
+            "command": command,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+        }
+        return Results.create(folder, self.identity(), begun)
+
+    def bench(self, control: str, advance: Advance | None = None) -> Bench:
+        """Read all items under a control.
+
+        Parameters
+        ----------
+        control : {"none", "hidden", "shuffled"}
+        advance : callable, optional
+            Called with the number of items read.
+
+        Returns
+        -------
+        Bench
+        """
+        scorer, items, tests = self.scorer, self.items, self.tests
+        if control == "hidden":
+            scorer = replace(scorer, prompt=scorer.prompt.without_question())
+        elif control == "shuffled":
+            items = shuffle_questions(items)
+            tests = {name: shuffle_questions(test) for name, test in tests.items()}
+        held_out = {
+            name: HeldOut.read(scorer, test, self._probes(test), advance)
+            for name, test in tests.items()
+        }
+        return Bench(scorer, items, held_out, self.penalty, advance)
+
+    def _probes(self, test: Sequence[Item]) -> dict[str, list[str | None]]:
+        """Draw the answers from elsewhere, the same whatever becomes of the questions."""
+        right = [item.choices[item.answer or 0] for item in test]
+        pools = {"other": right, "unrelated": self.unrelated}
+        return {group: draw_probes(test, pool) for group, pool in pools.items() if pool}
+
+    def check(self, points: Iterable[Point]) -> None:
+        """Raise LikraError if a point asks for more items than there are."""
+        most = max(point.n_items for point in points)
+        if most > len(self.items):
+            raise LikraError(
+                f"got a size of {most} examples but {self.name} has {len(self.items)} items"
+            )
+
+
+def _identity_of(name: str, items: Sequence[Item]) -> dict[str, Any]:
+    fields = [(item.question, item.choices, item.answer, item.context) for item in items]
+    return {"name": name, "count": len(items), "sha256": _checksum(fields)}
+
+
+def _checksum(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def run(
+    experiment: Experiment,
+    points: Sequence[Point],
+    results: Results,
+    n_jobs: int | None = None,
+    read: Advance | None = None,
+    done: Advance | None = None,
+) -> None:
+    """Fit at every point that is not finished, and write what the heads say of the test items.
+
+    Each point is written when it is finished, so that an interrupted run goes on where it
+    stopped; several processes may run on the same results.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    points : sequence of Point
+    results : Results
+        Of this experiment, see :meth:`Experiment.create`.
+    n_jobs : int, optional
+        Processes, through joblib: ``joblib.parallel_config`` chooses another backend, or the
+        number where none is given. Threads are divided among them.
+    read : callable, optional
+        Called with the number of items read.
+    done : callable, optional
+        Called with the number of points finished.
+
+    Raises
+    ------
+    LikraError
+        If a point asks for more items than there are, or negatives cannot be drawn.
+    """
+    from joblib import Parallel, delayed, effective_n_jobs
+
+    def is_missing(point: Point) -> bool:
+        return not results.has(point)
+
+    experiment.check(points)
+    wanted = list(filter(is_missing, points))
+    if done is not None:
+        done(len(points) - len(wanted))
+    workers = effective_n_jobs(n_jobs)
+    with tempfile.TemporaryDirectory(prefix="likra-lite-") as scratch:
+        for control in dict.fromkeys(point.control for point in wanted):
+            bench = experiment.bench(control, read)
+            # All of the control's points, finished or not: what is read together must not depend
+            # on where an earlier run was interrupted.
+            planned = [point for point in points if point.control == control]
+            bench.read_borrowed(_draw(bench, point) for point in planned)
+            _write_shared(results, bench, control)
+            shared = bench if workers == 1 else _shared(bench, workers, Path(scratch) / control)
+            for fitted in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+                delayed(_fit)(shared, left)
+                for group in _groups(planned)
+                if (left := list(filter(is_missing, group)))  # another process may be at work
+            ):
+                for point, arrays in fitted:
+                    results.write_point(point, arrays)
+                    if done is not None:
+                        done(1)
+
+
+def _draw(bench: Bench, point: Point) -> Any:
+    keep = bench.subset(point.n_items, point.seed)
+    return bench.draw_negatives(
+        point.negatives, point.seed, point.n_negatives, point.contamination, keep
+    )
+
+
+def _groups(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Yield points that share a positive head, the longest fits first."""
+
+    def heads(point: Point) -> tuple[int, int]:
+        return -point.n_items, point.seed
+
+    for _, group in groupby(sorted(points, key=heads), key=heads):
+        yield list(group)
+
+
+def _fit(bench: Bench, points: Sequence[Point]) -> list[tuple[Point, Arrays]]:
+    """Fit at points that share a positive head; the work of one task."""
+    return [(point, _measure(bench, point)) for point in points]
+
+
+def _measure(bench: Bench, point: Point) -> Arrays:
+    fitted = bench.fit(
+        point.n_items, point.seed, point.negatives, point.n_negatives, point.contamination
+    )
+    unused = bench.unused(point.n_items, point.seed)
+    arrays: Arrays = {"unused": unused}
+    for head in FITTED_HEADS:
+        arrays[f"unused.{head}"] = np.zeros(0)
+    if len(unused):
+        table = bench.score_training(fitted, unused)
+        arrays |= {f"unused.{head}": table.head(head) for head in FITTED_HEADS}
+    for place, held_out in enumerate(bench.held_out.values()):
+        table = held_out.score(fitted)
+        arrays |= {f"{place}.{head}": table.head(head) for head in FITTED_HEADS}
+        for group, found in held_out.score_probes(fitted, FITTED_HEADS).items():
+            arrays |= {f"{place}.{head}.{group}": values for head, values in found.items()}
+    return arrays
+
+
+def _write_shared(results: Results, bench: Bench, control: str) -> None:
+    tests = [
+        (
+            held_out.table,
+            held_out.y,
+            {
+                f"base.{group}": found["base"]
+                for group, found in held_out.score_probes(bench.scorer, ["base"]).items()
+            },
+        )
+        for held_out in bench.held_out.values()
+    ]
+    results.write_shared(control, bench.training_table, bench.y, tests)
+
+
+def _shared(bench: Bench, workers: int, folder: Path) -> Bench:
+    """Return the bench for several processes: hidden states in files that all of them map."""
+    folder.mkdir()
+    count = 0
+
+    def mapped(features: Features) -> Features:
+        nonlocal count
+        count += 1
+        path = folder / f"{count}.npy"
+        np.save(path, features.hidden)
+        return replace(features, hidden=np.load(path, mmap_mode="r"))
+
+    model = bench.scorer.model
+    threads = model.n_threads or max(1, available_threads() // workers)
+    return bench.moved(LanguageModel(model.folder, threads), mapped)

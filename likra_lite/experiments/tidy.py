@@ -1,0 +1,296 @@
+"""Tidy tables of results: a row for every observation, as dicts or CSV."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LikraError
+from ..likelihoods import LogLikelihoods
+from ..ratio import MODES, NORMALIZATIONS, Decision, accuracy
+from ..storage import atomic_text
+from ..validation import check_number_or_auto, check_one_of
+from .points import Point
+from .results import Results
+
+__all__ = [
+    "FREE_MODES",
+    "observations",
+    "summarize_rows",
+    "trajectories",
+    "uses_negatives",
+    "write_csv",
+]
+
+FREE_MODES = ("base", "pmi")  # modes that need no fitting
+DECIMALS = 4  # of nats: beyond, graphs on different machines differ
+
+Row = dict[str, Any]
+
+
+def uses_negatives(mode: str) -> bool:
+    """Return whether wrong answers matter to a mode."""
+    return "negative" in MODES[mode].heads
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return round(float(np.mean(values)), DECIMALS)
+
+
+def _is_right(table: LogLikelihoods, y: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which choices are right, of shape (n_choices,)."""
+    right = np.zeros(table.offsets[-1], dtype=bool)
+    right[table.offsets[:-1] + y] = True
+    return right
+
+
+def observations(
+    results: Results,
+    modes: Sequence[str] = tuple(MODES),
+    alphas: Sequence[float | str] = (0.9,),
+    normalizations: Sequence[str] = ("none",),
+    points: Iterable[Point] | None = None,
+) -> list[Row]:
+    """Return accuracy and mean log-likelihoods of every mode at every point, for every test set.
+
+    Parameters
+    ----------
+    results : Results
+    modes : sequence of str
+        See :data:`likra_lite.ratio.MODES`. ``pmi`` is left out where questions are hidden: it
+        is 0 for every choice there.
+    alphas : sequence of float or "auto"
+        Weights of the negative head: a sweep costs no fit. ``auto`` is chosen, for every
+        point, mode and normalization, on training items that the fit has not used.
+    normalizations : sequence of str
+    points : iterable of Point, optional
+        All that are finished by default.
+
+    Returns
+    -------
+    list of dict
+        With the keys ``experiment``, ``test``, ``control``, ``n_items`` (0 for modes that need
+        no fitting), ``seed``, ``negatives``, ``n_negatives``, ``contamination``, ``mode``,
+        ``alpha``, ``alpha_auto``, ``normalization``, ``accuracy``, ``standard_error`` (of
+        testing on these items), ``n_test``, ``chance``, and ``plus_right``, ``plus_wrong``,
+        ``minus_right``, ``minus_wrong``: the mean log-likelihoods, in nats per answer, of
+        right and wrong choices under the head that speaks for a choice and under the one that
+        speaks against it. None where something does not apply. Modes to which wrong answers
+        do not matter have one row for all kinds of them.
+
+    Raises
+    ------
+    LikraError
+        If a mode, an alpha or a normalization is none, or alpha is to be chosen where all
+        training items were used.
+    """
+    for mode in modes:
+        check_one_of("mode", mode, MODES)
+    for normalization in normalizations:
+        check_one_of("normalization", normalization, NORMALIZATIONS)
+    for alpha in alphas:
+        check_number_or_auto("alpha", alpha)
+    chosen = results.points() if points is None else sorted(set(points))
+    controls = list(dict.fromkeys(point.control for point in chosen))
+    rows = []
+    for test in results.tests:
+        for control in sorted(controls, key=results.controls.index):
+            for mode in modes:
+                if mode in FREE_MODES and not (mode == "pmi" and control == "hidden"):
+                    decisions = [Decision(mode, normalization=n) for n in normalizations]
+                    rows += [_row(results, test, control, d, False) for d in decisions]
+            told: set[tuple[int, int, str]] = set()
+            for point in (point for point in chosen if point.control == control):
+                for mode in modes:
+                    once = (point.n_items, point.seed, mode)
+                    if mode in FREE_MODES or once in told:
+                        continue
+                    if not uses_negatives(mode):
+                        told.add(once)
+                    rows += _rows_of(results, test, point, mode, alphas, normalizations)
+    return rows
+
+
+def _rows_of(
+    results: Results,
+    test: str,
+    point: Point,
+    mode: str,
+    alphas: Sequence[float | str],
+    normalizations: Sequence[str],
+) -> Iterator[Row]:
+    tried: Sequence[float | str] = alphas if MODES[mode].weighted else (1.0,)
+    for normalization in normalizations:
+        for alpha in tried:
+            decision = results.decision(point, mode, alpha, normalization)
+            yield _row(results, test, point, decision, isinstance(alpha, str))
+
+
+def _row(results: Results, test: str, where: Point | str, decision: Decision, chosen: bool) -> Row:
+    fit = {"control": where, "n_items": 0} if isinstance(where, str) else _fields(where)
+    table, y = results.table(test, where), results.y(test)
+    share, error = accuracy(decision.predict(table) == y)
+    mode = MODES[decision.mode]
+    drawn = fit if uses_negatives(decision.mode) else {}
+    right = _is_right(table, y)
+    row = {
+        "experiment": results.name,
+        "test": test,
+        "control": fit["control"],
+        "n_items": fit["n_items"],
+        "seed": fit.get("seed"),
+        "negatives": drawn.get("negatives"),
+        "n_negatives": drawn.get("n_negatives"),
+        "contamination": drawn.get("contamination"),
+        "mode": decision.mode,
+        "alpha": decision.alpha if mode.weighted else None,
+        "alpha_auto": chosen,
+        "normalization": decision.normalization,
+        "accuracy": share,
+        "standard_error": error,
+        "n_test": len(table),
+        "chance": float(np.mean(1.0 / table.n_choices)),
+    }
+    for name, head in (("plus", mode.plus), ("minus", mode.minus)):
+        values = None if head is None else table.head(head)
+        row[f"{name}_right"] = None if values is None else _mean(values[right])
+        row[f"{name}_wrong"] = None if values is None else _mean(values[~right])
+    return row
+
+
+def _fields(point: Point) -> dict[str, Any]:
+    return {
+        name: getattr(point, name)
+        for name in ("control", "n_items", "seed", "negatives", "n_negatives", "contamination")
+    }
+
+
+def trajectories(results: Results, points: Iterable[Point] | None = None) -> list[Row]:
+    """Return what becomes of the likelihood of answers, under every head.
+
+    Parameters
+    ----------
+    results : Results
+    points : iterable of Point, optional
+        All that are finished by default.
+
+    Returns
+    -------
+    list of dict
+        With the keys ``experiment``, ``test``, ``control``, ``n_items`` (0 for the base model),
+        ``seed``, ``negatives``, ``n_negatives``, ``contamination`` (None for the positive head
+        too), ``head`` (``base``, ``positive``, ``negative``), ``group``, ``log_likelihood``
+        (mean, in nats per answer) and ``n_answers``. Groups are ``right``, ``near-miss`` (the
+        wrong choices of the same question), ``other`` (right answers of other questions) and
+        ``unrelated`` (text from another source).
+    """
+    chosen = results.points() if points is None else sorted(set(points))
+    rows: list[Row] = []
+    for test in results.tests:
+        for control in results.controls:
+            here = [point for point in chosen if point.control == control]
+            if not here:
+                continue
+            rows += _trajectory(results, test, control, "base")
+            told: set[tuple[int, int]] = set()
+            for point in here:
+                if (point.n_items, point.seed) not in told:
+                    told.add((point.n_items, point.seed))
+                    rows += _trajectory(results, test, point, "positive")
+                rows += _trajectory(results, test, point, "negative")
+    return rows
+
+
+def _trajectory(results: Results, test: str, where: Point | str, head: str) -> Iterator[Row]:
+    if isinstance(where, str):
+        fit: dict[str, Any] = {"control": where, "n_items": 0}
+    else:
+        fit = _fields(where)
+    table = results.table(test, where)
+    right = _is_right(table, results.y(test))
+    values = table.head(head)
+    groups = {"right": values[right], "near-miss": values[~right]}
+    for (group, under), found in results.probes(test, where).items():
+        if under == head:
+            groups[group] = found[~np.isnan(found)]
+    drawn = fit if head == "negative" else {}
+    for group, found in groups.items():
+        if len(found):
+            yield {
+                "experiment": results.name,
+                "test": test,
+                "control": fit["control"],
+                "n_items": fit["n_items"],
+                "seed": fit.get("seed"),
+                "negatives": drawn.get("negatives"),
+                "n_negatives": drawn.get("n_negatives"),
+                "contamination": drawn.get("contamination"),
+                "head": head,
+                "group": group,
+                "log_likelihood": _mean(found),
+                "n_answers": len(found),
+            }
+
+
+# What differs between the seeds of one setting.
+_MEASURED = (
+    "seed", "alpha", "accuracy", "standard_error",
+    "plus_right", "plus_wrong", "minus_right", "minus_wrong",
+)  # fmt: skip
+
+
+def summarize_rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Return means over seeds of :func:`observations`.
+
+    Returns
+    -------
+    list of dict
+        A row for every setting, with the keys of the settings, ``alpha`` (mean), ``n_seeds``,
+        ``accuracy`` (mean), ``deviation`` (standard deviation between seeds, None for one)
+        and ``standard_error`` (root mean square over seeds: of testing once).
+    """
+    grouped: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    settings: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        setting = {name: value for name, value in row.items() if name not in _MEASURED}
+        given = None if row["alpha_auto"] else row["alpha"]
+        key = (*setting.values(), given)
+        grouped.setdefault(key, []).append(row)
+        settings[key] = setting
+    found = []
+    for key, group in grouped.items():
+        shares = [row["accuracy"] for row in group]
+        alphas = [row["alpha"] for row in group if row["alpha"] is not None]
+        errors = [row["standard_error"] for row in group]
+        found.append(
+            {
+                **settings[key],
+                "alpha": float(np.mean(alphas)) if alphas else None,
+                "n_seeds": len(group),
+                "accuracy": float(np.mean(shares)),
+                "deviation": float(np.std(shares, ddof=1)) if len(shares) > 1 else None,
+                "standard_error": float(np.sqrt(np.mean(np.square(errors)))),
+            }
+        )
+    return found
+
+
+def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows to a CSV file, whole or not at all; None becomes an empty cell.
+
+    Raises
+    ------
+    LikraError
+        If there are no rows, or the file cannot be written.
+    """
+    if not rows:
+        raise LikraError(f"there are no results to write to {path}")
+    with atomic_text(path) as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
