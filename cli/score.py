@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,17 +21,37 @@ __all__ = ["score"]
 @click.option(
     "--out", metavar="FILE", type=click.Path(), help="File to write.  [default: standard output]"
 )
+@click.option(
+    "--coverage",
+    type=float,
+    help="Add to each record the set of choices that holds the right one with this probability.",
+)
+@click.option(
+    "--error-rate",
+    type=float,
+    help="Add to each record whether to abstain, for at most this share of wrong answers.",
+)
 @threads_option
 @cache_option
 @debug_option
 def score(
-    items: str, model: str | None, out: str | None, n_threads: int | None, cached: bool
+    items: str,
+    model: str | None,
+    out: str | None,
+    coverage: float | None,
+    error_rate: float | None,
+    n_threads: int | None,
+    cached: bool,
 ) -> None:
     """Score ITEMS, a file or "demo", with the model and the mode that were fitted.
 
     Writes one JSON object per item: id (its position where it has none), prediction (an
     index), scores, probabilities, and log_likelihoods, in nats, of every head used. A
     folder without heads scores with the base model. Items need no answer.
+
+    --coverage adds set (indices, best first), and --error-rate adds abstain (true or false; the
+    share of wrong answers among the others is at most as given, with confidence .9). Both are
+    calibrated on the held-out items of the fit, and hold for items from the same source.
 
     After Ctrl-C, what is done is in FILE.partial.
     """
@@ -43,6 +63,7 @@ def score(
     check_outputs({"--out": out}, {"ITEMS": items})
     warn_of_bundled_model(model, items)
     scorer, decision, _ = open_model(model, n_threads, cached)
+    uncertainty = _uncertainty(scorer.model.folder, decision, coverage, error_rate)
     total, incoming = stream_items(items, "test")
     done = 0
     try:
@@ -50,7 +71,7 @@ def score(
             progress_bar(total, "scoring", show=True) as bar,
             nullcontext(sys.stdout) if out is None else atomic_text(out) as stream,
         ):
-            for record in _records(scorer, decision, incoming, bar.update):
+            for record in _records(scorer, decision, uncertainty, incoming, bar.update):
                 stream.write(json.dumps(record) + "\n")
                 done += 1
     except KeyboardInterrupt:
@@ -60,7 +81,35 @@ def score(
         raise
 
 
-def _records(scorer: Any, decision: Any, items: Any, advance: Any) -> Iterator[dict[str, Any]]:
+def _uncertainty(
+    folder: Any, decision: Any, coverage: float | None, error_rate: float | None
+) -> dict[str, Callable[[Any], Any]]:
+    """Return further columns of a record, calibrated on the folder's held-out items."""
+    from likra_lite.conformal import (
+        ABSTAINED,
+        abstention_threshold,
+        predict_or_abstain,
+        prediction_sets,
+        set_threshold,
+    )
+    from likra_lite.persistence import read_held_out
+
+    columns: dict[str, Callable[[Any], Any]] = {}
+    if coverage is None and error_rate is None:
+        return columns
+    held_out, y = read_held_out(folder)
+    if coverage is not None:
+        least = set_threshold(held_out, decision, y, coverage)
+        columns["set"] = lambda table: prediction_sets(table, decision, least)
+    if error_rate is not None:
+        sure = abstention_threshold(held_out, decision, y, error_rate)
+        columns["abstain"] = lambda table: predict_or_abstain(table, decision, sure) == ABSTAINED
+    return columns
+
+
+def _records(
+    scorer: Any, decision: Any, uncertainty: Any, items: Any, advance: Any
+) -> Iterator[dict[str, Any]]:
     from likra_lite.ratio import MODES
 
     heads = MODES[decision.mode].heads
@@ -69,6 +118,7 @@ def _records(scorer: Any, decision: Any, items: Any, advance: Any) -> Iterator[d
         columns = {
             "scores": table.split(decision.scores(table)),
             "probabilities": table.split(decision.probabilities(table)),
+            **{name: column(table) for name, column in uncertainty.items()},
         }
         by_head = {head: table.split(column) for head, column in table.heads.items()}
         predictions = decision.predict(table).tolist()

@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 
 __all__ = [
+    "AbstentionWarning",
     "CacheWarning",
     "DuplicateChoicesWarning",
     "ExportError",
@@ -48,6 +49,10 @@ class ExportError(LikraError):
 
 class MissingExtraError(LikraError, ImportError):
     """An optional dependency is not installed."""
+
+
+class AbstentionWarning(UserWarning):
+    """No answer can be given with the error rate asked for."""
 
 
 class DuplicateChoicesWarning(UserWarning):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .adapters import DEFAULT_PENALTY
 from .cache import default_cache
+from .conformal import abstention_threshold, predict_or_abstain, prediction_sets, set_threshold
 from .datasets import bundled_model
 from .errors import ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
@@ -417,6 +418,74 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         result = np.zeros((len(table), width))
         result[np.arange(width) < counts[:, None]] = self.decision_.probabilities(table)
         return result
+
+    def predict_set(self, X: Any, coverage: float = 0.9) -> list[IntArray]:
+        """Return, for every item, choices that hold the right one with a stated probability.
+
+        The sets are conformal, see :func:`likra_lite.conformal.set_threshold`, and calibrated on
+        ``held_out_``. New items must be exchangeable with these. The guarantee is exact on
+        average for validation items that nothing was chosen on; it is close, as in
+        cross-conformal prediction (Vovk 2015), where the training items were cross-fitted, since
+        the final heads have seen more items than those that scored the held-out ones, and
+        where mode, alpha and temperature were chosen on the same items.
+
+        Parameters
+        ----------
+        X : items in any accepted form, or LogLikelihoods
+        coverage : float, default=0.9
+            Share of the sets that shall hold the right choice, between 0 and 1. It is no lower
+            than accuracy, as the best choice is always in the set.
+
+        Returns
+        -------
+        list of ndarray of shape (n_kept,)
+            Indices of choices, best first.
+
+        Raises
+        ------
+        LikraError
+            If `coverage` is out of range, or too high for the number of held-out items.
+        """
+        decision = self.decision_
+        threshold = set_threshold(self.held_out_, decision, self.held_out_y_, coverage)
+        return prediction_sets(self._table(X), decision, threshold)
+
+    def predict_or_abstain(
+        self, X: Any, error_rate: float = 0.1, confidence: float = 0.9
+    ) -> IntArray:
+        """Return the best choice of every item, or -1 where it is too unsure.
+
+        The share of wrong answers among those given is at most `error_rate`, with the given
+        confidence, see :func:`likra_lite.conformal.abstention_threshold`. It is calibrated on
+        ``held_out_``, and holds under the same conditions as that of :meth:`predict_set`.
+
+        Parameters
+        ----------
+        X : items in any accepted form, or LogLikelihoods
+        error_rate : float, default=0.1
+            Between 0 and 1.
+        confidence : float, default=0.9
+            Between 0 and 1.
+
+        Returns
+        -------
+        ndarray of shape (n_items,)
+
+        Raises
+        ------
+        LikraError
+            If a share is out of range, or there are too few held-out items.
+
+        Warns
+        -----
+        AbstentionWarning
+            If every item is abstained from, because no threshold can be certified.
+        """
+        decision = self.decision_
+        threshold = abstention_threshold(
+            self.held_out_, decision, self.held_out_y_, error_rate, confidence
+        )
+        return predict_or_abstain(self._table(X), decision, threshold)
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: Any = None) -> float:
         """Return the accuracy; `y` is the items' own answers by default."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cache import default_cache
 from .errors import LikraError, ModelFolderError
@@ -30,7 +31,14 @@ from .validation import check_one_of
 if TYPE_CHECKING:
     from .estimator import LikraClassifier
 
-__all__ = ["Fitted", "is_fitted_folder", "load_classifier", "read_fitted", "save_classifier"]
+__all__ = [
+    "Fitted",
+    "is_fitted_folder",
+    "load_classifier",
+    "read_fitted",
+    "read_held_out",
+    "save_classifier",
+]
 
 SETTINGS = "classifier.json"
 HEADS = "heads"
@@ -145,6 +153,30 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
         return Fitted(scorer, Decision(**settings["decision"]), settings)
 
 
+def read_held_out(folder: Path) -> tuple[LogLikelihoods, NDArray[np.int64]]:
+    """Read the held-out log-likelihoods of a folder with heads, and the right choices.
+
+    Raises
+    ------
+    ModelFolderError
+        If the folder has no fitted heads, or the file cannot be read.
+    """
+    if not is_fitted_folder(folder):
+        raise ModelFolderError(
+            f"{folder} has no fitted heads, hence no held-out items to calibrate on; fit some "
+            f"with: likra-lite fit ITEMS --model {folder} --out DIR"
+        )
+    with _readable(folder):
+        held_out = _read(folder / HELD_OUT)
+        y = held_out.pop("y")
+        heads = {
+            name.removeprefix("log_likelihood."): held_out.pop(name)
+            for name in sorted(held_out)
+            if name.startswith("log_likelihood.")
+        }
+        return LogLikelihoods(heads=heads, **held_out), y
+
+
 def _read(path: Path) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
@@ -175,17 +207,8 @@ def load_classifier(
         for name in parameters:
             check_one_of("parameter", name, cls().get_params())
         classifier = cls(model=folder.resolve(), **parameters)
-        held_out = _read(folder / HELD_OUT)
         classifier.scorer_ = scorer if classifier.cache else replace(scorer, cache=None)
-        classifier.held_out_y_ = held_out.pop("y")
-        classifier.held_out_ = LogLikelihoods(
-            heads={
-                name.removeprefix("log_likelihood."): held_out.pop(name)
-                for name in sorted(held_out)
-                if name.startswith("log_likelihood.")
-            },
-            **held_out,
-        )
+        classifier.held_out_, classifier.held_out_y_ = read_held_out(folder)
         classifier.negatives_ = Negatives(**_read(folder / NEGATIVES))
         classifier.penalty_ = settings["penalty"]
         classifier.n_items_ = settings["n_items"]

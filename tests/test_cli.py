@@ -111,6 +111,57 @@ def test_score_equals_the_library(fitted_folder, capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["scores.jsonl"]
 
 
+@pytest.mark.parametrize(("error_rate", "warns"), [("0.9", False), ("0.75", True)])
+@pytest.mark.filterwarnings("ignore::likra_lite.errors.AbstentionWarning")
+def test_score_with_sets_and_abstention(error_rate, warns, fitted_folder, capsys):
+    arguments = ("score", QUESTIONS, "--model", fitted_folder)
+    _, plain, _ = run(*arguments, capsys=capsys)
+    status, text, err = run(
+        *arguments, "--coverage", "0.8", "--error-rate", error_rate, capsys=capsys
+    )
+    assert status == 0
+    assert ("warning: nothing is answered" in err) == warns
+    records = [json.loads(line) for line in text.splitlines()]
+    items = read_items(QUESTIONS)
+    classifier = LikraClassifier.load(fitted_folder)
+    sets = classifier.predict_set(items, 0.8)
+    answers = classifier.predict_or_abstain(items, float(error_rate))
+    assert [record["set"] for record in records] == [each.tolist() for each in sets]
+    assert [record["abstain"] for record in records] == [answer == -1 for answer in answers]
+    for record in records:
+        assert record["abstain"] is warns
+        del record["set"], record["abstain"]
+    assert records == [json.loads(line) for line in plain.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--coverage", "1.5"), "got coverage=1.5; expected a share between 0 and 1"),
+        (("--coverage", "0.99"), "48 held-out items; it needs at least 99"),
+        (("--error-rate", "0"), "got error_rate=0.0; expected a share between 0 and 1"),
+        (("--error-rate", "0.01"), "48 held-out items; to be sure of it with confidence 0.9"),
+    ],
+)
+def test_coverage_and_error_rate_that_cannot_be(option, message, fitted_folder, capsys, tmp_path):
+    out = tmp_path / "scores.jsonl"
+    arguments = ("score", QUESTIONS, "--model", fitted_folder, "--out", str(out), *option)
+    status, _, err = run(*arguments, capsys=capsys)
+    assert status == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_coverage_needs_held_out_items(model_folder, capsys):
+    for option in (("--coverage", "0.9"), ("--error-rate", "0.1")):
+        status, _, err = run(
+            "score", QUESTIONS, "--model", str(model_folder), *option, capsys=capsys
+        )
+        assert status == 1
+        assert f"{model_folder} has no fitted heads, hence no held-out items" in err
+
+
 def test_score_with_a_folder_without_heads_and_items_without_answers(
     model_folder, tmp_path, capsys
 ):
@@ -210,16 +261,17 @@ def test_start_up_is_light():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_scoring_does_not_import_pytorch(fitted_folder):
+def test_scoring_imports_little(fitted_folder):
     code = (
         "import sys\n"
         "from likra_lite.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as stop: assert not stop.code\n"
-        "heavy = {'torch', 'transformers', 'onnx', 'matplotlib'}\n"
+        "heavy = {'torch', 'transformers', 'onnx', 'matplotlib', 'sklearn', 'scipy.stats'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    arguments = ["score", QUESTIONS, "--model", fitted_folder]
+    arguments = ["score", QUESTIONS, "--model", fitted_folder, "--coverage", ".9"]
+    arguments += ["--error-rate", ".75"]
     subprocess.run(
         [sys.executable, "-c", code, *arguments], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
     )

@@ -22,7 +22,14 @@ from sklearn.utils import estimator_checks
 
 from likra_lite import Item, LanguageModel, LikraClassifier, as_items
 from likra_lite.adapters import fit_output_adapter
-from likra_lite.errors import LikraError, ModelFolderError, OverlapWarning, RatioWarning
+from likra_lite.datasets import load_demo
+from likra_lite.errors import (
+    AbstentionWarning,
+    LikraError,
+    ModelFolderError,
+    OverlapWarning,
+    RatioWarning,
+)
 from likra_lite.fitting import fold_of_items
 from likra_lite.prompts import as_prompt
 from likra_lite.ratio import MODES
@@ -130,6 +137,8 @@ def test_not_fitted(model_folder, items):
         classifier.predict_proba,
         classifier.score_choices,
         classifier.log_likelihoods,
+        classifier.predict_set,
+        classifier.predict_or_abstain,
         lambda X: classifier.explain(X[0]),
         lambda X: classifier.save("anywhere"),
     ):
@@ -495,3 +504,49 @@ def test_a_prompt_is_a_string(model_folder, items):
     hidden = as_prompt("question").without_question()
     with pytest.raises(LikraError, match="got a prompt of type AnswerOnly; expected a string"):
         LikraClassifier(model_folder, prompt=hidden).fit(items)
+
+
+def test_sets_hold_held_out_answers_as_often_as_asked(items, fitted):
+    for coverage in (0.5, 0.8, 0.95):
+        sets = fitted.predict_set(fitted.held_out_, coverage)
+        held = [y in chosen for y, chosen in zip(fitted.held_out_y_, sets, strict=True)]
+        assert sum(held) >= np.ceil(49 * coverage), "the quantile is one of these items"
+        predictions = fitted.predict(fitted.held_out_)
+        assert [chosen[0] for chosen in sets] == predictions.tolist()
+    new = fitted.predict_set(items[:3], 0.95)
+    for each, item in zip(new, items[:3], strict=True):
+        assert set(each) <= set(range(len(item.choices)))
+    with pytest.raises(LikraError, match=r"got coverage=0.99 but 48 held-out items; it needs at"):
+        fitted.predict_set(items, 0.99)
+
+
+def test_sets_and_abstention_follow_the_decision_in_force(model_folder, items):
+    classifier = LikraClassifier(model_folder, mode="likra", alpha=1.0).fit(items)
+    first = classifier.predict_set(classifier.held_out_, 0.6)
+    classifier.set_params(alpha=0.1)
+    second = classifier.predict_set(classifier.held_out_, 0.6)
+    assert [each.tolist() for each in first] != [each.tolist() for each in second]
+
+
+def test_coverage_and_abstention_on_the_demo():
+    """Heads fitted on the demo's training items; the promises hold on its test items."""
+    train, test = load_demo("train"), load_demo("test")
+    classifier = LikraClassifier(mode="likra", alpha=0.9, cv=2).fit(train.items[:300])
+    table = classifier.log_likelihoods(test.items[:500])
+    y = test.y[:500]
+    sets = classifier.predict_set(table, 0.95)
+    assert np.mean([right in each for right, each in zip(y, sets, strict=True)]) > 0.93
+    answers = classifier.predict_or_abstain(table, error_rate=0.05)
+    given = answers >= 0
+    assert 0.5 < given.mean() < 1.0
+    assert np.mean(answers[given] != y[given]) <= 0.05
+    np.testing.assert_array_equal(answers[given], classifier.predict(table)[given])
+    assert np.mean(classifier.predict(table) != y) > 0.05, "some had to be left out"
+
+
+def test_every_item_is_abstained_from_where_nothing_is_certain(items, fitted):
+    with pytest.warns(AbstentionWarning, match="48 held-out items"):
+        answers = fitted.predict_or_abstain(items, error_rate=0.05, confidence=0.9)
+    assert answers.tolist() == [-1] * len(items)
+    with pytest.raises(LikraError, match="got error_rate=2; expected a share"):
+        fitted.predict_or_abstain(items, error_rate=2)
