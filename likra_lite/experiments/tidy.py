@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import LikraError
 from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, NORMALIZATIONS, Decision, accuracy
+from ..ratio import MODES, NORMALIZATIONS, Decision
+from ..statistics import accuracy
 from ..storage import atomic_text
 from ..validation import check_number_or_auto, check_one_of
 from .points import Point
