@@ -12,10 +12,13 @@ import click
 from likra_lite import __version__
 
 from .cache import cache
+from .compare import compare
+from .curve import curve
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .fit import fit
+from .inspect import inspect
 from .quantize import quantize
 from .score import score
 
@@ -34,7 +37,7 @@ def group() -> None:
     """Score multiple-choice answers by a likelihood ratio that learns from wrong answers."""
 
 
-for command in (demo, export, quantize, fit, score, evaluate, cache):
+for command in (demo, export, quantize, fit, score, evaluate, curve, compare, inspect, cache):
     group.add_command(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from likra_lite.experiments import Experiment
     from likra_lite.items import Item
     from likra_lite.ratio import Decision
     from likra_lite.scoring import ChoiceScorer
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Opened",
     "check_outputs",
+    "find_item",
     "is_bundled",
+    "open_experiment",
     "open_model",
     "read_answered",
     "stream_items",
@@ -72,6 +75,34 @@ def read_answered(items: str, subset: str) -> list[Item]:
     return read_items(items, require_answer=True)
 
 
+def find_item(items: str, name: str | None, index: int | None, shown: int) -> Item:
+    """Return the item with that id, or else at that index.
+
+    Raises
+    ------
+    LikraError
+        If there is none; the message names some of those that there are.
+    """
+    from itertools import islice
+
+    from likra_lite.errors import LikraError
+
+    total, incoming = stream_items(items, "test")
+    if name is None:
+        found = next(islice(incoming, index, None), None)
+        if found is None:
+            raise LikraError(f"got --index {index} but {items} has {total} items, counted from 0")
+        return found
+    known: list[str] = []
+    for item in incoming:
+        if item.id == name:
+            return item
+        if item.id is not None and len(known) < shown:
+            known.append(item.id)
+    names = f"its ids begin with {', '.join(known)}" if known else "its items have no ids"
+    raise LikraError(f"{items} has no item with the id {name!r}; {names}; see also --index")
+
+
 def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:
     """Return the number of items and the items, of a file that need not fit in memory."""
     if is_bundled(items):
@@ -119,3 +150,57 @@ def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opene
     model = LanguageModel(path, n_threads)
     scorer = ChoiceScorer(model, Prompt(model.manifest.prompt), cache=cache)
     return Opened(scorer, Decision("base"), "auto")
+
+
+def open_experiment(
+    items: str,
+    test_items: Sequence[str],
+    model: str | None,
+    n_threads: int | None,
+    cached: bool,
+    penalty: float,
+    prompt: str | None,
+    limit: int | None,
+) -> Experiment:
+    """Read items and test items, and open the model; heads that it may have are not used.
+
+    Where the items are not those of the demo, its stories' ends are the unrelated answers.
+    """
+    from likra_lite.experiments import Experiment
+    from likra_lite.prompts import as_prompt
+
+    warn_of_bundled_model(model, items)
+    training = read_answered(items, "train")[:limit]
+    tests = {
+        name: read_answered(test, "test")
+        for name, test in zip(_short_names(test_items), test_items, strict=True)
+    }
+    scorer = replace(open_model(model, n_threads, cached).scorer, deltas={})
+    if prompt is not None:
+        scorer = replace(scorer, prompt=as_prompt(prompt))
+    unrelated: list[str] = []
+    if not any(map(is_bundled, [items, *test_items])):
+        demo = read_answered(DEMO, "test")
+        unrelated = [item.choices[item.answer or 0] for item in demo]
+    (name,) = _short_names([items])
+    return Experiment(scorer, training, tests, name, penalty, unrelated)
+
+
+def _short_names(files: Sequence[str]) -> list[str]:
+    """Call files by their stems, with as many folders before as tell them apart.
+
+    Raises
+    ------
+    LikraError
+        If a file is given twice.
+    """
+    from likra_lite.errors import LikraError
+
+    paths = [Path(file).resolve().with_suffix("") for file in files]
+    if len(set(paths)) < len(paths):
+        twice = next(file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1)
+        raise LikraError(f"got {twice} twice; give every file of items once")
+    length = 1
+    while len({path.parts[-length:] for path in paths}) < len(paths):
+        length += 1
+    return ["/".join(path.parts[-length:]) for path in paths]

@@ -27,7 +27,8 @@ class ChoiceExplanation:
     tokens : list of str
         The pieces join to the text that was scored, as the tokenizer decodes it.
     log_probs : dict of str to ndarray of shape (n_tokens,)
-        Under each head, in nats. Their sum is the choice's log-likelihood.
+        Under each head, in nats. Their sum is the choice's log-likelihood. ``neutral`` is
+        there if the choice has the same tokens without the question.
     log_likelihoods : dict of str to float
         Under each head, in nats; with ``neutral``, the base model without the question.
     score : float
@@ -104,6 +105,13 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
         zip(heads, np.add.reduceat(log_probs, features.offsets[:-1], axis=1), strict=True)
     )
     columns["neutral"] = scorer.neutral([item])
+    unasked = (scorer.prompt.neutral_context, scorer.prompt.continuations(item.choices))
+    alone = scorer.pair_scorer.features([unasked]).features
+    if np.array_equal(alone.lengths, features.lengths) and np.array_equal(
+        alone.targets, features.targets
+    ):
+        neutral = scorer.model.token_log_probs(alone, scorer.stack(["base"]))
+        heads, log_probs = [*heads, "neutral"], np.concatenate([log_probs, neutral])
     table = choice_table([item], features.lengths, columns)
     scores, probabilities = decision.scores(table), decision.probabilities(table)
     bounds = features.offsets

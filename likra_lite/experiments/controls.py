@@ -11,6 +11,7 @@ from ..items import Item
 
 __all__ = ["draw_probes", "shuffle_questions"]
 
+PROBED = 256  # items that get an answer from elsewhere: their mean is close enough
 PROBE_TRIES = 100  # draws of an answer from elsewhere before an item goes without
 
 
@@ -45,7 +46,7 @@ def shuffle_questions(items: Sequence[Item], seed: int = 0) -> list[Item]:
 
 
 def draw_probes(items: Sequence[Item], answers: Sequence[str], seed: int = 0) -> list[str | None]:
-    """Draw an answer from elsewhere for every item.
+    """Draw an answer from elsewhere for every item, or for :data:`PROBED` if there are more.
 
     Parameters
     ----------
@@ -57,12 +58,12 @@ def draw_probes(items: Sequence[Item], answers: Sequence[str], seed: int = 0) ->
     Returns
     -------
     list of str or None
-        An answer that is no choice of the item; None where none was found.
+        An answer that is no choice of the item; None where none was drawn or found.
     """
     rng = np.random.default_rng(seed)
-    drawn: list[str | None] = []
-    for item in items:
-        taken = set(item.choices)
+    drawn: list[str | None] = [None] * len(items)
+    for index in np.sort(rng.permutation(len(items))[:PROBED]).tolist():
+        taken = set(items[index].choices)
         tries = (answers[int(place)] for place in rng.integers(len(answers), size=PROBE_TRIES))
-        drawn.append(next((answer for answer in tries if answer not in taken), None))
+        drawn[index] = next((answer for answer in tries if answer not in taken), None)
     return drawn

@@ -141,7 +141,7 @@ class Results:
         differing = [
             f"{name} ({_brief(results.experiment.get(key))}, now {_brief(identity[key])})"
             for key, name in IDENTITY.items()
-            if results.experiment.get(key) != identity[key]
+            if _nameless(results.experiment.get(key)) != _nameless(identity[key])
         ]
         if differing:
             raise LikraError(
@@ -342,6 +342,15 @@ class Results:
     def n_items(self) -> int:
         """Number of training items."""
         return int(self.experiment["items"]["count"])
+
+
+def _nameless(value: Any) -> Any:
+    """Return one part of an experiment without names: a copy of a file is the same items."""
+    if isinstance(value, list):
+        return [_nameless(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: each for key, each in value.items() if key != "name"}
+    return value
 
 
 def _brief(value: Any) -> str:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ..adapters import DEFAULT_PENALTY
 from ..errors import LikraError
 from ..features import Features
-from ..fitting import FITTED_HEADS
 from ..items import Item, answer_indices, warn_of_overlap
 from ..language_model import LanguageModel
 from ..scoring import ChoiceScorer
@@ -27,7 +26,7 @@ from ..validation import check_number
 from .bench import Bench
 from .controls import draw_probes, shuffle_questions
 from .held_out import HeldOut
-from .points import Point
+from .points import CONTROLS, Point
 from .results import Results, versions
 
 __all__ = ["Experiment", "run"]
@@ -215,7 +214,7 @@ def run(
         done(len(points) - len(wanted))
     workers = effective_n_jobs(n_jobs)
     with tempfile.TemporaryDirectory(prefix="likra-lite-") as scratch:
-        for control in dict.fromkeys(point.control for point in wanted):
+        for control in sorted({point.control for point in wanted}, key=CONTROLS.index):
             bench = experiment.bench(control, read)
             # All of the control's points, finished or not: what is read together must not depend
             # on where an earlier run was interrupted.
@@ -253,25 +252,27 @@ def _groups(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 def _fit(bench: Bench, points: Sequence[Point]) -> list[tuple[Point, Arrays]]:
     """Fit at points that share a positive head; the work of one task."""
-    return [(point, _measure(bench, point)) for point in points]
+    fits = [
+        bench.fit(p.n_items, p.seed, p.negatives, p.n_negatives, p.contamination) for p in points
+    ]
+    unused = bench.unused(points[0].n_items, points[0].seed)
+    positive = _under(bench, fits[0], "positive", unused)
+    return [
+        (point, {"unused": unused, **positive, **_under(bench, fitted, "negative", unused)})
+        for point, fitted in zip(points, fits, strict=True)
+    ]
 
 
-def _measure(bench: Bench, point: Point) -> Arrays:
-    fitted = bench.fit(
-        point.n_items, point.seed, point.negatives, point.n_negatives, point.contamination
-    )
-    unused = bench.unused(point.n_items, point.seed)
-    arrays: Arrays = {"unused": unused}
-    for head in FITTED_HEADS:
-        arrays[f"unused.{head}"] = np.zeros(0)
+def _under(bench: Bench, fitted: ChoiceScorer, head: str, unused: NDArray[np.int64]) -> Arrays:
+    """Return everything's log-likelihoods under one of the fitted heads."""
+    fitted = replace(fitted, deltas={head: fitted.deltas[head]})
+    arrays: Arrays = {f"unused.{head}": np.zeros(0)}
     if len(unused):
-        table = bench.score_training(fitted, unused)
-        arrays |= {f"unused.{head}": table.head(head) for head in FITTED_HEADS}
+        arrays = {f"unused.{head}": bench.score_training(fitted, unused).head(head)}
     for place, held_out in enumerate(bench.held_out.values()):
-        table = held_out.score(fitted)
-        arrays |= {f"{place}.{head}": table.head(head) for head in FITTED_HEADS}
-        for group, found in held_out.score_probes(fitted, FITTED_HEADS).items():
-            arrays |= {f"{place}.{head}.{group}": values for head, values in found.items()}
+        arrays[f"{place}.{head}"] = held_out.score(fitted).head(head)
+        for group, found in held_out.score_probes(fitted, [head]).items():
+            arrays[f"{place}.{head}.{group}"] = found[head]
     return arrays
 
 

@@ -1,0 +1,167 @@
+"""``likra-lite compare``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .curve import MODES, NEGATIVES, ListOf, modes_option, one_of
+from .fit import NumberOrAuto
+from .options import cache_option, debug_option, threads_option
+
+__all__ = ["compare"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path())
+@click.option("--items", metavar="FILE", type=click.Path(), help="Items, for a model folder.")
+@click.option("--test", "test_name", metavar="NAME", help="Test set.  [default: the first]")
+@click.option(
+    "--size", type=click.IntRange(min=1), help="Number of examples.  [default: the largest]"
+)
+@modes_option
+@click.option(
+    "--reference",
+    "references",
+    type=click.Choice(MODES),
+    multiple=True,
+    default=("base", "sft"),
+    show_default=True,
+    help="What modes are compared with. May be repeated.",
+)
+@click.option(
+    "--alpha",
+    type=NumberOrAuto(),
+    help="Weight of the negative head; auto chooses it on unused training items.  "
+    "[default: 0.9, or that of the model folder]",
+)
+@click.option(
+    "--normalization",
+    type=click.Choice(["none", "chars", "bytes", "tokens"]),
+    help="Length that scores are divided by.  [default: none, or that of the model folder]",
+)
+@click.option(
+    "--negatives",
+    type=ListOf("KIND,...", one_of(*NEGATIVES), f"kinds: {', '.join(NEGATIVES)}"),
+    default="own",
+    show_default=True,
+    help="Kinds of wrong answers; with several, each is compared.",
+)
+@click.option("--n-negatives", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--contamination", type=click.FloatRange(0.0, 1.0), default=0.0, show_default=True)
+@click.option(
+    "--control",
+    type=click.Choice(["none", "hidden", "shuffled"]),
+    default="none",
+    show_default=True,
+    help="What has become of the questions.",
+)
+@threads_option
+@cache_option
+@debug_option
+def compare(
+    folder: str,
+    items: str | None,
+    test_name: str | None,
+    size: int | None,
+    modes: tuple[str, ...],
+    references: tuple[str, ...],
+    alpha: float | str | None,
+    normalization: str | None,
+    negatives: tuple[str, ...],
+    n_negatives: int,
+    contamination: float,
+    control: str,
+    n_threads: int | None,
+    cached: bool,
+) -> None:
+    """Compare modes on the same items: paired differences, intervals and tests.
+
+    FOLDER has results of curve, where seeds are taken together and nothing is computed
+    again; or it is a model folder, written by fit, that is tested on --items. Tells how much
+    of a gain remains where the question was hidden, if curve has measured that.
+    """
+    from likra_lite.comparisons import compare_modes
+    from likra_lite.errors import LikraError
+    from likra_lite.experiments import Results, is_results_folder
+    from likra_lite.experiments.comparing import (
+        Setting,
+        correct_by_mode,
+        largest_size,
+        what_remains,
+    )
+    from likra_lite.experiments.text import comparison_text
+
+    if not is_results_folder(folder):
+        if items is None:
+            raise LikraError(
+                f"{folder} holds no results of curve; for a model folder, give --items FILE"
+            )
+        correct = _of_model(folder, items, modes, alpha, normalization, n_threads, cached)
+        click.echo(f"{items}, {folder}\n")
+    else:
+        if items is not None:
+            raise LikraError(f"{folder} has results of its own test items; leave --items out")
+        results = Results(folder)
+        setting = Setting(
+            test=test_name or results.tests[0],
+            n_items=size or largest_size(results),
+            control=control,
+            negatives=negatives,
+            n_negatives=n_negatives,
+            contamination=contamination,
+            alpha=0.9 if alpha is None else alpha,
+            normalization=normalization or "none",
+        )
+        correct = correct_by_mode(results, setting, modes)
+        weight = setting.alpha if isinstance(setting.alpha, str) else f"{setting.alpha:g}"
+        click.echo(
+            f"{setting.test}, {setting.n_items} examples of {results.name}, control {control}, "
+            f"alpha {weight}\n"
+        )
+    known = [name for name in dict.fromkeys(references) if name in correct]
+    comparisons = compare_modes(correct, known)
+    click.echo(comparison_text(correct, comparisons))
+    if is_results_folder(folder) and control == "none":
+        remaining = what_remains(results, setting, comparisons)
+        if remaining:
+            click.echo(
+                "\nwith the question hidden, in fitting and testing\n" + "\n".join(remaining)
+            )
+
+
+def _of_model(
+    folder: str,
+    items: str,
+    modes: tuple[str, ...],
+    alpha: float | str | None,
+    normalization: str | None,
+    n_threads: int | None,
+    cached: bool,
+) -> Any:
+    """Score items with a model folder and return which predictions of each mode are right."""
+    from dataclasses import replace
+
+    from likra_lite.errors import LikraError
+    from likra_lite.experiments.comparing import correct_of_table
+    from likra_lite.items import answer_indices
+    from likra_lite.progress import progress_bar
+    from likra_lite.ratio import MODES as ALL
+    from likra_lite.ratio import Decision
+
+    from .opening import open_model, read_answered
+
+    if alpha == "auto":
+        raise LikraError("alpha is never chosen on the items of the comparison; give a number")
+    scorer, decision, _ = open_model(folder, n_threads, cached)
+    answered = read_answered(items, "test")
+    with progress_bar(len(answered), "scoring", show=True) as bar:
+        table = scorer.table(answered, advance=bar.update)
+    weight = decision.alpha if ALL[decision.mode].weighted else 0.9
+    like: Decision = replace(
+        decision,
+        alpha=weight if alpha is None else float(alpha),
+        normalization=normalization or decision.normalization,
+    )
+    return correct_of_table(table, answer_indices(answered), modes, like)

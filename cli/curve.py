@@ -1,0 +1,262 @@
+"""``likra-lite curve``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from contextlib import nullcontext
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from .options import cache_option, debug_option, items_argument, model_option, threads_option
+
+__all__ = ["curve"]
+
+
+class ListOf(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
+    """Values with commas between, each once."""
+
+    def __init__(self, name: str, convert: Callable[[str], Any], what: str) -> None:
+        self.name = name
+        self.each = convert
+        self.what = what
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(dict.fromkeys(self.each(part.strip()) for part in value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of {self.what}", param, ctx)
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """Return a check that a word is one of some."""
+
+    def check(word: str) -> str:
+        if word not in allowed:
+            raise ValueError(word)
+        return word
+
+    return check
+
+
+def number_or_auto(text: str) -> float | str:
+    """Read a number, or ``auto``."""
+    return text if text == "auto" else float(text)
+
+
+MODES = ("base", "pmi", "sft", "likra", "base-likra", "pos-base")
+NEGATIVES = ("own", "all", "hardest", "easiest", "other")
+NORMALIZATIONS = ("none", "chars", "bytes", "tokens")
+
+modes_option = click.option(
+    "--modes",
+    type=ListOf("MODE,...", one_of(*MODES), f"modes: {', '.join(MODES)}"),
+    default=",".join(MODES),
+    show_default=True,
+    help="What is scored.",
+)
+alpha_option = click.option(
+    "--alpha",
+    "alphas",
+    type=ListOf("A,...|auto", number_or_auto, "numbers, such as 0.5,0.9, or 'auto'"),
+    default="0.9",
+    show_default=True,
+    help="Weights of the negative head; auto chooses it on unused training items.",
+)
+normalization_option = click.option(
+    "--normalization",
+    "normalizations",
+    type=ListOf("LENGTH,...", one_of(*NORMALIZATIONS), f"lengths: {', '.join(NORMALIZATIONS)}"),
+    default="none",
+    show_default=True,
+    help="Lengths that scores are divided by: none, chars, bytes, tokens.",
+)
+
+
+@click.command()
+@items_argument
+@click.option(
+    "--test",
+    "test_items",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help='Items to test on; again for more than one file. "demo" for the bundled ones.',
+)
+@model_option
+@click.option(
+    "--sizes",
+    type=ListOf("N,...", int, "numbers, such as 8,64"),
+    help="Numbers of examples.  [default: 1, 2, 4, 8, ... as far as there are items]",
+)
+@click.option(
+    "--draws",
+    "--seeds",
+    "n_seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How often examples are drawn anew, with the seeds 0, 1, ...",
+)
+@modes_option
+@alpha_option
+@normalization_option
+@click.option(
+    "--negatives",
+    type=ListOf("KIND,...", one_of(*NEGATIVES), f"kinds: {', '.join(NEGATIVES)}"),
+    default="own",
+    show_default=True,
+    help="Which wrong answers the negative head learns: own, all, hardest, easiest, other.",
+)
+@click.option(
+    "--n-negatives",
+    type=ListOf("N,...", int, "numbers, such as 1,2"),
+    default="1",
+    show_default=True,
+    help="Wrong answers per item.",
+)
+@click.option(
+    "--contamination",
+    type=ListOf("SHARE,...", float, "shares, such as 0,0.2"),
+    default="0",
+    show_default=True,
+    help="Shares of wrong answers replaced by right ones.",
+)
+@click.option(
+    "--control",
+    "controls",
+    multiple=True,
+    type=click.Choice(["hidden", "shuffled"]),
+    help="Measure the same with questions hidden, or exchanged between items. May be repeated.",
+)
+@click.option(
+    "--penalty",
+    type=float,
+    default=100_000.0,
+    show_default=True,
+    help="Strength of the L2 penalty on the heads, in tokens.",
+)
+@click.option("--prompt", help="question, completion, or a template with {question}.")
+@click.option(
+    "--limit", type=click.IntRange(min=2), help="Use the first N of ITEMS only.", metavar="N"
+)
+@click.option(
+    "--jobs",
+    "n_jobs",
+    type=click.IntRange(min=1),
+    help="Processes that fit at the same time.  [default: the physical cores available]",
+)
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(),
+    help="Folder of results: what is finished there is not fitted again.",
+)
+@click.option("--csv", "csv_file", metavar="FILE", type=click.Path(), help="Tidy table to write.")
+@click.option(
+    "--trajectories",
+    metavar="FILE",
+    type=click.Path(),
+    help="Tidy table to write, of what becomes of the likelihood of answers.",
+)
+@threads_option
+@cache_option
+@debug_option
+@click.pass_obj
+def curve(
+    arguments: list[str],
+    items: str,
+    test_items: tuple[str, ...],
+    model: str | None,
+    sizes: tuple[int, ...] | None,
+    n_seeds: int,
+    modes: tuple[str, ...],
+    alphas: tuple[float | str, ...],
+    normalizations: tuple[str, ...],
+    negatives: tuple[str, ...],
+    n_negatives: tuple[int, ...],
+    contamination: tuple[float, ...],
+    controls: tuple[str, ...],
+    penalty: float,
+    prompt: str | None,
+    limit: int | None,
+    n_jobs: int | None,
+    out: str | None,
+    csv_file: str | None,
+    trajectories: str | None,
+    n_threads: int | None,
+    cached: bool,
+) -> None:
+    """Measure learning curves: accuracy against the number of examples, for every mode.
+
+    Fits heads on growing parts of ITEMS and tests them on FILE, for every combination of
+    sizes, seeds, kinds and numbers of negatives, contamination and controls. Modes, alphas and
+    normalizations cost no fit. Prints means over seeds, with the standard deviation between
+    them.
+
+    With --out, every fit is kept: after Ctrl-C, or to add sizes, seeds or controls, run
+    the command again; compare tells which differences are real.
+    """
+    from likra_lite.errors import LikraError
+    from likra_lite.experiments import (
+        curve_sizes,
+        grid,
+        observations,
+        run,
+        write_csv,
+    )
+    from likra_lite.experiments import (
+        trajectories as trajectories_of,
+    )
+    from likra_lite.experiments.text import curve_text
+    from likra_lite.progress import progress_bar
+    from likra_lite.sessions import available_threads
+
+    from .opening import check_outputs, open_experiment
+
+    inputs = {"ITEMS": items, **{f"--test {test}": test for test in test_items}}
+    check_outputs({"--csv": csv_file, "--trajectories": trajectories}, inputs)
+    experiment = open_experiment(
+        items, test_items, model, n_threads, cached, penalty, prompt, limit
+    )
+    count = len(experiment.items)
+    seeds = range(n_seeds)
+    points = grid(
+        sizes or curve_sizes(count), seeds, negatives, n_negatives, contamination,
+        ("none", *controls),
+    )  # fmt: skip
+    experiment.check(points)
+    if "auto" in alphas and max(point.n_items for point in points) == count:
+        raise LikraError(
+            f"--alpha auto is chosen on unused training items, but a size of {count} uses all of "
+            f"{items}; give numbers, or smaller --sizes"
+        )
+    with nullcontext(out) if out is not None else TemporaryDirectory() as folder:
+        results = experiment.create(folder, shlex.join(["likra-lite", *arguments]))
+        n_texts = (len(controls) + 1) * (count + sum(map(len, experiment.tests.values())))
+        try:
+            with (
+                progress_bar(n_texts, "reading", show=True) as reading,
+                progress_bar(len(points), "fitting", show=True, unit="fit") as fitting,
+            ):
+                jobs = n_jobs or available_threads()
+                run(experiment, points, results, jobs, reading.update, fitting.update)
+        except KeyboardInterrupt:
+            done = sum(map(results.has, points))
+            kept = (
+                "nothing is kept without --out"
+                if out is None
+                else f"{done} of {len(points)} fits are in {out}; the same command goes on"
+            )
+            click.echo(f"likra-lite: {kept}", err=True)
+            raise
+        rows = observations(results, modes, alphas, normalizations, points)
+        click.echo(curve_text(rows))
+        if csv_file:
+            write_csv(csv_file, rows)
+        if trajectories:
+            write_csv(trajectories, trajectories_of(results, points))
