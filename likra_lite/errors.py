@@ -12,6 +12,7 @@ from types import ModuleType
 __all__ = [
     "AbstentionWarning",
     "CacheWarning",
+    "DecisionError",
     "DuplicateChoicesWarning",
     "ExportError",
     "ItemError",
@@ -41,6 +42,14 @@ class TextTooLongError(ItemError):
 
 class ModelFolderError(LikraError):
     """A model folder is missing, damaged, or written by a newer version."""
+
+
+class DecisionError(LikraError, AttributeError):
+    """Parameters were changed after the fit to what it does not support.
+
+    An AttributeError too, as scikit-learn's ``NotFittedError`` is: what cannot be computed is
+    not there, for ``hasattr``, ``dir`` and the diagram in notebooks.
+    """
 
 
 class ExportError(LikraError):

@@ -16,9 +16,10 @@ from .adapters import DEFAULT_PENALTY
 from .cache import default_cache
 from .conformal import abstention_threshold, predict_or_abstain, prediction_sets, set_threshold
 from .datasets import bundled_model
-from .errors import ItemError, LikraError, RatioWarning
+from .errors import DecisionError, ItemError, LikraError, RatioWarning
 from .explain import Explanation, explain_item
 from .fitting import FITTED_HEADS, TrainingSet, cross_fit, fit_heads, fold_of_items, training_set
+from .html_repr import summary_html
 from .items import Item, answer_indices, as_items, warn_of_duplicates, warn_of_overlap
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
@@ -174,6 +175,17 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.dict = True
         return tags
+
+    # scikit-learn's diagram goes by either of the next two, depending on its version.
+
+    def _repr_html_inner(self) -> str:
+        return summary_html(self) + super()._repr_html_inner()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] = self._repr_html_inner()
+        return bundle
 
     def fit(
         self,
@@ -345,6 +357,12 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def decision_(self) -> Decision:
         """Mode, alpha, normalization and temperature in force."""
         check_is_fitted(self, "held_out_")
+        try:
+            return self._decide()
+        except LikraError as error:
+            raise DecisionError(str(error)) from error
+
+    def _decide(self) -> Decision:
         self._check_parameters()
         key = (self.mode, self.alpha, self.normalization)
         decided = getattr(self, "_decided", None)
