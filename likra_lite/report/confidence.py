@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,63 @@ from ..likelihoods import LogLikelihoods
 from ..ratio import Decision, fit_temperature
 from .contents import Bar, BarChart, Bin, Level, Line, LineChart, Point, ReliabilityChart
 
-__all__ = ["abstention_chart", "calibration_charts", "set_size_chart", "with_temperature"]
+__all__ = [
+    "ENOUGH",
+    "ConfidenceCharts",
+    "abstention_chart",
+    "calibration_charts",
+    "confidence_charts",
+    "set_size_chart",
+    "with_temperature",
+]
+
+ENOUGH = 100  # held-out items, to fit a temperature on and to calibrate sets of coverage .9
 
 IntArray = NDArray[np.int64]
+
+
+class ConfidenceCharts(NamedTuple):
+    """What one fit's probabilities are worth, as the fields of a report of these names."""
+
+    calibration: tuple[ReliabilityChart, ...]
+    abstention: LineChart
+    set_sizes: BarChart
+
+
+def confidence_charts(
+    held_out: LogLikelihoods,
+    held_out_y: IntArray,
+    table: LogLikelihoods,
+    y: IntArray,
+    decisions: Mapping[str, Decision],
+) -> ConfidenceCharts:
+    """Return the charts of one fit's probabilities.
+
+    Parameters
+    ----------
+    held_out : LogLikelihoods
+        Items that were not fitted on, :data:`ENOUGH` at least.
+    held_out_y : ndarray of shape (n_held_out,)
+    table : LogLikelihoods
+        Test items.
+    y : ndarray of shape (n_items,)
+    decisions : dict of str to Decision
+        By name; calibration and sets are of the first.
+
+    Returns
+    -------
+    ConfidenceCharts
+    """
+    warmed = {
+        name: with_temperature(decision, held_out, held_out_y)
+        for name, decision in decisions.items()
+    }
+    first = next(iter(warmed.values()))
+    return ConfidenceCharts(
+        calibration_charts(table, first, y, len(held_out_y)),
+        abstention_chart({name: (table, decision) for name, decision in warmed.items()}, y),
+        set_size_chart(held_out, held_out_y, table, y, first),
+    )
 
 
 def with_temperature(decision: Decision, held_out: LogLikelihoods, y: IntArray) -> Decision:

@@ -363,7 +363,7 @@ class Section:
     text : str
         A sentence or two on what is asked.
     charts : tuple
-        Line charts that follow one another share their y axis.
+        Line charts with the same y label share their y axis.
     """
 
     title: str
@@ -457,7 +457,7 @@ _SECTIONS = (
     ),
     (
         "The paper, for comparison",
-        "Another data set and a model more than a thousand times larger: compare the shapes of "
+        "Other questions and another model, of seven billion parameters: compare the shapes of "
         "the curves, not their heights.",
         ("paper",),
     ),
@@ -475,8 +475,9 @@ _SECTIONS = (
     ("What the settings do", "", ("sweeps",)),
     (
         "What happens to the likelihoods",
-        "The mean log-likelihood of test answers under each fitted head. The point at 0 examples "
-        "is the model as it is.",
+        "The mean log-likelihood of test answers under each fitted head, and how far it is from "
+        "the model as it is, which stands at 0 examples. What is to be learned is a gap between "
+        "right answers and near-misses.",
         ("trajectories",),
     ),
     (

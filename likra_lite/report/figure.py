@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import import_extra
 from .contents import BarChart, Chart, DotPlot, Forest, LineChart, ReliabilityChart
-from .lines import plain_number, value_range
+from .lines import alike, plain_number, value_range
 from .plots import p_value, points
 from .scales import scale_log2, spread
 from .styles import LEVEL, STYLES, Style, styles_of
@@ -77,8 +77,6 @@ def figure(charts: Sequence[Chart]) -> Any:
     """
     figure_module = import_extra("matplotlib.figure", "report")
     matplotlib = import_extra("matplotlib", "report")
-    lines = [chart for chart in charts if isinstance(chart, LineChart)]
-    shared = value_range(lines) if len({chart.y_label for chart in lines}) == 1 else None
     wide, tall = _INCHES
     if len(charts) > 1:
         wide, tall = 4.6 * len(charts), 3.4
@@ -90,7 +88,7 @@ def figure(charts: Sequence[Chart]) -> Any:
             axes.set_title(chart.title)
             match chart:
                 case LineChart():
-                    _lines(axes, chart, shared or value_range([chart]))
+                    _lines(axes, chart, value_range(alike(chart, charts)))
                 case Forest():
                     _forest(axes, chart)
                 case DotPlot():

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from ..experiments import Claims, Observation, name_of
+from ..comparisons import compare_modes
+from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
+from ..experiments.results import versions
+from ..ratio import Decision
 from .captions import WHISKERS, bands
-from .contents import DotPlot, DotRow, Level, Line, LineChart, Point, Report, mean_points
+from .confidence import ENOUGH, confidence_charts, with_temperature
+from .contents import DotPlot, DotRow, Level, Line, LineChart, Point, Report
+from .forest import comparison_forest
+from .items import item_rows
 from .paper import PAPER
 from .summary import Curves, findings, summarize
+from .trajectories import MeanLogLikelihood, trajectory_charts
 
-__all__ = ["report_of_claims"]
+__all__ = ["report_of_claims", "with_items"]
 
 ORDER = ("likra", "base-likra", "sft", "pos-base")
 
@@ -20,7 +28,7 @@ def report_of_claims(
     claims: Claims,
     title: str,
     command: str,
-    setup: Sequence[tuple[str, str]] = (),
+    sources: str,
 ) -> Report:
     """Arrange what :func:`likra_lite.experiments.check_claims` measured.
 
@@ -30,8 +38,8 @@ def report_of_claims(
     title : str
     command : str
         What repeats it.
-    setup : sequence of (str, str)
-        Names and values: which items, which model.
+    sources : str
+        Which items, which model.
 
     Returns
     -------
@@ -42,13 +50,14 @@ def report_of_claims(
     about = f"{claims.n_test:,} test items, alpha {alpha:g}"
     return Report(
         title=title,
+        subtitle=sources[0].upper() + sources[1:],
         sentences=tuple(line.replace("+-", "\N{PLUS-MINUS SIGN}") for line in findings(claims)),
         command=command,
         setup=(
-            *setup,
-            ("Test items", f"{claims.n_test:,}"),
+            ("Items and model", sources),
             ("Alpha", f"{alpha:g}"),
-            ("Draws", f"{n_seeds} of examples and their wrong answers"),
+            ("Seeds", ", ".join(map(str, sorted({row.draw for row in claims.curve})))),
+            ("Versions", ", ".join(f"{name} {number}" for name, number in versions().items())),
         ),
         curve=LineChart(
             "Learning curve",
@@ -61,7 +70,61 @@ def report_of_claims(
         controls=_controls(claims, n_seeds, f"{about}. {bands(n_seeds)}"),
         paper=PAPER,
         kinds=_kinds(claims, n_seeds),
-        trajectories=_trajectories(claims, n_seeds),
+        trajectories=trajectory_charts(
+            (
+                MeanLogLikelihood(row.n_items, row.head, row.group, row.log_likelihood)
+                for row in claims.trajectories
+            ),
+            f"Answers to {claims.n_test:,} test items. {bands(n_seeds)}",
+        ),
+    )
+
+
+def with_items(
+    report: Report,
+    bench: Bench,
+    claims: Claims,
+    advance: Callable[[int], object] | None = None,
+) -> Report:
+    """Add comparisons, confidence and the test items, of one fit with the first draw.
+
+    Parameters
+    ----------
+    report : Report
+    bench : Bench
+        On which `claims` were measured.
+    claims : Claims
+    advance : callable, optional
+        Called with 1 after every item that was read token by token.
+
+    Returns
+    -------
+    Report
+    """
+    size, draw = claims.kinds[0].n_items, claims.kinds[0].draw
+    alpha = next(row.alpha for row in claims.curve if row.alpha is not None)
+    fitted = bench.fit(size, draw)
+    table, y = bench.test(fitted), bench.test_y
+    decisions = {mode: Decision(mode, alpha) for mode in (*RATIO_MODES, "sft", "base")}
+    free = {
+        name_of(row.mode, row.normalization): Decision(row.mode, normalization=row.normalization)
+        for row in claims.free
+    }
+    correct = {name: rule.predict(table) == y for name, rule in (decisions | free).items()}
+    comparisons = compare_modes(correct, [*free, "sft"])
+    decision = decisions[RATIO_MODES[0]]
+    unused = bench.unused(size, draw)
+    if len(unused) >= ENOUGH:
+        held_out, held_out_y = bench.score_training(fitted, unused), bench.y[unused]
+        charts = confidence_charts(held_out, held_out_y, table, y, decisions)
+        report = replace(report, **charts._asdict())
+        decision = with_temperature(decision, held_out, held_out_y)
+    return replace(
+        report,
+        comparisons=comparison_forest(comparisons, (*RATIO_MODES, "sft"), size),
+        items=item_rows(bench.test_items, y, table, decision, fitted, advance),
+        decision=f"Answered by {decision.mode} at alpha {alpha:g} after {size:,} examples, "
+        f"seed {draw}.",
     )
 
 
@@ -127,30 +190,3 @@ def _dot_rows(rows: Sequence[Observation], n_seeds: int) -> tuple[DotRow, ...]:
         shown = values if n_seeds > 1 else ()
         found.append(DotRow(name, estimate.accuracy, shown, estimate.standard_error))
     return tuple(found)
-
-
-def _trajectories(claims: Claims, n_seeds: int) -> tuple[LineChart, ...]:
-    rows = claims.trajectories
-    groups = list(dict.fromkeys(row.group for row in rows))
-    groups.sort(key=lambda group: group != "right")
-    heads = (("positive", "right"), ("negative", "wrong"))
-    charts = []
-    for head, fitted_on in heads:
-        lines = []
-        for group in groups:
-            values: dict[int, list[float]] = {}
-            for row in rows:
-                if row.group == group and row.head in (head, "base"):
-                    values.setdefault(row.n_items, []).append(row.log_likelihood)
-            lines.append(Line(group, mean_points(values)))
-        charts.append(
-            LineChart(
-                f"{head.capitalize()} head, fitted on {fitted_on} answers",
-                "examples",
-                "nats per answer",
-                tuple(lines),
-                caption=f"Means over the answers of {claims.n_test:,} test items. "
-                + bands(n_seeds),
-            )
-        )
-    return tuple(charts)

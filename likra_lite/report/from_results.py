@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..comparisons import Comparison, compare_modes, remaining_share_sentence, sentence
+from ..comparisons import Comparison, compare_modes, sentence
 from ..errors import LikraError
 from ..experiments import Point as Fit
 from ..experiments import Results, name_of, observations, trajectories
+from ..experiments.comparing import Setting, correct_by_mode, what_remains
 from ..items import Item
 from ..ratio import MODES, Decision
 from ..scoring import ChoiceScorer
 from .captions import WHISKERS, bands, percent
-from .confidence import abstention_chart, calibration_charts, set_size_chart, with_temperature
+from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import (
     DotPlot,
     DotRow,
-    Forest,
-    Interval,
     ItemRow,
     Level,
     Line,
@@ -32,8 +31,10 @@ from .contents import (
     Report,
     mean_points,
 )
+from .forest import comparison_forest
 from .items import item_rows
 from .paper import PAPER
+from .trajectories import MeanLogLikelihood, trajectory_charts
 
 __all__ = ["ResultsReport", "report_of_results"]
 
@@ -41,10 +42,8 @@ FITTED = ("likra", "base-likra", "sft", "pos-base")
 RATIOS = ("likra", "base-likra")
 REFERENCES = ("base", "base per character", "pmi", "sft")
 CONTROLS = {"none": "question shown", "hidden": "answer only", "shuffled": "shuffled"}
-HEADS = {"positive": "right", "negative": "wrong"}
-GROUPS = {"other": "other question"}
 ALPHAS = tuple(np.round(np.arange(0.0, 1.55, 0.1), 2).tolist())
-ENOUGH = 100  # unused training items, to fit a temperature on
+CONFIDENT = (*RATIOS, "sft", "base")  # modes whose abstention is shown
 
 Row = dict[str, Any]
 BoolArray = NDArray[np.bool_]
@@ -154,31 +153,26 @@ class ResultsReport:
 
     def report(self) -> Report:
         """Return everything but the items."""
-        comparisons = self.comparisons()
-        table_of_fit = self.held_out_fit()
-        calibration, abstention, sets = (), None, None
-        if table_of_fit is not None:
-            calibration, abstention, sets = self.confidence(table_of_fit)
         n_seeds = len(self.largest)
         model, training = self.results.experiment["model"], self.results.experiment["items"]
         return Report(
-            title=f"What wrong answers teach {model['name']} about {training['name']}",
+            title=f"What wrong answers teach {model['name']}",
             subtitle=(
-                f"{self.n_test:,} test items; up to {self.size:,} examples, drawn {n_seeds} times"
+                f"Fitted on up to {self.size:,} of {training['count']:,} items "
+                f"({training['name']}), drawn {n_seeds} times; tested on {self.n_test:,} others "
+                f"({self.test})"
             ),
-            sentences=tuple(self.sentences(comparisons)),
+            sentences=tuple(self.sentences()),
             command=self.results.experiment["begun"]["command"],
             setup=self.setup(),
             curve=self.curve(),
             controls=self.controls(),
             paper=PAPER,
-            comparisons=self.forest(comparisons),
+            comparisons=comparison_forest(self.comparisons, (*RATIOS, "sft"), self.size),
             kinds=self.kinds(),
             sweeps=self.sweeps(),
             trajectories=self.trajectories(),
-            calibration=calibration,
-            abstention=abstention,
-            set_sizes=sets,
+            **self.confidence(),
         )
 
     def setup(self) -> tuple[tuple[str, str], ...]:
@@ -265,75 +259,40 @@ class ResultsReport:
             charts.append(LineChart(mode, "examples", "accuracy", tuple(lines), (chance,), about))
         return tuple(charts)
 
-    def comparisons(self, control: str = "none") -> list[Comparison]:
-        """Return paired differences at the largest size, over all seeds."""
-        correct: dict[str, BoolArray] = {}
-        for mode in RATIOS:
-            correct[mode] = self._correct(mode, control)
-        correct["sft"] = self._correct("sft", control)
-        for name, decision in self._free():
-            if control != "hidden" or decision.mode != "pmi":
-                correct[name] = self.results.correct(self.test, control, decision)
-        return compare_modes(correct, [name for name in REFERENCES if name in correct])
+    @property
+    def setting(self) -> Setting:
+        """What is held fixed in the comparisons."""
+        return Setting(self.test, self.size, alpha=self.alpha)
 
-    def _correct(self, mode: str, control: str) -> BoolArray:
-        return np.stack(
-            [
-                self.results.correct(self.test, fit, self.results.decision(fit, mode, self.alpha))
-                for fit in self.fits
-                if fit.n_items == self.size and _is_standard(fit, control)
-            ]
-        )
+    @cached_property
+    def correct(self) -> dict[str, BoolArray]:
+        """Whether predictions are right at the largest size, by mode, for every seed."""
+        found = correct_by_mode(self.results, self.setting, (*RATIOS, "sft"))
+        free = {name: self.results.correct(self.test, "none", d) for name, d in self._free()}
+        return found | free
 
-    def forest(self, comparisons: Sequence[Comparison]) -> Forest:
-        """Return the comparisons of fitted modes."""
-        ranked = sorted(
-            (each for each in comparisons if each.mode in (*RATIOS, "sft")),
-            key=lambda each: REFERENCES.index(each.reference),
-        )
-        n_seeds = max(each.n_seeds for each in ranked)
-        return Forest(
-            "Paired comparisons",
-            tuple(
-                Interval(
-                    f"against {each.reference}",
-                    each.mode,
-                    each.difference,
-                    each.low,
-                    each.high,
-                    each.p_adjusted,
-                )
-                for each in ranked
-            ),
-            f"Differences in accuracy after {self.size:,} examples, mean of {n_seeds} seeds, on "
-            f"{self.n_test:,} test items; 95 % bootstrap intervals over items; p-values of an "
-            f"exact McNemar test, after Holm's correction for {len(comparisons)} comparisons.",
-        )
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Paired differences at the largest size, over all seeds."""
+        return compare_modes(self.correct, REFERENCES)
 
-    def sentences(self, comparisons: Sequence[Comparison]) -> list[str]:
+    def sentences(self) -> list[str]:
         """Say what was found, whether or not it is a gain."""
-        free = {level.name: level.value for level in self._levels()}
-        chance = free.pop("chance")
-        best = max(free, key=lambda name: free[name])
-        shares = {mode: float(self._correct(mode, "none").mean()) for mode in (*RATIOS, "sft")}
-        told = {(each.mode, each.reference): each for each in comparisons}
+        shares = {name: float(found.mean()) for name, found in self.correct.items()}
+        best = max((name for name, _ in self._free()), key=lambda name: shares[name])
         lines = [
             f"After {self.size:,} examples, likra answers {percent(shares['likra'])} of the test "
             f"questions right, base-likra {percent(shares['base-likra'])} and sft, which learns "
             f"from right answers alone, {percent(shares['sft'])}. Without examples the model "
-            f"answers {percent(free[best])} ({best}); a guess {percent(chance)}."
+            f"answers {percent(shares[best])} ({best}); a guess "
+            f"{percent(self.results.chance(self.test))}."
         ]
-        for reference in dict.fromkeys((best, "sft")):
-            text = sentence(told["likra", reference])
-            lines.append(text[0].upper() + text[1:] + ".")
-        if "hidden" in self.results.controls and any(
-            _is_standard(fit, "hidden") and fit.n_items == self.size for fit in self.fits
-        ):
-            hidden = {(e.mode, e.reference): e for e in self.comparisons("hidden")}
-            pair = ("likra", "base")
-            text = remaining_share_sentence(told[pair], hidden[pair])
-            lines.append(f"Of likra: {text}.")
-        return [line.replace("+-", "\N{PLUS-MINUS SIGN}") for line in lines]
+        told = {(each.mode, each.reference): each for each in self.comparisons}
+        pairs = [("likra", best), ("base-likra", best), ("likra", "sft")]
+        lines += [sentence(told[pair]) + "." for pair in pairs]
+        gains = [told[mode, "base"] for mode in RATIOS]
+        lines += [line + "." for line in what_remains(self.results, self.setting, gains)]
+        return [line[0].upper() + line[1:].replace("+-", "\N{PLUS-MINUS SIGN}") for line in lines]
 
     def kinds(self) -> tuple[DotPlot, ...]:
         """Return accuracy by kind of negatives, at the size that has most kinds."""
@@ -417,52 +376,31 @@ class ResultsReport:
 
     def trajectories(self) -> tuple[LineChart, ...]:
         """Return mean log-likelihoods of groups of answers under both heads."""
-        rows = [
-            row
-            for row in trajectories(self.results, self.standard)
-            if row["test"] == self.test and row["control"] == "none"
-        ]
-        groups = dict.fromkeys(row["group"] for row in rows)
-        charts = []
-        for head, fitted_on in HEADS.items():
-            lines = []
-            for group in groups:
-                values: dict[float, list[float]] = {}
-                for row in rows:
-                    if row["group"] == group and row["head"] in (head, "base"):
-                        values.setdefault(row["n_items"], []).append(row["log_likelihood"])
-                lines.append(Line(GROUPS.get(group, group), mean_points(values)))
-            charts.append(
-                LineChart(
-                    f"{head.capitalize()} head, fitted on {fitted_on} answers",
-                    "examples",
-                    "nats per answer",
-                    tuple(lines),
-                    caption=f"Answers to {self.n_test:,} test items. {bands(len(self.largest))}",
-                )
-            )
-        return tuple(charts)
+        return trajectory_charts(
+            (
+                MeanLogLikelihood(row["n_items"], row["head"], row["group"], row["log_likelihood"])
+                for row in trajectories(self.results, self.standard)
+                if row["test"] == self.test and row["control"] == "none"
+            ),
+            f"Answers to {self.n_test:,} test items. {bands(len(self.largest))}",
+        )
 
     def held_out_fit(self) -> Fit | None:
         """Return the fit on most examples that leaves enough training items to calibrate on."""
         fits = [fit for fit in self.standard if len(self.results.unused_table(fit)[1]) >= ENOUGH]
         return max(fits, key=lambda fit: (fit.n_items, -fit.seed), default=None)
 
-    def _decide(self, fit: Fit, mode: str) -> Decision:
-        held_out, y = self.results.unused_table(fit)
-        return with_temperature(self.results.decision(fit, mode, self.alpha), held_out, y)
-
-    def confidence(self, fit: Fit) -> tuple[Any, LineChart, Any]:
-        """Return the charts of one fit's probabilities."""
-        held_out, held_out_y = self.results.unused_table(fit)
-        table, y = self.results.table(self.test, fit), self.results.y(self.test)
-        decision = self._decide(fit, "likra")
-        lines = {mode: (table, self._decide(fit, mode)) for mode in (*RATIOS, "sft", "base")}
-        return (
-            calibration_charts(table, decision, y, len(held_out_y)),
-            abstention_chart(lines, y),
-            set_size_chart(held_out, held_out_y, table, y, decision),
-        )
+    def confidence(self) -> dict[str, Any]:
+        """Return the charts of one fit's probabilities, by field of the report."""
+        fit = self.held_out_fit()
+        if fit is None:
+            return {}
+        return confidence_charts(
+            *self.results.unused_table(fit),
+            self.results.table(self.test, fit),
+            self.results.y(self.test),
+            {mode: self.results.decision(fit, mode, self.alpha) for mode in CONFIDENT},
+        )._asdict()
 
     def with_items(
         self,
@@ -472,8 +410,6 @@ class ResultsReport:
         advance: Callable[[int], object] | None,
     ) -> Report:
         """Return the report with the test items as one fit answers them."""
-        from dataclasses import replace
-
         fit = self.held_out_fit() or self.largest[0]
         table, y = self.results.table(self.test, fit), self.results.y(self.test)
         counts = [len(item.choices) for item in items]
@@ -482,7 +418,10 @@ class ResultsReport:
                 f"got {len(items)} items that are not those of the test set {self.test!r}; give "
                 "the file that was measured"
             )
-        decision = self._decide(fit, "likra")
+        decision = self.results.decision(fit, "likra", self.alpha)
+        held_out, held_out_y = self.results.unused_table(fit)
+        if len(held_out_y) >= ENOUGH:
+            decision = with_temperature(decision, held_out, held_out_y)
         rows: tuple[ItemRow, ...] = item_rows(
             items, y, table, decision, None if scorer_of is None else scorer_of(fit), advance
         )

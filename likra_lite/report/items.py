@@ -7,35 +7,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..explain import ChoiceExplanation, explain_item
+from ..explain import explain_item
 from ..items import Item
 from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, Decision
+from ..margin import margin_of
+from ..ratio import Decision
 from ..scoring import ChoiceScorer
 from .contents import ChoiceRow, ItemRow
 
-__all__ = ["item_rows", "token_ratios"]
-
-
-def token_ratios(decision: Decision, choice: ChoiceExplanation) -> NDArray[np.float64]:
-    """Return what each token adds to a score, before any normalization.
-
-    Parameters
-    ----------
-    decision : Decision
-    choice : ChoiceExplanation
-
-    Returns
-    -------
-    ndarray of shape (n_tokens,)
-        In nats. Empty for pmi, whose neutral score is known for whole answers only.
-    """
-    plus, minus, weighted = MODES[decision.mode]
-    if minus is None:
-        return choice.log_probs[plus]
-    if minus not in choice.log_probs:
-        return np.zeros(0)
-    return choice.log_probs[plus] - (decision.alpha if weighted else 1.0) * choice.log_probs[minus]
+__all__ = ["item_rows"]
 
 
 def item_rows(
@@ -75,11 +55,13 @@ def item_rows(
     for index, item in enumerate(items):
         tokens: list[tuple[tuple[str, ...], tuple[float, ...]]] = [((), ())] * len(item.choices)
         if scorer is not None:
-            tokens = [
-                (tuple(c.tokens[: len(ratios)]), tuple(ratios.tolist()))
-                for c in explain_item(scorer, decision, item).choices
-                for ratios in [token_ratios(decision, c)]
-            ]
+            explanation = explain_item(scorer, decision, item)
+            parts = margin_of(explanation).contributions
+            if parts is not None:
+                tokens = [
+                    (tuple(choice.tokens), tuple(ratios.tolist()))
+                    for choice, ratios in zip(explanation.choices, parts, strict=True)
+                ]
             if advance is not None:
                 advance(1)
         choices = tuple(

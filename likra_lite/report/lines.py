@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .axes import Area, horizontal_ticks, vertical_ticks
-from .contents import Line, LineChart, Point
+from .contents import Chart, Line, LineChart, Point
 from .drawing import Element, add, ink, mark, new_drawing, path_of, svg_text, text_width
 from .scales import Scale, decimals, linear_ticks, number, padded, scale_log2, spread
 from .styles import LEVEL, styles_of
 
-__all__ = ["draw_lines", "plain_number", "tip_of", "value_range"]
+__all__ = ["alike", "draw_lines", "plain_number", "tip_of", "value_range"]
 
 LABEL = 13.0  # font size of direct labels
 LEAST_SPAN = 0.1  # of an axis
+MOST_TICKS = 6  # beyond, round numbers instead of the values of x
 GHOSTS = 24  # points with a tooltip on a line without marks
+
+
+def alike(chart: LineChart, charts: Iterable[Chart]) -> list[LineChart]:
+    """Return the line charts that share a chart's y axis: those with its label."""
+    lines = [other for other in charts if isinstance(other, LineChart)]
+    return [other for other in lines if other.y_label == chart.y_label]
 
 
 def value_range(charts: Sequence[LineChart]) -> tuple[float, float]:
@@ -26,7 +33,8 @@ def value_range(charts: Sequence[LineChart]) -> tuple[float, float]:
             for point in line.points:
                 half = max(point.deviation or 0.0, point.error or 0.0)
                 values += [point.y - half, point.y + half]
-    return padded(values, LEAST_SPAN, 0.04)
+    low, high = padded(values, LEAST_SPAN, 0.04)
+    return (max(low, 0.0) if min(values) >= 0 else low), high
 
 
 def plain_number(value: float) -> str:
@@ -114,7 +122,9 @@ def _label(chart: LineChart) -> str:
 def _x_ticks(chart: LineChart, values: Sequence[float], scale: Scale) -> list[tuple[float, str]]:
     if chart.log2:
         return [(scale(value), plain_number(value)) for value in sorted(set(values))]
-    ticks = linear_ticks(min(values), max(values), 6) if max(values) > min(values) else values
+    ticks = sorted(set(values))
+    if len(ticks) > MOST_TICKS:
+        ticks = linear_ticks(ticks[0], ticks[-1], 6)
     return [(tick, number(tick, decimals(ticks))) for tick in ticks]
 
 

@@ -34,7 +34,9 @@ def numbers(chart: Chart) -> Table:
                 [
                     f"{row.group}: {row.name}" if row.group else row.name,
                     *(points(value) for value in (row.difference, row.low, row.high)),
-                    "" if row.p_value is None else p_value(row.p_value).removeprefix("p "),
+                    ""
+                    if row.p_value is None
+                    else p_value(row.p_value).removeprefix("p ").removeprefix("= "),
                 ]
                 for row in chart.intervals
             ]

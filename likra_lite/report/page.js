@@ -106,7 +106,10 @@
     choice.k.forEach((token, place) => {
       const value = choice.r[place];
       const strength = Math.min(1, Math.abs(value) / largest);
-      const span = make("span", { title: `${signed(value)} nats`, "data-n": signed(value, 1) }, token);
+      // A word's leading space stays outside, so that words are seen to begin.
+      const word = token.replace(/^ (?=\S)/, "");
+      if (word !== token) line.append(" ");
+      const span = make("span", { title: `${signed(value)} nats`, "data-n": signed(value, 1) }, word);
       if (strength > .04) {
         span.className = value > 0 ? "plus" : "minus";
         span.style.setProperty("--a", (.08 + .6 * strength).toFixed(2));

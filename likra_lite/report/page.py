@@ -18,7 +18,7 @@ from .contents import (
     Report,
     Section,
 )
-from .lines import draw_lines, value_range
+from .lines import alike, draw_lines, value_range
 from .numbers import numbers
 from .paper import PAPER
 from .plots import draw_bars, draw_dots, draw_forest, draw_reliability
@@ -163,22 +163,16 @@ def drawings(section: Section) -> list[tuple[str, ...]]:
     list of tuple of str
         SVG.
     """
-    wide, shared = _is_wide(section), _shared_range(section)
-    return [_draw(chart, wide, shared) for chart in section.charts]
+    wide = _is_wide(section)
+    return [_draw(chart, wide, section) for chart in section.charts]
 
 
-def _shared_range(section: Section) -> tuple[float, float] | None:
-    lines = [chart for chart in section.charts if isinstance(chart, LineChart)]
-    same = len({chart.y_label for chart in lines}) == 1
-    return value_range(lines) if len(lines) == len(section.charts) and same else None
-
-
-def _draw(chart: Chart, wide: bool, shared: tuple[float, float] | None) -> tuple[str, ...]:
+def _draw(chart: Chart, wide: bool, section: Section) -> tuple[str, ...]:
     match chart:
         case LineChart():
             if wide:
                 return draw_lines(chart, WIDE, 430), draw_lines(chart, PHONE, 340)
-            return (draw_lines(chart, PANEL, 310, shared),)
+            return (draw_lines(chart, PANEL, 310, value_range(alike(chart, section.charts))),)
         case Forest():
             return draw_forest(chart, WIDE), draw_forest(chart, PHONE)
         case DotPlot():

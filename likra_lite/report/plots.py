@@ -21,8 +21,11 @@ def points(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """Return ``p .032`` or ``p < .001``."""
-    return "p < .001" if value < 0.001 else f"p {value:.3f}".replace(" 0.", " .")
+    """Return ``p = .032``, ``p < .001`` or ``p = 1``."""
+    if value < 0.001:
+        return "p < .001"
+    text = f"{value:.3f}"
+    return "p = 1" if text == "1.000" else f"p = {text.removeprefix('0')}"
 
 
 def _words(row: Interval) -> str:
@@ -149,7 +152,7 @@ def draw_reliability(chart: ReliabilityChart, width: float) -> str:
     add(root, "line", class_="level dash", style=ink(LEVEL), x1=area.left, y1=area.bottom,
         x2=area.right, y2=area.top)  # fmt: skip
     ece = f"expected calibration error {chart.calibration_error:.3f}"
-    add(root, "text", ece, class_="tick", x=area.left + 8, y=area.top + 14)
+    add(root, "text", ece, class_="tick", x=area.left + 8, y=area.top + 22)
     group = add(root, "g", class_="series", style=ink(style))
     floor = height - 44
     for b in chart.bins:
