@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["WHISKERS", "bands", "percent"]
+from collections.abc import Mapping
+
+__all__ = ["WHISKERS", "bands", "headline"]
 
 WHISKERS = "A whisker is one standard error of testing on these items, either way."
 
@@ -17,6 +19,31 @@ def bands(n_seeds: int) -> str:
     )
 
 
-def percent(share: float) -> str:
-    """Return 0.8553 as ``85.5 %``."""
+def headline(shares: Mapping[str, float], n_examples: int, best: str, chance: float) -> str:
+    """Say how many questions are answered right, with examples and without.
+
+    Parameters
+    ----------
+    shares : dict of str to float
+        Accuracy of ``likra``, ``base-likra`` and ``sft``, and of `best`.
+    n_examples : int
+    best : str
+        The most accurate of what needs no examples.
+    chance : float
+
+    Returns
+    -------
+    str
+    """
+    ratios = sorted(("likra", "base-likra"), key=lambda mode: -shares[mode])
+    first, second = (f"{mode} answers {_percent(shares[mode])}" for mode in ratios)
+    return (
+        f"After {n_examples:,} examples {first} of the test questions right, "
+        f"{second.replace(' answers', '')} and sft, which learns from right answers alone, "
+        f"{_percent(shares['sft'])}. Without examples the model answers {_percent(shares[best])} "
+        f"({best}); a guess gets {_percent(chance)}."
+    )
+
+
+def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"

@@ -10,7 +10,7 @@ from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
 from ..experiments.results import versions
 from ..ratio import Decision
-from .captions import WHISKERS, bands
+from .captions import WHISKERS, bands, headline
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import DotPlot, DotRow, Level, Line, LineChart, Point, Report
 from .forest import comparison_forest
@@ -51,7 +51,10 @@ def report_of_claims(
     return Report(
         title=title,
         subtitle=sources[0].upper() + sources[1:],
-        sentences=tuple(line.replace("+-", "\N{PLUS-MINUS SIGN}") for line in findings(claims)),
+        sentences=(
+            _headline(claims),
+            *(line.replace("+-", "\N{PLUS-MINUS SIGN}") for line in findings(claims)),
+        ),
         command=command,
         setup=(
             ("Items and model", sources),
@@ -126,6 +129,14 @@ def with_items(
         decision=f"Answered by {decision.mode} at alpha {alpha:g} after {size:,} examples, "
         f"seed {draw}.",
     )
+
+
+def _headline(claims: Claims) -> str:
+    curves = summarize(claims.curve)
+    size = max(curves["sft"])
+    best = name_of(claims.best_free.mode, claims.best_free.normalization)
+    shares = {mode: curves[mode][size].accuracy for mode in (*RATIO_MODES, "sft")}
+    return headline(shares | {best: claims.best_free.accuracy}, size, best, claims.chance)
 
 
 def _lines(curves: Curves, names: Iterable[str], n_seeds: int) -> tuple[Line, ...]:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from ..comparisons import Comparison, compare_modes, sentence
 from ..errors import LikraError
+from ..experiments import Bench, Experiment, Results, name_of, observations, trajectories
 from ..experiments import Point as Fit
-from ..experiments import Results, name_of, observations, trajectories
 from ..experiments.comparing import Setting, correct_by_mode, what_remains
 from ..items import Item
 from ..ratio import MODES, Decision
 from ..scoring import ChoiceScorer
-from .captions import WHISKERS, bands, percent
+from .captions import WHISKERS, bands, headline
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import (
     DotPlot,
@@ -36,7 +36,7 @@ from .items import item_rows
 from .paper import PAPER
 from .trajectories import MeanLogLikelihood, trajectory_charts
 
-__all__ = ["ResultsReport", "report_of_results"]
+__all__ = ["ResultsReport", "report_of_experiment", "report_of_results"]
 
 FITTED = ("likra", "base-likra", "sft", "pos-base")
 RATIOS = ("likra", "base-likra")
@@ -52,7 +52,7 @@ BoolArray = NDArray[np.bool_]
 def report_of_results(
     results: Results,
     test: str | None = None,
-    alpha: float = 0.9,
+    alpha: float | str = 0.9,
     items: Sequence[Item] | None = None,
     scorer_of: Callable[[Fit], ChoiceScorer] | None = None,
     advance: Callable[[int], object] | None = None,
@@ -65,8 +65,8 @@ def report_of_results(
         With at least one finished point of the learning curve.
     test : str, optional
         A test set; the first by default.
-    alpha : float, default=0.9
-        Weight of the negative head, fixed beforehand.
+    alpha : float or "auto", default=0.9
+        Weight of the negative head, fixed beforehand, or chosen on unused training items.
     items : sequence of Item, optional
         The test set's items, for the list of questions.
     scorer_of : callable, optional
@@ -91,13 +91,50 @@ def report_of_results(
     return source.with_items(report, items, scorer_of, advance)
 
 
+def report_of_experiment(
+    experiment: Experiment,
+    results: Results,
+    alpha: float | str = 0.9,
+    read: Callable[[int], object] | None = None,
+) -> Report:
+    """Arrange what an experiment has measured, with the items of its first test set.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    results : Results
+        Of this experiment.
+    alpha : float or "auto", default=0.9
+        See :func:`report_of_results`.
+    read : callable, optional
+        Called with the number of items read: those of training, to fit one pair of heads
+        again, and those of the test set, token by token.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    LikraError
+        If no point of the learning curve is finished.
+    """
+
+    def scorer_of(fit: Fit) -> ChoiceScorer:
+        bench = Bench(experiment.scorer, experiment.items, {}, experiment.penalty, read)
+        return bench.fit(fit.n_items, fit.seed)
+
+    test, items = next(iter(experiment.tests.items()))
+    return report_of_results(results, test, alpha, items, scorer_of, read)
+
+
 @dataclass(frozen=True)
 class ResultsReport:
     """What a report takes from one test set of a folder of results."""
 
     results: Results
     test: str
-    alpha: float
+    alpha: float | str
 
     @cached_property
     def fits(self) -> list[Fit]:
@@ -141,15 +178,21 @@ class ResultsReport:
     def _observe(
         self,
         fits: Iterable[Fit],
-        alphas: Sequence[float],
+        alphas: Sequence[float | str],
         modes: Sequence[str] = tuple(MODES),
         normalization: str = "none",
     ) -> list[Row]:
         found = observations(self.results, modes, alphas, (normalization,), fits)
         return [row for row in found if row["test"] == self.test]
 
+    @property
+    def _measured(self) -> str:
+        chosen = "alpha chosen on unused training items"
+        alpha = chosen if isinstance(self.alpha, str) else f"alpha {self.alpha:g}"
+        return f"{self.n_test:,} test items, {alpha}"
+
     def _about(self, n_seeds: int) -> str:
-        return f"{self.n_test:,} test items, alpha {self.alpha:g}. {bands(n_seeds)}"
+        return f"{self._measured}. {bands(n_seeds)}"
 
     def report(self) -> Report:
         """Return everything but the items."""
@@ -280,13 +323,7 @@ class ResultsReport:
         """Say what was found, whether or not it is a gain."""
         shares = {name: float(found.mean()) for name, found in self.correct.items()}
         best = max((name for name, _ in self._free()), key=lambda name: shares[name])
-        lines = [
-            f"After {self.size:,} examples, likra answers {percent(shares['likra'])} of the test "
-            f"questions right, base-likra {percent(shares['base-likra'])} and sft, which learns "
-            f"from right answers alone, {percent(shares['sft'])}. Without examples the model "
-            f"answers {percent(shares[best])} ({best}); a guess "
-            f"{percent(self.results.chance(self.test))}."
-        ]
+        lines = [headline(shares, self.size, best, self.results.chance(self.test))]
         told = {(each.mode, each.reference): each for each in self.comparisons}
         pairs = [("likra", best), ("base-likra", best), ("likra", "sft")]
         lines += [sentence(told[pair]) + "." for pair in pairs]
@@ -323,7 +360,7 @@ class ResultsReport:
                     "accuracy",
                     tuple(rows),
                     (levels["base"], levels["chance"]),
-                    f"{self.n_test:,} test items, alpha {self.alpha:g}. {several}{WHISKERS}",
+                    f"{self._measured}. {several}{WHISKERS}",
                 )
             )
         return tuple(plots)

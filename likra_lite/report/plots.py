@@ -152,7 +152,7 @@ def draw_reliability(chart: ReliabilityChart, width: float) -> str:
     add(root, "line", class_="level dash", style=ink(LEVEL), x1=area.left, y1=area.bottom,
         x2=area.right, y2=area.top)  # fmt: skip
     ece = f"expected calibration error {chart.calibration_error:.3f}"
-    add(root, "text", ece, class_="tick", x=area.left + 8, y=area.top + 22)
+    add(root, "text", ece, class_="axis end", x=area.right, y=area.top - 14)
     group = add(root, "g", class_="series", style=ink(style))
     floor = height - 44
     for b in chart.bins:
