@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .drawing import Element, add, text_width
+from .drawing import Element, add, shortened, text_width
 from .scales import decimals, number
 
 __all__ = ["Area", "category_ticks", "horizontal_ticks", "vertical_ticks"]
@@ -51,7 +51,8 @@ def vertical_ticks(parent: Element, area: Area, ticks: Sequence[float], label: s
         y = area.at_y(tick)
         add(parent, "line", class_="grid", x1=area.left, x2=area.right, y1=y, y2=y)
         add(parent, "text", number(tick, places), class_="tick end", x=area.left - 7, y=y + 4)
-    add(parent, "text", label, class_="axis", x=2, y=area.top - 14)
+    text = shortened(label, area.right - 2)
+    add(parent, "text", text, class_="axis", x=2, y=area.top - 14)
 
 
 def horizontal_ticks(
@@ -65,8 +66,13 @@ def horizontal_ticks(
         add(parent, "line", class_="base", x1=x, x2=x, y1=area.bottom, y2=area.bottom + 4)
         if place in written:
             add(parent, "text", text, class_="tick middle", x=x, y=area.bottom + 18)
+    _title(parent, area, label)
+
+
+def _title(parent: Element, area: Area, label: str) -> None:
     middle = (area.left + area.right) / 2
-    add(parent, "text", label, class_="axis middle", x=middle, y=area.bottom + 37)
+    text = shortened(label, 2 * min(middle, area.right - area.left))
+    add(parent, "text", text, class_="axis middle", x=middle, y=area.bottom + 37)
 
 
 def _apart(area: Area, ticks: Sequence[tuple[float, str]]) -> list[int]:
@@ -86,7 +92,8 @@ def category_ticks(parent: Element, area: Area, names: Sequence[str], label: str
     middles = [area.left + (place + 0.5) * step for place in range(len(names))]
     add(parent, "line", class_="base", x1=area.left, x2=area.right, y1=area.bottom, y2=area.bottom)
     for x, name in zip(middles, names, strict=True):
-        add(parent, "text", name, class_="tick middle", x=x, y=area.bottom + 18)
-    middle = (area.left + area.right) / 2
-    add(parent, "text", label, class_="axis middle", x=middle, y=area.bottom + 37)
+        add(
+            parent, "text", shortened(name, step - 4), class_="tick middle", x=x, y=area.bottom + 18
+        )
+    _title(parent, area, label)
     return middles

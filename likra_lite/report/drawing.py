@@ -7,7 +7,17 @@ from xml.etree import ElementTree as ET
 
 from .styles import Style
 
-__all__ = ["Element", "add", "ink", "mark", "new_drawing", "path_of", "svg_text", "text_width"]
+__all__ = [
+    "Element",
+    "add",
+    "ink",
+    "mark",
+    "new_drawing",
+    "path_of",
+    "shortened",
+    "svg_text",
+    "text_width",
+]
 
 Element = ET.Element
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -17,6 +27,14 @@ _CHARACTER, _BOLD = 0.56, 0.63  # mean width of a character, of the size of a sa
 def text_width(text: str, size: float = 12.0, bold: bool = False) -> float:
     """Return about how wide a text is drawn."""
     return (_BOLD if bold else _CHARACTER) * size * len(text)
+
+
+def shortened(text: str, room: float, size: float = 12.0, bold: bool = False) -> str:
+    """Return a text that fits a room, with its end cut off if it must be."""
+    if text_width(text, size, bold) <= room:
+        return text
+    kept = int(room / text_width("x", size, bold)) - 1
+    return text[: max(kept, 1)].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def new_drawing(width: float, height: float, label: str) -> Element:

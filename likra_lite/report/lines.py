@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .axes import Area, horizontal_ticks, vertical_ticks
 from .contents import Chart, Line, LineChart, Point
-from .drawing import Element, add, ink, mark, new_drawing, path_of, svg_text, text_width
+from .drawing import Element, add, ink, mark, new_drawing, path_of, shortened, svg_text, text_width
 from .scales import Scale, decimals, linear_ticks, number, padded, scale_log2, spread
 from .styles import LEVEL, styles_of
 
@@ -15,6 +15,7 @@ __all__ = ["alike", "draw_lines", "plain_number", "tip_of", "value_range"]
 
 LABEL = 13.0  # font size of direct labels
 LEAST_SPAN = 0.1  # of an axis
+NAMES = 0.4  # share of the width that names may take
 MOST_TICKS = 6  # beyond, round numbers instead of the values of x
 GHOSTS = 24  # points with a tooltip on a line without marks
 
@@ -81,7 +82,8 @@ def draw_lines(
     left = 14 + max(text_width(number(tick, decimals(ticks)), 12) for tick in ticks)
     widths = [text_width(line.name, LABEL, bold=True) for line in chart.lines]
     widths += [text_width(level.name, LABEL - 1) for level in chart.levels]
-    right = width - max(widths) - 13
+    room = min(max(widths), NAMES * width)
+    right = width - room - 13
     pad = (high - low) * 0.03
     area = Area(left, right, 34, height - 44, (low - pad, high + pad), bounds)
     root = new_drawing(width, height, _label(chart))
@@ -110,7 +112,7 @@ def draw_lines(
         for point, (x, y) in list(zip(line.points, places, strict=True))[::step]:
             kind = "mark" if chart.marks else "mark ghost"
             mark(group, style.marker, x, y, 4.0, tip_of(chart, line, point), kind)
-    _name_ends(root, area, ends)
+    _name_ends(root, area, ends, room)
     return svg_text(root)
 
 
@@ -155,7 +157,7 @@ class _End(NamedTuple):
     y: float
 
 
-def _name_ends(root: Element, area: Area, ends: list[_End]) -> None:
+def _name_ends(root: Element, area: Area, ends: list[_End], room: float) -> None:
     """Write each name at the end of its line, with a thread to it if it had to move."""
     places = spread([end.y for end in ends], LABEL + 3, area.top, area.bottom - 2)
     x = area.right + 12
@@ -164,4 +166,5 @@ def _name_ends(root: Element, area: Area, ends: list[_End]) -> None:
         if abs(y - end.y) > 3 or x - end.x > 25:
             path = f"M{end.x + 5:.1f} {end.y:.1f}L{x - 3:.1f} {y:.1f}"
             add(group, "path", d=path, class_="thread")
-        add(group, "text", end.name, x=x, y=y + 4.5, class_=end.class_)
+        name = shortened(end.name, room, LABEL, bold=end.class_ == "label")
+        add(group, "text", name, x=x, y=y + 4.5, class_=end.class_)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .axes import Area, category_ticks, horizontal_ticks, vertical_ticks
 from .contents import BarChart, DotPlot, Forest, Interval, ReliabilityChart
-from .drawing import Element, add, ink, mark, new_drawing, svg_text, text_width
+from .drawing import Element, add, ink, mark, new_drawing, shortened, svg_text, text_width
 from .scales import decimals, linear_ticks, number, padded, spread
 from .styles import LEVEL, STYLES, Style, styles_of
 
 __all__ = ["draw_bars", "draw_dots", "draw_forest", "draw_reliability", "p_value", "points"]
 
 ROW, GROUP = 26.0, 30.0  # heights
+NAMES = 0.4  # share of the width that names may take
 NARROW = 480.0  # below this width, names stand above their intervals
 
 
@@ -44,7 +45,7 @@ def draw_forest(forest: Forest, width: float) -> str:
     bounds = padded([*edges, 0.0], 2.0, 0.05)
     left, right = 8.0, width - 8.0
     if not narrow:
-        left += max(text_width(row.name, 13) for row in rows) + 16
+        left += min(max(text_width(row.name, 13) for row in rows), NAMES * width) + 16
         right -= max(text_width(_words(row), 12) for row in rows) + 8
     area = Area(left, right, 8, height - 46, bounds, (0, 1))
     label = "; ".join(f"{row.group} {row.name} {_words(row)}" for row in rows)
@@ -60,7 +61,8 @@ def draw_forest(forest: Forest, width: float) -> str:
     y = area.top
     for group in groups:
         if group:
-            add(root, "text", group, class_="group", x=2, y=y + 20)
+            name = shortened(group, width - 8, 13, bold=True)
+            add(root, "text", name, class_="group", x=2, y=y + 20)
             y += GROUP
         for row in rows:
             if row.group == group:
@@ -83,7 +85,8 @@ def _interval(
     words = points(row.difference) if narrow else _words(row)
     if narrow and row.p_value is not None:
         words += f"  {p_value(row.p_value)}"
-    add(root, "text", row.name, class_="row", x=2 if narrow else 8, y=text_y)
+    name = shortened(row.name, NAMES * width, 13)
+    add(root, "text", name, class_="row", x=2 if narrow else 8, y=text_y)
     add(root, "text", words, class_="tick end", x=width - 2, y=text_y)
 
 
@@ -94,7 +97,8 @@ def draw_dots(plot: DotPlot, width: float) -> str:
     everything = [v for row in rows for v in (row.mean, *row.values)]
     everything += [level.value for level in plot.levels]
     bounds = padded(everything, 0.1, 0.08)
-    left = 18 + max(text_width(row.name, 13) for row in rows)
+    room = min(max(text_width(row.name, 13) for row in rows), NAMES * width)
+    left = 18 + room
     area = Area(left, width - 48, 34, height - 46, bounds, (0, 1))
     style = STYLES.get(plot.series, LEVEL)
     listed = "; ".join(f"{row.name} {row.mean:.3f}" for row in rows)
@@ -109,7 +113,7 @@ def draw_dots(plot: DotPlot, width: float) -> str:
     for index, row in enumerate(rows):
         y = area.top + ROW * (index + 0.5)
         group = add(root, "g", class_="series", style=ink(style))
-        add(root, "text", row.name, class_="row", x=2, y=y + 4.5)
+        add(root, "text", shortened(row.name, room, 13), class_="row", x=2, y=y + 4.5)
         if row.error is not None:
             ends = [area.at_x(row.mean + sign * row.error) for sign in (-1, 1)]
             add(group, "line", class_="span", x1=ends[0], x2=ends[1], y1=y, y2=y)
@@ -128,13 +132,14 @@ def draw_dots(plot: DotPlot, width: float) -> str:
 def _upright_levels(root: Element, area: Area, plot: DotPlot, width: float) -> None:
     levels = sorted(plot.levels, key=lambda level: level.value)
     wanted = [area.at_x(level.value) for level in levels]
-    gap = max((text_width(level.name, 12) for level in levels), default=0.0) + 6
+    names = [shortened(level.name, width / max(len(levels), 1) - 8, 12) for level in levels]
+    gap = max((text_width(name, 12) for name in names), default=0.0) + 6
     places = spread(wanted, gap, gap / 2, width - gap / 2)
-    for level, x, place in zip(levels, wanted, places, strict=True):
+    for level, name, x, place in zip(levels, names, wanted, places, strict=True):
         group = add(root, "g", class_="level", style=ink(LEVEL))
         add(group, "line", class_="dash", x1=x, x2=x, y1=area.top, y2=area.bottom)
         add(group, "path", class_="thread", d=f"M{place:.1f} {area.top - 12}L{x:.1f} {area.top}")
-        add(group, "text", level.name, class_="label small middle", x=place, y=area.top - 16)
+        add(group, "text", name, class_="label small middle", x=place, y=area.top - 16)
         add(group, "title", f"{level.name}: {level.value:.3f}")
 
 

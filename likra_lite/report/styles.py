@@ -31,11 +31,11 @@ class Style(NamedTuple):
 # orange, green and violet of these lightnesses stay apart for red-green blind readers.
 _CYCLE = (
     Style("#0b4f9e", "#8cc4ff", "circle"),
-    Style("#bf4408", "#ffa36b", "square"),
-    Style("#0b8766", "#52cfa6", "triangle", "7 3"),
-    Style("#9a6cc0", "#c9a3ec", "down", "2 3"),
-    Style("#8a7413", "#d9bd45", "diamond", "8 3 2 3"),
-    Style("#7b8794", "#9aa5b1", "cross", "4 4"),
+    Style("#b84208", "#ffa36b", "square"),
+    Style("#0a7f60", "#4cc198", "triangle", "7 3"),
+    Style("#8e61b5", "#bf97e6", "down", "2 3"),
+    Style("#826c0e", "#d9bd45", "diamond", "8 3 2 3"),
+    Style("#6a7682", "#9aa5b1", "cross", "4 4"),
 )
 _PLACE = {
     "likra": 0,
