@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-__all__ = ["WHISKERS", "bands", "headline"]
+__all__ = ["WHISKERS", "bands", "headline", "typeset"]
 
 WHISKERS = "A whisker is one standard error of testing on these items, either way."
 
@@ -17,6 +18,12 @@ def bands(n_seeds: int) -> str:
         f"Means over {n_seeds} draws of the examples; a band is one standard deviation between "
         "draws, either way."
     )
+
+
+def typeset(line: str) -> str:
+    """Return a sentence of the terminal with the signs of print."""
+    line = line.replace("+-", "\N{PLUS-MINUS SIGN}").replace("-0.0 ", "0.0 ")
+    return re.sub(r"(?<![\w.])-(?=[\d.])", "\N{MINUS SIGN}", line)
 
 
 def headline(shares: Mapping[str, float], n_examples: int, best: str, chance: float) -> str:
@@ -46,4 +53,4 @@ def headline(shares: Mapping[str, float], n_examples: int, best: str, chance: fl
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"

@@ -136,7 +136,7 @@ def abstention_chart(
     for name, (table, decision) in tables.items():
         found = risk_coverage(table, decision, y)
         # The first few answers say nothing yet: one wrong in one would fill the chart.
-        shown = found.coverage * len(y) >= min(20, len(y))
+        shown = found.coverage >= 0.05
         pairs = zip(found.coverage[shown], found.error_rate[shown], strict=True)
         lines.append(Line(name, tuple(Point(float(c), float(e)) for c, e in pairs)))
     chance = 1 - float(np.mean(1 / next(iter(tables.values()))[0].n_choices))
@@ -146,7 +146,7 @@ def abstention_chart(
         "share of answers wrong",
         tuple(lines),
         (Level("guessing", chance),),
-        f"{len(y):,} test items, the most probable answers first; from 20 answers on.",
+        f"{len(y):,} test items, the most probable answers first, from the first twentieth on.",
         log2=False,
         marks=False,
     )

@@ -464,7 +464,8 @@ _SECTIONS = (
     (
         "Paired comparisons",
         "Both modes answer the same test questions, so that the luck of the questions cancels. An "
-        "interval that does not touch zero is a difference that these questions show.",
+        "interval holds for one comparison by itself; the p-values are corrected for their number, "
+        "and tell which differences are real.",
         ("comparisons",),
     ),
     (

@@ -10,7 +10,7 @@ from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
 from ..experiments.results import versions
 from ..ratio import Decision
-from .captions import WHISKERS, bands, headline
+from .captions import WHISKERS, bands, headline, typeset
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import DotPlot, DotRow, Level, Line, LineChart, Point, Report
 from .forest import comparison_forest
@@ -53,7 +53,7 @@ def report_of_claims(
         subtitle=sources[0].upper() + sources[1:],
         sentences=(
             _headline(claims),
-            *(line.replace("+-", "\N{PLUS-MINUS SIGN}") for line in findings(claims)),
+            *map(typeset, findings(claims)),
         ),
         command=command,
         setup=(
@@ -70,7 +70,7 @@ def report_of_claims(
             _levels(claims),
             f"{about}. {bands(n_seeds)} {WHISKERS}",
         ),
-        controls=_controls(claims, n_seeds, f"{about}. {bands(n_seeds)}"),
+        controls=_controls(claims, n_seeds, f"{about}. {bands(n_seeds)} {WHISKERS}"),
         paper=PAPER,
         kinds=_kinds(claims, n_seeds),
         trajectories=trajectory_charts(

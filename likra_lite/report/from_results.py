@@ -19,7 +19,7 @@ from ..experiments.comparing import Setting, correct_by_mode, what_remains
 from ..items import Item
 from ..ratio import MODES, Decision
 from ..scoring import ChoiceScorer
-from .captions import WHISKERS, bands, headline
+from .captions import WHISKERS, bands, headline, typeset
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import (
     DotPlot,
@@ -192,7 +192,7 @@ class ResultsReport:
         return f"{self.n_test:,} test items, {alpha}"
 
     def _about(self, n_seeds: int) -> str:
-        return f"{self._measured}. {bands(n_seeds)}"
+        return f"{self._measured}. {bands(n_seeds)} {WHISKERS}"
 
     def report(self) -> Report:
         """Return everything but the items."""
@@ -202,7 +202,7 @@ class ResultsReport:
             title=f"What wrong answers teach {model['name']}",
             subtitle=(
                 f"Fitted on up to {self.size:,} of {training['count']:,} items "
-                f"({training['name']}), drawn {n_seeds} times; tested on {self.n_test:,} others "
+                f"({training['name']}), drawn {n_seeds} times; tested on {self.n_test:,} items "
                 f"({self.test})"
             ),
             sentences=tuple(self.sentences()),
@@ -279,7 +279,7 @@ class ResultsReport:
     def curve(self) -> LineChart:
         """Return accuracy against examples."""
         lines = self._lines(self._standard_rows(), FITTED, "n_items", "mode")
-        about = f"{self._about(len(self.largest))} {WHISKERS}"
+        about = self._about(len(self.largest))
         return LineChart(
             "Learning curve", "examples", "accuracy", tuple(lines), self._levels(), about
         )
@@ -329,7 +329,7 @@ class ResultsReport:
         lines += [sentence(told[pair]) + "." for pair in pairs]
         gains = [told[mode, "base"] for mode in RATIOS]
         lines += [line + "." for line in what_remains(self.results, self.setting, gains)]
-        return [line[0].upper() + line[1:].replace("+-", "\N{PLUS-MINUS SIGN}") for line in lines]
+        return [typeset(line[0].upper() + line[1:]) for line in lines]
 
     def kinds(self) -> tuple[DotPlot, ...]:
         """Return accuracy by kind of negatives, at the size that has most kinds."""
@@ -372,7 +372,7 @@ class ResultsReport:
         charts = []
         rows = [row for row in self._observe(self.largest, ALPHAS, RATIOS) if row["n_items"]]
         lines = self._lines(rows, RATIOS, "alpha", "mode")
-        about = f"{self.size:,} examples, {self.n_test:,} test items. {bands(n_seeds)}"
+        about = f"{self.size:,} examples, {self.n_test:,} test items. {bands(n_seeds)} {WHISKERS}"
         charts.append(
             LineChart(
                 "Weight of the negative head", "alpha", "accuracy", tuple(lines), levels, about,

@@ -15,6 +15,7 @@ __all__ = ["alike", "draw_lines", "plain_number", "tip_of", "value_range"]
 
 LABEL = 13.0  # font size of direct labels
 LEAST_SPAN = 0.1  # of an axis
+APART = 5.0  # between whiskers, which would lie on each other
 NAMES = 0.4  # share of the width that names may take
 MOST_TICKS = 6  # beyond, round numbers instead of the values of x
 GHOSTS = 24  # points with a tooltip on a line without marks
@@ -104,10 +105,11 @@ def draw_lines(
         _band(group, area, line, scale)
         drawn.append((group, line, style, places))
         ends.append(_End(line.name, ink(style), "label", *places[-1]))
-    for group, line, style, places in drawn:
+    for place, (group, line, style, places) in enumerate(drawn):
         path = path_of(places)
         add(group, "path", d=path, class_="line", stroke_dasharray=style.dash or "none")
-        _whisker(group, area, line.points[-1], places[-1])
+        aside = APART * (place - (len(drawn) - 1) / 2)
+        _whisker(group, area, line.points[-1], places[-1][0] + aside)
         step = 1 if chart.marks else max(1, len(places) // GHOSTS)
         for point, (x, y) in list(zip(line.points, places, strict=True))[::step]:
             kind = "mark" if chart.marks else "mark ghost"
@@ -139,10 +141,9 @@ def _band(group: Element, area: Area, line: Line, scale: Scale) -> None:
     add(group, "path", d=path_of(upper + lower[::-1], closed=True), class_="band")
 
 
-def _whisker(group: Element, area: Area, point: Point, place: tuple[float, float]) -> None:
+def _whisker(group: Element, area: Area, point: Point, x: float) -> None:
     if point.error is None:
         return
-    x, _ = place
     top, bottom = (area.at_y(point.y + sign * point.error) for sign in (1, -1))
     add(group, "path", d=f"M{x - 3:.1f} {top:.1f}h6m-3 0V{bottom:.1f}m-3 0h6", class_="whisker")
 
@@ -166,5 +167,6 @@ def _name_ends(root: Element, area: Area, ends: list[_End], room: float) -> None
         if abs(y - end.y) > 3 or x - end.x > 25:
             path = f"M{end.x + 5:.1f} {end.y:.1f}L{x - 3:.1f} {y:.1f}"
             add(group, "path", d=path, class_="thread")
-        name = shortened(end.name, room, LABEL, bold=end.class_ == "label")
+        named = end.class_ == "label"
+        name = shortened(end.name, room, LABEL if named else LABEL - 1, bold=named)
         add(group, "text", name, x=x, y=y + 4.5, class_=end.class_)

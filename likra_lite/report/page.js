@@ -92,7 +92,7 @@
     all: () => true,
     wrong: (item) => !item.ok,
     flipped: (item) => item.p !== item.b,
-    low: (item) => item.m < low,
+    low: (item) => item.m <= low,
   };
   const signed = (value, places = 2) => {
     const text = Math.abs(value).toFixed(places);

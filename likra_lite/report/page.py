@@ -26,7 +26,7 @@ from .plots import draw_bars, draw_dots, draw_forest, draw_reliability
 __all__ = ["drawings", "page"]
 
 WIDE, PANEL, PHONE = 820.0, 400.0, 360.0  # widths of drawings, in CSS pixels
-LOW_MARGIN = 0.1  # of probability, between the first two choices
+LOW = 0.1  # share of the items that are said to have a low margin
 CITATION = "https://arxiv.org/abs/2503.14391"
 
 # Nothing is loaded, whatever a question says.
@@ -226,8 +226,8 @@ def _browser(report: Report) -> str:
     return (
         '<section id="items"><h2>The questions</h2>\n'
         f"<p>{len(report.items):,} test items, one by one.{decision} <b>Flipped</b>: another "
-        "choice than without examples. <b>Low margin</b>: the first two choices are less than "
-        f"{100 * LOW_MARGIN:.0f} percentage points of probability apart.</p>\n"
+        "choice than without examples. <b>Low margin</b>: the tenth of the items whose first two "
+        "choices are closest in probability.</p>\n"
         "<noscript><p>The list of questions needs JavaScript; nothing is loaded from "
         "elsewhere.</p></noscript>\n"
         '<div id="browser" hidden>\n<div class="tools">\n'
@@ -261,8 +261,9 @@ def _data(items: tuple[ItemRow, ...]) -> str:
     """Return the items as JSON that cannot end its script element."""
     ratios = sorted(abs(r) for item in items for choice in item.choices for r in choice.ratios)
     largest = ratios[int(0.98 * (len(ratios) - 1))] if ratios else 1.0
+    margins = sorted(item.margin for item in items)
     content = {
-        "low": LOW_MARGIN,
+        "low": round(margins[int(LOW * (len(margins) - 1))], 4),
         "largest": round(largest, 3) or 1.0,
         "items": [
             {
