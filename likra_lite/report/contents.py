@@ -345,8 +345,8 @@ class ItemRow:
 
     @property
     def margin(self) -> float:
-        """How much more probable the first choice is than the second."""
-        first, second = sorted((row.probability for row in self.choices), reverse=True)[:2]
+        """How far the first choice's score is ahead of the second's, in the unit of scores."""
+        first, second = sorted((row.score for row in self.choices), reverse=True)[:2]
         return first - second
 
 

@@ -227,7 +227,7 @@ def _browser(report: Report) -> str:
         '<section id="items"><h2>The questions</h2>\n'
         f"<p>{len(report.items):,} test items, one by one.{decision} <b>Flipped</b>: another "
         "choice than without examples. <b>Low margin</b>: the tenth of the items whose first two "
-        "choices are closest in probability.</p>\n"
+        "choices are closest. A margin is the distance of their scores.</p>\n"
         "<noscript><p>The list of questions needs JavaScript; nothing is loaded from "
         "elsewhere.</p></noscript>\n"
         '<div id="browser" hidden>\n<div class="tools">\n'
