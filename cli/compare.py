@@ -100,7 +100,7 @@ def compare(
         largest_size,
         what_remains,
     )
-    from likra_lite.experiments.text import comparison_text
+    from likra_lite.experiments.text import comparison_text, wrapped
 
     if report_file is not None:
         from likra_lite.storage import check_file_target
@@ -148,9 +148,8 @@ def compare(
     if is_results_folder(folder) and control == "none":
         remaining = what_remains(results, setting, comparisons)
         if remaining:
-            click.echo(
-                "\nwith the question hidden, in fitting and testing\n" + "\n".join(remaining)
-            )
+            click.echo("\nwith the question hidden, in fitting and testing")
+            click.echo("\n".join(map(wrapped, remaining)))
 
 
 def _of_model(

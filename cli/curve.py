@@ -221,11 +221,13 @@ def curve(
         trajectories as trajectories_of,
     )
     from likra_lite.experiments.text import curve_text
+    from likra_lite.experiments.tidy import check_decisions
     from likra_lite.progress import progress_bar
     from likra_lite.sessions import available_threads
 
     from .opening import check_outputs, open_experiment
 
+    check_decisions(modes, alphas, normalizations)
     inputs = {"ITEMS": items, **{f"--test {test}": test for test in test_items}}
     outputs = {"--csv": csv_file, "--trajectories": trajectories, "--report": report_file}
     check_outputs(outputs, inputs)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,9 +90,10 @@ def margin_of(explanation: Explanation) -> Margin:
         return Margin(chosen, rival, value, parts, {})
     shares = {chosen: parts[chosen] / value, rival: -parts[rival] / value}
     if explanation.decision.normalization == "none":
-        tokens = [explanation.choices[index].tokens for index in shares]
+        pairs = zip(*(explanation.choices[index].tokens for index in shares), strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         for share in shares.values():
-            share[: len(os.path.commonprefix(tokens))] = 0.0
+            share[:shared] = 0.0
     return Margin(chosen, rival, value, parts, shares)
 
 

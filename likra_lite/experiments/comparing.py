@@ -12,6 +12,7 @@ from ..comparisons import Comparison, compare_modes, remaining_share_sentence
 from ..errors import LikraError
 from ..likelihoods import LogLikelihoods
 from ..ratio import MODES, Decision
+from ..statistics import LEVEL
 from ..validation import check_number_or_auto, check_one_of
 from .points import Point
 from .results import Results
@@ -174,7 +175,7 @@ def what_remains(
     Returns
     -------
     list of str
-        A sentence for every comparison of a mode with a fitted head.
+        A sentence for every gain of a mode with a fitted head that was found.
     """
     hidden = replace(setting, control="hidden")
     if not all(hidden.points(results, kind) for kind in setting.negatives):
@@ -184,7 +185,8 @@ def what_remains(
     correct = correct_by_mode(results, hidden, modes)
     lines = []
     for gain in comparisons:
-        if gain.mode in FREE_MODES or not {gain.mode, gain.reference} <= correct.keys():
+        unfit = gain.mode in FREE_MODES or not {gain.mode, gain.reference} <= correct.keys()
+        if unfit or gain.difference <= 0 or gain.p_adjusted >= LEVEL:
             continue
         pair = {name: correct[name] for name in (gain.mode, gain.reference)}
         (found,) = compare_modes(pair, [gain.reference])

@@ -18,14 +18,13 @@ PROBE_TRIES = 100  # draws of an answer from elsewhere before an item goes witho
 def shuffle_questions(items: Sequence[Item], seed: int = 0) -> list[Item]:
     """Exchange the questions between items; choices and answers stay.
 
-    Every item gets the question of the next one in a random circle, so that none keeps its
-    own. Where items ask the same question, the circle is turned until as few as possible
-    ask what they asked before.
+    The items stand in a random circle, those that ask the same question side by side, and
+    each gets the question of the one that is as many places on as the most frequent question
+    has items: none keeps its own, unless half of the items or more ask the same.
 
     Parameters
     ----------
     items : sequence of Item
-        At least two.
     seed : int
 
     Returns
@@ -34,11 +33,10 @@ def shuffle_questions(items: Sequence[Item], seed: int = 0) -> list[Item]:
     """
     numbers: dict[object, int] = {}
     asked = np.array([numbers.setdefault((i.context, i.question), len(numbers)) for i in items])
-    order = np.random.default_rng(seed).permutation(len(items))
-    turned = asked[order]
-    kept = [int(np.sum(np.roll(turned, -turn) == turned)) for turn in range(1, len(items))]
+    rng = np.random.default_rng(seed)
+    circle = np.lexsort((rng.permutation(len(items)), rng.permutation(len(numbers))[asked]))
     giver = np.empty(len(items), dtype=np.int64)
-    giver[order] = np.roll(order, -(1 + int(np.argmin(kept))))
+    giver[circle] = np.roll(circle, -int(np.bincount(asked).max()))
     return [
         replace(item, question=items[other].question, context=items[other].context)
         for item, other in zip(items, giver.tolist(), strict=True)

@@ -21,6 +21,7 @@ from .results import Results
 
 __all__ = [
     "FREE_MODES",
+    "check_decisions",
     "observations",
     "summarize_rows",
     "trajectories",
@@ -48,6 +49,18 @@ def _is_right(table: LogLikelihoods, y: NDArray[np.int64]) -> NDArray[np.bool_]:
     right = np.zeros(table.offsets[-1], dtype=bool)
     right[table.offsets[:-1] + y] = True
     return right
+
+
+def check_decisions(
+    modes: Sequence[str], alphas: Sequence[float | str], normalizations: Sequence[str]
+) -> None:
+    """Raise LikraError if a mode, an alpha or a normalization is none."""
+    for mode in modes:
+        check_one_of("mode", mode, MODES)
+    for normalization in normalizations:
+        check_one_of("normalization", normalization, NORMALIZATIONS)
+    for alpha in alphas:
+        check_number_or_auto("alpha", alpha)
 
 
 def observations(
@@ -90,12 +103,7 @@ def observations(
         If a mode, an alpha or a normalization is none, or alpha is to be chosen where all
         training items were used.
     """
-    for mode in modes:
-        check_one_of("mode", mode, MODES)
-    for normalization in normalizations:
-        check_one_of("normalization", normalization, NORMALIZATIONS)
-    for alpha in alphas:
-        check_number_or_auto("alpha", alpha)
+    check_decisions(modes, alphas, normalizations)
     chosen = results.points() if points is None else sorted(set(points))
     controls = list(dict.fromkeys(point.control for point in chosen))
     rows = []
