@@ -85,6 +85,9 @@ def _uncertainty(
     folder: Any, decision: Any, coverage: float | None, error_rate: float | None
 ) -> dict[str, Callable[[Any], Any]]:
     """Return further columns of a record, calibrated on the folder's held-out items."""
+    columns: dict[str, Callable[[Any], Any]] = {}
+    if coverage is None and error_rate is None:
+        return columns
     from likra_lite.conformal import (
         ABSTAINED,
         abstention_threshold,
@@ -94,9 +97,6 @@ def _uncertainty(
     )
     from likra_lite.persistence import read_held_out
 
-    columns: dict[str, Callable[[Any], Any]] = {}
-    if coverage is None and error_rate is None:
-        return columns
     held_out, y = read_held_out(folder)
     if coverage is not None:
         least = set_threshold(held_out, decision, y, coverage)

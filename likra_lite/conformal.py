@@ -40,11 +40,13 @@ def set_threshold(table: LogLikelihoods, decision: Decision, y: IntArray, covera
     """Return the probability from which a choice belongs to an item's prediction set.
 
     Split conformal prediction with the least ambiguous sets [1]_: of n held-out items, the
-    ``ceil((n + 1) coverage)``-th largest probability of the right choice. The set of a new,
-    exchangeable item then holds the right choice with probability `coverage` or more, and at most
-    1 / (n + 1) more if probabilities do not tie, on average over held-out and new items [2]_.
-    Adaptive sets [3]_ are not offered: with few choices they need a random draw for every
-    answer to be valid without holding nearly all choices, and are no smaller with it.
+    ``ceil((n + 1) coverage)``-th largest probability of the right choice. The choices of at least
+    that probability hold a new, exchangeable item's right one with probability `coverage`, on
+    average over held-out and new items, or at most 1 / (n + 1) more if probabilities do not tie
+    [2]_. It holds whatever the model knows, and for all items together, not for each kind of item.
+
+    Adaptive sets [3]_ are not offered: with few choices, they hold nearly all of them unless
+    every answer takes a random draw, and with it they are seldom smaller than these.
 
     Parameters
     ----------
