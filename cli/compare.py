@@ -143,7 +143,7 @@ def compare(
         from likra_lite.report.page import page
         from likra_lite.storage import write_bytes
 
-        contents = report_of_results(results, setting.test, setting.alpha)
+        contents = report_of_results(results, setting.test, setting.alpha, setting.normalization)
         write_bytes(report_file, page(contents).encode())
     if is_results_folder(folder) and control == "none":
         remaining = what_remains(results, setting, comparisons)

@@ -278,5 +278,7 @@ def curve(
 
             n_texts = count + len(next(iter(experiment.tests.values())))
             with progress_bar(n_texts, "reporting", show=True) as bar:
-                contents = report_of_experiment(experiment, results, alphas[0], bar.update)
+                contents = report_of_experiment(
+                    experiment, results, alphas[0], normalizations[0], bar.update
+                )
             write_bytes(report_file, page(contents).encode())

@@ -15,6 +15,7 @@ import pytest
 from chromium import Browser
 from command_line import run as run_command
 from sklearn.isotonic import IsotonicRegression
+from threadpoolctl import threadpool_limits
 
 from likra_lite import LanguageModel, LikraError
 from likra_lite.datasets import bundled_model, load_demo
@@ -67,13 +68,15 @@ def results(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     points = grid(SIZES, SEEDS) + grid([16], SEEDS, controls=("hidden", "shuffled"))
     points += grid([4], SEEDS, negatives=("own", "hardest"))
     points += grid([4], SEEDS, contamination=(0.0, 0.5))
-    run(experiment, sorted(set(points)), found, n_jobs=1)
+    with threadpool_limits(1):  # heads this small are fitted slower by several threads
+        run(experiment, sorted(set(points)), found, n_jobs=1)
     return found
 
 
 @pytest.fixture(scope="module")
 def report(experiment: Experiment, results: Results) -> Report:
-    return report_of_experiment(experiment, results, ALPHA)
+    with threadpool_limits(1):
+        return report_of_experiment(experiment, results, ALPHA)
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +190,21 @@ def test_items_are_answered_as_in_the_table_and_tokens_sum_to_scores(report, res
     bases = np.split(table.heads["base"], table.offsets[1:-1])
     assert [item.base_prediction for item in report.items] == [int(np.argmax(b)) for b in bases]
     assert "likra at alpha 0.9 after 16 examples, seed 0" in report.decision
+
+
+def test_scores_per_character(results):
+    found = report_of_results(results, normalization="chars")
+    assert "alpha 0.9, scores per character. " in found.curve.caption
+    y, shares = results.y("demo"), []
+    for point in grid([16], SEEDS):
+        table = results.table("demo", point)
+        scores = table.heads["positive"] / table.n_chars
+        pieces = np.split(scores, table.offsets[1:-1])
+        shares.append(np.mean([np.argmax(p) == a for p, a in zip(pieces, y, strict=True)]))
+    sft = next(line for line in found.curve.lines if line.name == "sft")
+    assert sft.points[-1].y == pytest.approx(np.mean(shares))
+    raw = {level.name: level.value for level in found.curve.levels}
+    assert raw["base"] == pytest.approx(right(results, grid([4], [0])[0], "base").mean())
 
 
 def test_calibration_counts_every_item_once(report):

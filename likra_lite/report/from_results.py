@@ -53,6 +53,7 @@ def report_of_results(
     results: Results,
     test: str | None = None,
     alpha: float | str = 0.9,
+    normalization: str = "none",
     items: Sequence[Item] | None = None,
     scorer_of: Callable[[Fit], ChoiceScorer] | None = None,
     advance: Callable[[int], object] | None = None,
@@ -67,6 +68,8 @@ def report_of_results(
         A test set; the first by default.
     alpha : float or "auto", default=0.9
         Weight of the negative head, fixed beforehand, or chosen on unused training items.
+    normalization : str, default="none"
+        Length that the scores of fitted modes are divided by.
     items : sequence of Item, optional
         The test set's items, for the list of questions.
     scorer_of : callable, optional
@@ -84,7 +87,8 @@ def report_of_results(
         If there is no such test set, nothing was finished yet, or `items` are not the test
         set's.
     """
-    source = ResultsReport(results, results.tests[0] if test is None else test, alpha)
+    name = results.tests[0] if test is None else test
+    source = ResultsReport(results, name, alpha, normalization)
     report = source.report()
     if items is None:
         return report
@@ -95,6 +99,7 @@ def report_of_experiment(
     experiment: Experiment,
     results: Results,
     alpha: float | str = 0.9,
+    normalization: str = "none",
     read: Callable[[int], object] | None = None,
 ) -> Report:
     """Arrange what an experiment has measured, with the items of its first test set.
@@ -104,7 +109,7 @@ def report_of_experiment(
     experiment : Experiment
     results : Results
         Of this experiment.
-    alpha : float or "auto", default=0.9
+    alpha, normalization : optional
         See :func:`report_of_results`.
     read : callable, optional
         Called with the number of items read: those of training, to fit one pair of heads
@@ -125,7 +130,7 @@ def report_of_experiment(
         return bench.fit(fit.n_items, fit.seed)
 
     test, items = next(iter(experiment.tests.items()))
-    return report_of_results(results, test, alpha, items, scorer_of, read)
+    return report_of_results(results, test, alpha, normalization, items, scorer_of, read)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ class ResultsReport:
     results: Results
     test: str
     alpha: float | str
+    normalization: str
 
     @cached_property
     def fits(self) -> list[Fit]:
@@ -180,16 +186,16 @@ class ResultsReport:
         fits: Iterable[Fit],
         alphas: Sequence[float | str],
         modes: Sequence[str] = tuple(MODES),
-        normalization: str = "none",
     ) -> list[Row]:
-        found = observations(self.results, modes, alphas, (normalization,), fits)
+        found = observations(self.results, modes, alphas, (self.normalization,), fits)
         return [row for row in found if row["test"] == self.test]
 
     @property
     def _measured(self) -> str:
         chosen = "alpha chosen on unused training items"
         alpha = chosen if isinstance(self.alpha, str) else f"alpha {self.alpha:g}"
-        return f"{self.n_test:,} test items, {alpha}"
+        length = name_of("", self.normalization)
+        return f"{self.n_test:,} test items, {alpha}" + (length and f", scores{length}")
 
     def _about(self, n_seeds: int) -> str:
         return f"{self._measured}. {bands(n_seeds)} {WHISKERS}"
@@ -232,6 +238,7 @@ class ResultsReport:
             ("Seeds", ", ".join(map(str, seeds))),
             ("Fits", f"{len(self.fits):,}"),
             ("Prompt", repr(about["prompt"])),
+            ("Scores", f"log-likelihoods{name_of('', self.normalization)}"),
             ("Penalty", f"{about['penalty']:g}"),
             ("Begun", about["begun"]["created"]),
             ("Versions", ", ".join(f"{k} {v}" for k, v in about["begun"]["versions"].items())),
@@ -305,7 +312,7 @@ class ResultsReport:
     @property
     def setting(self) -> Setting:
         """What is held fixed in the comparisons."""
-        return Setting(self.test, self.size, alpha=self.alpha)
+        return Setting(self.test, self.size, alpha=self.alpha, normalization=self.normalization)
 
     @cached_property
     def correct(self) -> dict[str, BoolArray]:
@@ -427,6 +434,9 @@ class ResultsReport:
         fits = [fit for fit in self.standard if len(self.results.unused_table(fit)[1]) >= ENOUGH]
         return max(fits, key=lambda fit: (fit.n_items, -fit.seed), default=None)
 
+    def _decision(self, fit: Fit, mode: str) -> Decision:
+        return self.results.decision(fit, mode, self.alpha, self.normalization)
+
     def confidence(self) -> dict[str, Any]:
         """Return the charts of one fit's probabilities, by field of the report."""
         fit = self.held_out_fit()
@@ -436,7 +446,7 @@ class ResultsReport:
             *self.results.unused_table(fit),
             self.results.table(self.test, fit),
             self.results.y(self.test),
-            {mode: self.results.decision(fit, mode, self.alpha) for mode in CONFIDENT},
+            {mode: self._decision(fit, mode) for mode in CONFIDENT},
         )._asdict()
 
     def with_items(
@@ -455,7 +465,7 @@ class ResultsReport:
                 f"got {len(items)} items that are not those of the test set {self.test!r}; give "
                 "the file that was measured"
             )
-        decision = self.results.decision(fit, "likra", self.alpha)
+        decision = self._decision(fit, "likra")
         held_out, held_out_y = self.results.unused_table(fit)
         if len(held_out_y) >= ENOUGH:
             decision = with_temperature(decision, held_out, held_out_y)
@@ -465,8 +475,8 @@ class ResultsReport:
         return replace(
             report,
             items=rows,
-            decision=f"Answered by likra at alpha {decision.alpha:g} after {fit.n_items:,} "
-            f"examples, seed {fit.seed}.",
+            decision=f"Answered by likra{name_of('', self.normalization)} at alpha "
+            f"{decision.alpha:g} after {fit.n_items:,} examples, seed {fit.seed}.",
         )
 
 
