@@ -598,14 +598,16 @@ def test_commands_write_the_report(results, tmp_path, capsys):
     assert "Paired comparisons" in text
     assert "likra-lite curve x" in text
     curve = tmp_path / "curve.html"
-    status, _, err = run_command(
-        "curve", "examples/questions.jsonl", "--test", "handwritten", "--sizes", "4", "--jobs", "1",
-        "--report", str(curve), capsys=capsys,
-    )  # fmt: skip
+    with threadpool_limits(1):
+        status, _, err = run_command(
+            "curve", "handwritten", "--test", "handwritten", "--sizes", "4", "--jobs", "1",
+            "--normalization", "chars,none", "--report", str(curve), capsys=capsys,
+        )  # fmt: skip
     assert status == 0, err
     text = curve.read_text(encoding="utf-8")
-    assert "36 of" not in text
-    assert "36 test items" in text
+    assert "36 test items, alpha 0.9, scores per character. A single draw" in text
+    assert "36 test items, one by one. Answered by likra per character at alpha 0.9" in text
+    assert "Can the probabilities be trusted?" not in text, "32 unused items are too few"
     status, _, err = run_command("compare", str(tmp_path), "--report", str(path), capsys=capsys)
     assert status == 1
     assert "holds no results of curve" in err
