@@ -172,7 +172,9 @@ def test_comparisons_are_paired_over_all_seeds(report, results):
     assert row.low <= row.difference <= row.high
     assert ("against base", "sft") in rows
     assert "14 comparisons" in report.comparisons.caption
-    assert len(report.sentences) == 6
+    assert report.sentences[0].startswith("After 16 examples ")
+    kinds = {row.name: f"{row.name} {row.mean:.3f}" for row in report.kinds[0].rows}
+    assert all(named in report.sentences[4] for named in kinds.values())
 
 
 def test_items_are_answered_as_in_the_table_and_tokens_sum_to_scores(report, results):

@@ -327,7 +327,7 @@ class ItemRow:
     answer : int
         Index of the right choice.
     base_prediction : int
-        What the model chooses without examples.
+        What the model chooses without examples, by scores of the same normalization.
     context : str
     """
 

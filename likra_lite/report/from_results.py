@@ -334,6 +334,15 @@ class ResultsReport:
         told = {(each.mode, each.reference): each for each in self.comparisons}
         pairs = [("likra", best), ("base-likra", best), ("likra", "sft")]
         lines += [sentence(told[pair]) + "." for pair in pairs]
+        if self.kinds():
+            likra = self.kinds()[0]
+            rows = sorted(likra.rows, key=lambda row: -row.mean)
+            listed = ", ".join(f"{row.name} {row.mean:.3f}" for row in rows)
+            error = max(row.error or 0.0 for row in rows)
+            lines.append(
+                f"By kind of wrong answers, {likra.title}: {listed} (standard errors up to "
+                f"{error:.3f})."
+            )
         gains = [told[mode, "base"] for mode in RATIOS]
         lines += [line + "." for line in what_remains(self.results, self.setting, gains)]
         return [typeset(line[0].upper() + line[1:]) for line in lines]
@@ -350,6 +359,7 @@ class ResultsReport:
         chosen = [row for row in self.rows if row["n_items"] == size and row["control"] == "none"]
         chosen = [row for row in chosen if row["n_negatives"] == 1 and not row["contamination"]]
         levels = {level.name: level for level in self._levels()}
+        base = levels.get(name_of("base", self.normalization), levels["base"])
         plots = []
         for mode in RATIOS:
             mine = [row for row in chosen if row["mode"] == mode]
@@ -366,7 +376,7 @@ class ResultsReport:
                     mode,
                     "accuracy",
                     tuple(rows),
-                    (levels["base"], levels["chance"]),
+                    (base, levels["chance"]),
                     f"{self._measured}. {several}{WHISKERS}",
                 )
             )
@@ -374,7 +384,8 @@ class ResultsReport:
 
     def sweeps(self) -> tuple[LineChart, ...]:
         """Return accuracy against alpha, contamination and number of negatives."""
-        levels = tuple(level for level in self._levels() if level.name in ("base", "pmi"))
+        shown = (name_of("base", self.normalization), "pmi")
+        levels = tuple(level for level in self._levels() if level.name in shown)
         n_seeds = len(self.largest)
         charts = []
         rows = [row for row in self._observe(self.largest, ALPHAS, RATIOS) if row["n_items"]]

@@ -50,7 +50,7 @@ def item_rows(
     scores, probabilities = (
         table.split(column) for column in (decision.scores(table), decision.probabilities(table))
     )
-    base = Decision("base").predict(table)
+    base = Decision("base", normalization=decision.normalization).predict(table)
     rows = []
     for index, item in enumerate(items):
         tokens: list[tuple[tuple[str, ...], tuple[float, ...]]] = [((), ())] * len(item.choices)

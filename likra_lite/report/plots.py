@@ -94,7 +94,9 @@ def draw_dots(plot: DotPlot, width: float) -> str:
     """Draw a large dot for each mean, small ones for its seeds, and a whisker of testing."""
     rows = sorted(plot.rows, key=lambda row: -row.mean)
     height = 34 + ROW * len(rows) + 50
-    everything = [v for row in rows for v in (row.mean, *row.values)]
+    everything = [v for row in rows for v in row.values]
+    for row in rows:
+        everything += [row.mean - (row.error or 0.0), row.mean + (row.error or 0.0)]
     everything += [level.value for level in plot.levels]
     bounds = padded(everything, 0.1, 0.08)
     room = min(max(text_width(row.name, 13) for row in rows), NAMES * width)
