@@ -8,7 +8,6 @@ from xml.etree import ElementTree as ET
 from .styles import Style
 
 __all__ = [
-    "Element",
     "add",
     "ink",
     "mark",

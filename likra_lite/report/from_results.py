@@ -343,8 +343,14 @@ class ResultsReport:
                 f"By kind of wrong answers, {likra.title}: {listed} (standard errors up to "
                 f"{error:.3f})."
             )
-        gains = [told[mode, "base"] for mode in RATIOS]
-        lines += [line + "." for line in what_remains(self.results, self.setting, gains)]
+        # The base model's scores are divided by the same length here, shown and hidden alike.
+        alike = correct_by_mode(self.results, self.setting, ("base", *RATIOS))
+        gains = compare_modes(alike, ["base"])
+        base = name_of("base", self.normalization)
+        lines += [
+            line.replace("over base", f"over {base}") + "."
+            for line in what_remains(self.results, self.setting, gains)
+        ]
         return [typeset(line[0].upper() + line[1:]) for line in lines]
 
     def kinds(self) -> tuple[DotPlot, ...]:
