@@ -57,6 +57,14 @@ __all__ = ["compare"]
     show_default=True,
     help="What has become of the questions.",
 )
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="Page to write (HTML) of all that curve has measured; that of curve --report has the "
+    "questions too.",
+)
 @threads_option
 @cache_option
 @debug_option
@@ -73,6 +81,7 @@ def compare(
     n_negatives: int,
     contamination: float,
     control: str,
+    report_file: str | None,
     n_threads: int | None,
     cached: bool,
 ) -> None:
@@ -93,6 +102,12 @@ def compare(
     )
     from likra_lite.experiments.text import comparison_text, wrapped
 
+    if report_file is not None:
+        from likra_lite.storage import check_file_target
+
+        check_file_target(report_file)
+        if not is_results_folder(folder):
+            raise LikraError(f"{folder} holds no results of curve; --report needs them")
     if not is_results_folder(folder):
         if items is None:
             raise LikraError(
@@ -123,6 +138,13 @@ def compare(
     known = [name for name in dict.fromkeys(references) if name in correct]
     comparisons = compare_modes(correct, known)
     click.echo(comparison_text(correct, comparisons))
+    if report_file is not None:
+        from likra_lite.report.from_results import report_of_results
+        from likra_lite.report.page import page
+        from likra_lite.storage import write_bytes
+
+        contents = report_of_results(results, setting.test, setting.alpha, setting.normalization)
+        write_bytes(report_file, page(contents).encode())
     if is_results_folder(folder) and control == "none":
         remaining = what_remains(results, setting, comparisons)
         if remaining:

@@ -163,6 +163,13 @@ normalization_option = click.option(
     type=click.Path(),
     help="Tidy table to write, of what becomes of the likelihood of answers.",
 )
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="Page to write (HTML): charts, comparisons, every question of the first test set.",
+)
 @threads_option
 @cache_option
 @debug_option
@@ -188,6 +195,7 @@ def curve(
     out: str | None,
     csv_file: str | None,
     trajectories: str | None,
+    report_file: str | None,
     n_threads: int | None,
     cached: bool,
 ) -> None:
@@ -221,7 +229,8 @@ def curve(
 
     check_decisions(modes, alphas, normalizations)
     inputs = {"ITEMS": items, **{f"--test {test}": test for test in test_items}}
-    check_outputs({"--csv": csv_file, "--trajectories": trajectories}, inputs)
+    outputs = {"--csv": csv_file, "--trajectories": trajectories, "--report": report_file}
+    check_outputs(outputs, inputs)
     experiment = open_experiment(
         items, test_items, model, n_threads, cached, penalty, prompt, limit
     )
@@ -262,3 +271,14 @@ def curve(
             write_csv(csv_file, rows)
         if trajectories:
             write_csv(trajectories, trajectories_of(results, points))
+        if report_file:
+            from likra_lite.report.from_results import report_of_experiment
+            from likra_lite.report.page import page
+            from likra_lite.storage import write_bytes
+
+            n_texts = count + len(next(iter(experiment.tests.values())))
+            with progress_bar(n_texts, "reporting", show=True) as bar:
+                contents = report_of_experiment(
+                    experiment, results, alphas[0], normalizations[0], bar.update
+                )
+            write_bytes(report_file, page(contents).encode())

@@ -71,7 +71,7 @@ def demo(
     answer-only control, which wrong answers teach most, and what happens to the likelihood
     of right and wrong answers. Without options it takes half a minute, with a tiny bundled
     model that knows a small made-up world. --items, --test and --model do the same for
-    questions and a model of your own. --png and --html need the extra "report".
+    questions and a model of your own. --png needs the extra "report".
     """
     from likra_lite.errors import LikraError, import_extra
     from likra_lite.experiments import Bench, check_claims, curve_sizes, number_of_fits
@@ -89,7 +89,7 @@ def demo(
     )
 
     start = time.perf_counter()
-    if png or html:
+    if png:
         import_extra("matplotlib", "report")
     if is_bundled(items) != is_bundled(test_items):
         raise LikraError("--items and --test go together; give two files, or neither")
@@ -113,16 +113,20 @@ def demo(
         f"{model or 'the bundled model'}"
     )
     click.echo(f"{sources}\n\n{report(claims)}")
-    if png:
-        from likra_lite.report.figure import png as draw
-
-        write_bytes(png, draw(claims))
-    if html:
+    if png or html:
+        from likra_lite.report.from_claims import report_of_claims, with_items
         from likra_lite.report.page import page
 
         command = shlex.join(["likra-lite", *arguments])
-        content = page(claims, "What wrong answers teach", sources, command)
-        write_bytes(html, content.encode())
+        contents = report_of_claims(claims, "What wrong answers teach", command, sources)
+        if png:
+            from likra_lite.report.figure import picture
+
+            write_bytes(png, picture(contents.sections[0].charts))
+        if html:
+            with progress_bar(len(test), "reading tokens", show=True) as bar:
+                contents = with_items(contents, bench, claims, bar.update)
+            write_bytes(html, page(contents).encode())
     click.echo(f"\n{time.perf_counter() - start:.1f} s")
 
 
