@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from .curve import MODES, NEGATIVES, ListOf, modes_option, one_of
-from .fit import NumberOrAuto
-from .options import cache_option, debug_option, threads_option
+from .options import NumberOrAuto, cache_option, debug_option, threads_option
 
 __all__ = ["compare"]
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from .options import debug_option
+from .options import debug_option, out_option
 from .quantize import compare_items_option, report
 
 __all__ = ["export"]
@@ -15,9 +15,7 @@ __all__ = ["export"]
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
-)
+@out_option
 @click.option("--revision", help="Branch, tag or commit, if MODEL is on the Hugging Face hub.")
 @click.option(
     "--precision",

@@ -9,23 +9,17 @@ from typing import Any
 import click
 
 from .lora import is_main_process, lora_options, take_recipe
-from .options import cache_option, debug_option, items_argument, threads_option
+from .options import (
+    NumberOrAuto,
+    cache_option,
+    debug_option,
+    decision_options,
+    items_argument,
+    out_option,
+    threads_option,
+)
 
 __all__ = ["fit"]
-
-
-class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
-    """A number of at least 0, or ``auto``."""
-
-    name = "NUMBER|auto"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
-        if value == "auto" or isinstance(value, float):
-            return value
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
 
 
 @click.command()
@@ -36,30 +30,8 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
     type=click.Path(),
     help="Model folder, or with --adapter lora a checkpoint.  [default: the bundled tiny model]",
 )
-@click.option(
-    "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
-)
-@click.option(
-    "--mode",
-    type=click.Choice(["auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"]),
-    default="auto",
-    show_default=True,
-    help="What is scored; auto takes the one that explains held-out answers best.",
-)
-@click.option(
-    "--alpha",
-    type=NumberOrAuto(),
-    default="auto",
-    show_default=True,
-    help="Weight of the negative head.",
-)
-@click.option(
-    "--normalization",
-    type=click.Choice(["none", "chars", "bytes", "tokens", "auto"]),
-    default="none",
-    show_default=True,
-    help="Length that scores are divided by.",
-)
+@out_option
+@decision_options
 @click.option(
     "--negatives",
     type=click.Choice(["own", "all", "hardest", "easiest", "other"]),

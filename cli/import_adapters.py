@@ -6,8 +6,14 @@ from typing import Any
 
 import click
 
-from .fit import NumberOrAuto
-from .options import cache_option, debug_option, items_argument, threads_option
+from .options import (
+    cache_option,
+    debug_option,
+    decision_options,
+    items_argument,
+    out_option,
+    threads_option,
+)
 
 __all__ = ["import_adapters"]
 
@@ -23,30 +29,8 @@ __all__ = ["import_adapters"]
 @click.option("--revision", help="Branch, tag or commit, if CHECKPOINT is on the hub.")
 @click.option("--positive", metavar="DIR", type=click.Path(), help="PEFT folder of right answers.")
 @click.option("--negative", metavar="DIR", type=click.Path(), help="PEFT folder of wrong answers.")
-@click.option(
-    "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
-)
-@click.option(
-    "--mode",
-    type=click.Choice(["auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"]),
-    default="auto",
-    show_default=True,
-    help="What is scored; auto takes the one that explains ITEMS best.",
-)
-@click.option(
-    "--alpha",
-    type=NumberOrAuto(),
-    default="auto",
-    show_default=True,
-    help="Weight of the negative head.",
-)
-@click.option(
-    "--normalization",
-    type=click.Choice(["none", "chars", "bytes", "tokens", "auto"]),
-    default="none",
-    show_default=True,
-    help="Length that scores are divided by.",
-)
+@out_option
+@decision_options
 @click.option("--prompt", help="That the adapters were trained with; see fit.")
 @threads_option
 @cache_option

@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-__all__ = ["cache_option", "debug_option", "items_argument", "model_option", "threads_option"]
+__all__ = [
+    "NumberOrAuto",
+    "cache_option",
+    "debug_option",
+    "decision_options",
+    "items_argument",
+    "model_option",
+    "out_option",
+    "threads_option",
+]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -24,6 +33,9 @@ threads_option: Decorator = click.option(
     type=click.IntRange(min=1),
     help="Threads to use.  [default: the physical cores available]",
 )
+out_option: Decorator = click.option(
+    "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
+)
 cache_option: Decorator = click.option(
     "--no-cache",
     "cached",
@@ -37,3 +49,50 @@ debug_option: Decorator = click.option(
     expose_value=False,
     help="Show the traceback of an error.",
 )
+
+
+class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
+    """A number of at least 0, or ``auto``."""
+
+    name = "NUMBER|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        """Return the number, or ``auto``."""
+        if value == "auto" or isinstance(value, float):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+
+
+DECISION_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--mode",
+        type=click.Choice(["auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"]),
+        default="auto",
+        show_default=True,
+        help="What is scored; auto takes the one that explains held-out answers best.",
+    ),
+    click.option(
+        "--alpha",
+        type=NumberOrAuto(),
+        default="auto",
+        show_default=True,
+        help="Weight of the negative head.",
+    ),
+    click.option(
+        "--normalization",
+        type=click.Choice(["none", "chars", "bytes", "tokens", "auto"]),
+        default="none",
+        show_default=True,
+        help="Length that scores are divided by.",
+    ),
+)
+
+
+def decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``mode``, ``alpha`` and ``normalization``."""
+    for option in reversed(DECISION_OPTIONS):
+        command = option(command)
+    return command

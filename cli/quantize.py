@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import debug_option
+from .options import debug_option, out_option
 
 __all__ = ["compare_items_option", "quantize", "report"]
 
@@ -20,9 +20,7 @@ compare_items_option = click.option(
 
 @click.command()
 @click.argument("model", type=click.Path())
-@click.option(
-    "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
-)
+@out_option
 @compare_items_option
 @debug_option
 def quantize(model: str, out: str, items: str | None) -> None:

@@ -48,3 +48,17 @@ def test_the_demo_model_can_be_trained(place):
 
     manifest = LanguageModel(place / "tiny").manifest
     assert manifest.hidden_size == 128
+
+
+def test_lora_curve(place, llama_checkpoint):
+    """Twice: the second time nothing is trained or scored again."""
+    arguments = [QUESTIONS, QUESTIONS, "--model", llama_checkpoint, "--out", "curve"]
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "examples/lora_curve.py", *arguments, "--learning-rate", "1e-2"],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        assert "48 test items, alpha 0.9" in done.stdout
+    rows = Path("curve/curve.csv").read_text().splitlines()
+    assert rows[0] == "n_items,mode,normalization,accuracy,standard_error"
+    assert len(rows) == 1 + 8

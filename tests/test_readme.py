@@ -22,10 +22,11 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path, model_folder, monkeypatch):
+def place(tmp_path, model_folder, llama_checkpoint, monkeypatch):
     """A folder like the reader's, with a model and the example questions."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copytree(model_folder, tmp_path / "my-model")
+    shutil.copytree(llama_checkpoint, tmp_path / "my-checkpoint")  # in place of the hub's
     for name in ("train.jsonl", "test.jsonl"):
         shutil.copy(ROOT / "examples" / "questions.jsonl", tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -44,13 +45,13 @@ def test_python_blocks_run_one_after_the_other(place, capsys):
 
 def test_shell_commands_run(place):
     commands = [
-        line.split()
+        line.replace("HuggingFaceTB/SmolLM2-135M", "my-checkpoint").split()
         for block in blocks("sh")
         for line in block.splitlines()
-        if line.startswith("likra-lite ") and not line.startswith("likra-lite export ")
+        if line.startswith("likra-lite ")
     ]
-    names = ["demo", "fit", "evaluate", "score", "quantize", "cache"]
-    assert [command[1] for command in commands] == names
+    names = "demo export fit evaluate score curve compare inspect fit score quantize cache"
+    assert [command[1] for command in commands] == names.split()
     for command in commands:
         subprocess.run(
             [sys.executable, "-c", "from likra_lite.cli.main import main; main()", *command[1:]],

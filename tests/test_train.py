@@ -300,6 +300,14 @@ def test_bfloat16_trains_float32_factors(llama_checkpoint, tmp_path):
     assert state.losses[-1][1] < 0.85 * state.losses[0][1]
 
 
+def launch_two(*arguments):
+    options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *options.split()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*launch, *arguments]
+    return subprocess.run(command, check=True, env=environment, capture_output=True, timeout=200)
+
+
 def test_two_processes_train_the_same_head(llama_checkpoint, tmp_path):
     """With accelerate on two CPU processes, and a last step of a single example."""
     script = tmp_path / "two.py"
@@ -308,11 +316,7 @@ def test_two_processes_train_the_same_head(llama_checkpoint, tmp_path):
         "from pathlib import Path\nfrom test_train import train\n"
         "train(sys.argv[1], Path(sys.argv[2]), n=25)\n"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
-    launch = [sys.executable, "-m", "accelerate.commands.launch", *options.split(), str(script)]
-    arguments = [*launch, str(llama_checkpoint), str(tmp_path / "two")]
-    subprocess.run(arguments, check=True, env=environment, capture_output=True, timeout=120)
+    launch_two(str(script), str(llama_checkpoint), str(tmp_path / "two"))
     one, _ = train(llama_checkpoint, tmp_path / "one", n=25)
     two = load_file(tmp_path / "two" / "checkpoints" / "000025" / "adapter_model.safetensors")
     for name, tensor in one.tensors("head").items():
@@ -322,6 +326,70 @@ def test_two_processes_train_the_same_head(llama_checkpoint, tmp_path):
 def lora(checkpoint, folder=None, recipe=FAST, **how):
     how = {"cache": False, "mode": "likra", "alpha": 1.0, **how}
     return LikraClassifier(checkpoint, adapter="lora", recipe=recipe, train_dir=folder, **how)
+
+
+def test_two_processes_fit_on_the_command_line(llama_checkpoint, tmp_path):
+    """One of them writes and prints."""
+    questions = str(ROOT / "examples" / "questions.jsonl")
+    common = ["fit", questions, "--adapter", "lora", "--model", str(llama_checkpoint)]
+    common += ["--learning-rate", "0.01", "--mode", "likra", "--alpha", "1", "--no-cache"]
+    done = launch_two("--module", "likra_lite", *common, "--out", str(tmp_path / "two"))
+    assert done.stdout.decode().count("fitted positive and negative heads on") == 1
+    alone = [sys.executable, "-m", "likra_lite", *common, "--out", str(tmp_path / "one")]
+    subprocess.run(alone, check=True, capture_output=True)
+    one, two = (LikraClassifier.load(tmp_path / name) for name in ("one", "two"))
+    for head in ("positive", "negative"):
+        expected, got = (c.held_out_.heads[head] for c in (one, two))
+        np.testing.assert_allclose(got, expected, atol=5e-3)
+    assert sorted(path.name for path in (tmp_path / "one.train").iterdir()) == [
+        "model",
+        "model.json",
+        "negative",
+        "positive",
+    ]
+
+
+def run_cli(*arguments):
+    command = [sys.executable, "-m", "likra_lite", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_an_imported_folder_scores_like_the_trained_one(llama_checkpoint, tmp_path, items):
+    work = tmp_path / "work"
+    trained = lora(llama_checkpoint, work).fit(items)
+    adapters = [
+        part
+        for head in ("positive", "negative")
+        for part in (f"--{head}", work / head / "checkpoints" / f"{trained.n_items_:06d}")
+    ]
+    questions = ROOT / "examples" / "questions.jsonl"
+    how = ["--model", llama_checkpoint, "--out", tmp_path / "imported", "--mode", "likra"]
+    done = run_cli("import-adapters", questions, *adapters, *how)
+    assert done.returncode == 0, done.stderr
+    assert "imported positive and negative" in done.stdout
+    imported = LikraClassifier.load(tmp_path / "imported").log_likelihoods(items)
+    expected = trained.log_likelihoods(items)
+    for head in ("base", "positive", "negative"):
+        np.testing.assert_allclose(imported.heads[head], expected.heads[head], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rank", "4"], "--rank is a setting of LoRA; add --adapter lora"),
+        (["--adapter", "lora"], "got no model; LoRA heads need the checkpoint itself"),
+        (["--adapter", "lora", "--model", "nowhere/at/all"], "there is no such folder"),
+        (["--adapter", "lora", "--objective", "choices", "--mode", "likra"], "got no model"),
+        (["--adapter", "lora", "--epochs", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments, message, tmp_path):
+    questions = ROOT / "examples" / "questions.jsonl"
+    done = run_cli("fit", questions, "--out", tmp_path / "out", *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_fit_trains_holds_out_and_scores(llama_checkpoint, tmp_path, items):
