@@ -13,30 +13,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .adapters import DEFAULT_PENALTY
-from .cache import default_cache
 from .conformal import abstention_threshold, predict_or_abstain, prediction_sets, set_threshold
-from .datasets import bundled_model
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
 from .explain import Explanation, explain_item
-from .fitting import (
-    FITTED_HEADS,
-    FittedHeads,
-    TrainingSet,
-    cross_fit,
-    fit_heads,
-    fold_of_items,
-    training_set,
-)
+from .fitting import FittedHeads, HeldOut
 from .html_repr import summary_html
-from .items import Item, answer_indices, as_items, warn_of_duplicates, warn_of_overlap
+from .items import answer_indices, as_items, warn_of_duplicates, warn_of_overlap
 from .language_model import LanguageModel
 from .likelihoods import LogLikelihoods
 from .negatives import NEGATIVES
+from .output_heads import fit_output_heads
 from .progress import progress_bar
-from .prompts import as_prompt
 from .ratio import MODES, NORMALIZATIONS, Decision
 from .recipe import LoraRecipe
-from .scoring import ChoiceScorer
 from .selection import ALPHAS, choose, worse_than_base
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
 
@@ -48,7 +37,6 @@ IntArray = NDArray[np.int64]
 # In order of trust, see `choose`: first what needs no examples, and of these the ratio, which
 # corrects for answers that are likely whatever the question (Holtzman et al. 2021).
 AUTO_MODES = ("pmi", "base", "likra", "base-likra", "sft", "pos-base")
-PENALTIES = (DEFAULT_PENALTY / 10, DEFAULT_PENALTY, DEFAULT_PENALTY * 10)
 
 
 class LikraClassifier(ClassifierMixin, BaseEstimator):
@@ -267,16 +255,24 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         answers = answer_indices(items, y)
         if len(items) < 2:
             raise ItemError("fit needs at least two items, to hold one out; got 1")
-        held_out, held_out_y = None, answers
+        held_out = None
         if X_validation is not None:
-            held_out = as_items(X_validation)
-            held_out_y = answer_indices(held_out, y_validation)
-            warn_of_overlap(items, held_out)
-        seen = max(len(item.choices) for item in [*items, *(held_out or [])])
+            validation = as_items(X_validation)
+            held_out = HeldOut(validation, answer_indices(validation, y_validation))
+            warn_of_overlap(items, validation)
+        seen = max(
+            len(item.choices)
+            for item in [*items, *(held_out.items if held_out is not None else [])]
+        )
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
-        fit_heads_of = self._fit_lora if self.adapter == "lora" else self._fit_output_adapters
-        fitted = fit_heads_of(items, answers, held_out, held_out_y)
+        if self.adapter == "lora":
+            lora: Any = import_extra("likra_lite.train.heads", "train")
+            fitted = lora.fit_lora(self, items, answers, held_out, self._used_heads())
+        else:
+            fitted = fit_output_heads(
+                self, items, answers, held_out, self._used_heads(), self._candidates()
+            )
         self._adopt(fitted, self.n_choices or seen)  # now, so that a failed fit leaves the last one
         problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
         if problem is not None:
@@ -292,67 +288,6 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.held_out_ = fitted.table
         self.held_out_y_ = fitted.y
         self._decided: tuple[object, Decision] | None = None
-
-    def _fit_lora(
-        self, items: list[Item], y: IntArray, held_out: list[Item] | None, held_out_y: IntArray
-    ) -> FittedHeads:
-        lora: Any = import_extra("likra_lite.train.heads", "train")
-        validation = None if held_out is None else lora.HeldOut(held_out, held_out_y)
-        return lora.fit_lora(self, items, y, validation, self._used_heads())
-
-    def _fit_output_adapters(
-        self, items: list[Item], y: IntArray, held_out: list[Item] | None, held_out_y: IntArray
-    ) -> FittedHeads:
-        model = self._open_model()
-        prompt = as_prompt(model.manifest.prompt if self.prompt is None else self.prompt)
-        scorer = ChoiceScorer(model, prompt, cache=default_cache() if self.cache else None)
-        used = self._used_heads()
-        with self._progress(len(items), "reading") as bar:
-            training = training_set(
-                scorer,
-                items,
-                y,
-                ["base", "neutral"] if "neutral" in used else ["base"],
-                negatives=self.negatives if "negative" in used else None,
-                normalization="none" if self.normalization == "auto" else self.normalization,
-                n_negatives=self.n_negatives,
-                contamination=self.contamination,
-                seed=self.random_state,
-                advance=bar.update,
-            )
-        heads = [head for head in FITTED_HEADS if head in used]
-        folds = fold_of_items(items, self.cv, self.random_state) if held_out is None else held_out
-        fitted, table, penalty = self._fit_heads(scorer, training, heads, folds, held_out_y)
-        drawn = training.negatives
-        return FittedHeads(fitted, drawn, table, held_out_y, len(items), penalty)
-
-    def _fit_heads(
-        self,
-        scorer: ChoiceScorer,
-        training: TrainingSet,
-        heads: list[str],
-        held_out: IntArray | list[Item],
-        y: IntArray,
-    ) -> tuple[ChoiceScorer, LogLikelihoods, float]:
-        """Fit with every penalty asked for, and return what explains held-out items best.
-
-        `held_out` is the fold of every training item, or validation items.
-        """
-        grid = PENALTIES if self.penalty == "auto" and heads else (self.penalty,)
-        results = []
-        with self._progress(len(grid) * len(training.y), "fitting") as bar:
-            for given in grid:
-                penalty = DEFAULT_PENALTY if given == "auto" else float(given)
-                fitted = fit_heads(scorer, training, heads, penalty)
-                if isinstance(held_out, list):
-                    table = fitted.table(held_out, [*training.table.heads, *heads])
-                    bar.update(len(training.y))
-                else:
-                    table = cross_fit(scorer, training, heads, penalty, held_out, bar.update)
-                choice = (self._modes(), self._alphas(), self._normalizations())
-                results.append((choose(table, y, *choice)[1], fitted, table, penalty))
-        _, fitted, table, penalty = min(results, key=lambda result: result[0])
-        return fitted, table, penalty
 
     def _check_parameters(self) -> None:
         if self.prompt is not None and not isinstance(self.prompt, str):
@@ -376,16 +311,6 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
                 f"got a recipe of type {type(self.recipe).__name__}; expected a LoraRecipe"
             )
 
-    def _open_model(self) -> LanguageModel:
-        if isinstance(self.model, LanguageModel):
-            return self.model
-        if self.model is not None and not isinstance(self.model, str | os.PathLike):
-            raise LikraError(
-                f"got a model of type {type(self.model).__name__}; expected a model folder, made "
-                "with: likra-lite export MODEL --out DIR"
-            )
-        return LanguageModel(bundled_model() if self.model is None else self.model, self.n_threads)
-
     def _progress(self, total: int | None, description: str) -> Any:
         return progress_bar(total, description, self.verbose)
 
@@ -398,6 +323,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
 
     def _used_heads(self) -> set[str]:
         return {head for mode in self._modes() for head in MODES[mode].heads}
+
+    def _candidates(self) -> tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]:
+        """Return what is chosen from: modes, alphas and normalizations."""
+        return self._modes(), self._alphas(), self._normalizations()
 
     def _alphas(self) -> tuple[float, ...]:
         return ALPHAS if self.alpha == "auto" else (float(self.alpha),)

@@ -24,6 +24,7 @@ __all__ = [
     "FITTED_HEADS",
     "NO_NEGATIVES",
     "FittedHeads",
+    "HeldOut",
     "TrainingSet",
     "cross_fit",
     "fit_heads",
@@ -73,6 +74,21 @@ class TrainingSet:
     negative: IntArray
     negatives: Negatives
     table: LogLikelihoods
+    y: IntArray
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Items that heads are not fitted on.
+
+    Attributes
+    ----------
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    """
+
+    items: Sequence[Item]
     y: IntArray
 
 

@@ -22,7 +22,7 @@ from ..cache import default_cache
 from ..errors import LikraError, import_extra
 from ..export.checkpoint import export_checkpoint
 from ..export.targets import Targets, find_targets
-from ..fitting import FITTED_HEADS, NO_NEGATIVES, FittedHeads, fold_of_items
+from ..fitting import FITTED_HEADS, NO_NEGATIVES, FittedHeads, HeldOut, fold_of_items
 from ..items import Item
 from ..language_model import LanguageModel
 from ..likelihoods import LogLikelihoods
@@ -42,7 +42,7 @@ from .objectives import Example
 if TYPE_CHECKING:
     from ..estimator import LikraClassifier
 
-__all__ = ["HeldOut", "LoraTask", "checkpoint_of", "fit_lora", "open_adapted", "scratch_folder"]
+__all__ = ["LoraTask", "checkpoint_of", "fit_lora", "open_adapted", "scratch_folder"]
 
 IntArray = NDArray[np.int64]
 
@@ -98,20 +98,6 @@ class LoraTask:
                 "items, or fewer folds"
             )
         return [(prompt.context(items[i]), texts) for i, texts in answers]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Items that heads are not trained on.
-
-    Attributes
-    ----------
-    items : sequence of Item
-    y : ndarray of shape (n_items,)
-    """
-
-    items: Sequence[Item]
-    y: IntArray
 
 
 def open_adapted(
