@@ -83,13 +83,14 @@ def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> 
     """Train with TRL's SFTTrainer, loss on the answers only."""
     import torch
     from accelerate import PartialState
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from datasets import Dataset, disable_progress_bars
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     from likra_lite.export.targets import find_targets
     from likra_lite.train.decoder import choose_dtype, lora_config
 
+    disable_progress_bars()
     device = PartialState().device
     dtype = choose_dtype(recipe.precision, device)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
@@ -106,7 +107,7 @@ def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> 
             clock.step()
 
     with tempfile.TemporaryDirectory() as scratch:
-        SFTTrainer(
+        trainer = SFTTrainer(
             model,
             args=SFTConfig(
                 output_dir=scratch,
@@ -126,7 +127,9 @@ def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> 
             processing_class=AutoTokenizer.from_pretrained(folder),
             peft_config=lora_config(recipe, list(find_targets(model).modules), model),
             callbacks=[Callback()],
-        ).train()
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
 
 
 def measure(engine: str, folder: str, pairs: Sequence[Pair], batch: int, threads: int) -> Any:

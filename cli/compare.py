@@ -47,8 +47,20 @@ __all__ = ["compare"]
     show_default=True,
     help="Kinds of wrong answers; with several, each is compared.",
 )
-@click.option("--n-negatives", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--contamination", type=click.FloatRange(0.0, 1.0), default=0.0, show_default=True)
+@click.option(
+    "--n-negatives",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Wrong answers per item.",
+)
+@click.option(
+    "--contamination",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    help="Share of wrong answers replaced by right ones.",
+)
 @click.option(
     "--control",
     type=click.Choice(["none", "hidden", "shuffled"]),

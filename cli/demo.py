@@ -49,7 +49,9 @@ __all__ = ["demo"]
     help="Weight of the negative head; the paper finds 0.9 to 1.0 best.",
 )
 @click.option("--png", metavar="FILE", type=click.Path(), help="Picture to write.")
-@click.option("--html", metavar="FILE", type=click.Path(), help="Page to write.")
+@click.option(
+    "--report", "page_file", metavar="FILE", type=click.Path(), help="Page to write (HTML)."
+)
 @threads_option
 @debug_option
 @click.pass_obj
@@ -62,7 +64,7 @@ def demo(
     sizes: str | None,
     alpha: float,
     png: str | None,
-    html: str | None,
+    page_file: str | None,
     n_threads: int | None,
 ) -> None:
     """Show on a thousand test questions what a model learns from wrong answers.
@@ -95,7 +97,7 @@ def demo(
         raise LikraError("--items and --test go together; give two files, or neither")
     warn_of_bundled_model(model, items)
     check_number("alpha", alpha)
-    check_outputs({"--png": png, "--html": html}, {"--items": items, "--test": test_items})
+    check_outputs({"--png": png, "--report": page_file}, {"--items": items, "--test": test_items})
     wanted = None if sizes is None else _sizes(sizes)
     training, test = read_answered(items, "train"), read_answered(test_items, "test")
     wanted = wanted or curve_sizes(len(training))
@@ -113,7 +115,7 @@ def demo(
         f"{model or 'the bundled model'}"
     )
     click.echo(f"{sources}\n\n{report(claims)}")
-    if png or html:
+    if png or page_file:
         from likra_lite.report.from_claims import report_of_claims, with_items
         from likra_lite.report.page import page
 
@@ -123,10 +125,10 @@ def demo(
             from likra_lite.report.figure import picture
 
             write_bytes(png, picture(contents.sections[0].charts))
-        if html:
+        if page_file:
             with progress_bar(len(test), "reading tokens", show=True) as bar:
                 contents = with_items(contents, bench, claims, bar.update)
-            write_bytes(html, page(contents).encode())
+            write_bytes(page_file, page(contents).encode())
     click.echo(f"\n{time.perf_counter() - start:.1f} s")
 
 
