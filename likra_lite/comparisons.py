@@ -196,7 +196,7 @@ def remaining_share_sentence(
 
 def _points(comparison: Comparison) -> str:
     """Return ``+7.9 +- 1.4``, a difference and its standard error in hundredths."""
-    return f"{100 * comparison.difference:+.1f} +- {100 * comparison.standard_error:.1f}"
+    return f"{100 * comparison.difference:+z.1f} +- {100 * comparison.standard_error:.1f}"
 
 
 def _p(p: float) -> str:

@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from likra_lite.comparisons import Comparison, compare_modes, remaining_share_sentence, sentence
 from likra_lite.errors import LikraError
+from likra_lite.experiments.text import comparison_text
 from likra_lite.statistics import (
     bootstrap_interval,
     detectable_difference,
@@ -86,6 +87,17 @@ def test_an_unknown_reference_is_named():
 )
 def test_sentences(comparison, expected):
     assert sentence(comparison) == expected
+
+
+def test_what_rounds_to_nothing_has_no_minus():
+    nearly = replace(NOT_FOUND, difference=-0.0004, low=-0.0004, high=-0.0004)
+    assert "was found: +0.0 +- 1.5 points" in sentence(nearly)
+    tiny = replace(nearly, difference=-4e-5, low=-3e-4, high=-4e-5)
+    correct = {name: np.array([True, False]) for name in ("base", "likra")}
+    text = comparison_text(correct, [tiny])
+    assert "+0.000 +- 0.015" in text
+    assert "+0.000 to +0.000" in text
+    assert "-0.0" not in text
 
 
 @pytest.mark.parametrize(

@@ -563,8 +563,8 @@ def test_sentences_are_typeset():
         "and sft, which learns from right answers alone, 30.0 %. Without examples the model "
         "answers 35.1 % (pmi); a guess gets 25.0 %."
     )
-    assert typeset("base-likra: -1.9 +- 2.0, -0.0 +- 1") == (
-        "base-likra: \N{MINUS SIGN}1.9 \N{PLUS-MINUS SIGN} 2.0, 0.0 \N{PLUS-MINUS SIGN} 1"
+    assert typeset("base-likra: -1.9 +- 2.0, +0.0 +- 1") == (
+        "base-likra: \N{MINUS SIGN}1.9 \N{PLUS-MINUS SIGN} 2.0, +0.0 \N{PLUS-MINUS SIGN} 1"
     )
 
 

@@ -22,7 +22,7 @@ def bands(n_seeds: int) -> str:
 
 def typeset(line: str) -> str:
     """Return a sentence of the terminal with the signs of print."""
-    line = line.replace("+-", "\N{PLUS-MINUS SIGN}").replace("-0.0 ", "0.0 ")
+    line = line.replace("+-", "\N{PLUS-MINUS SIGN}")
     return re.sub(r"(?<![\w.])-(?=[\d.])", "\N{MINUS SIGN}", line)
 
 
