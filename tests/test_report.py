@@ -22,24 +22,22 @@ from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Experiment, Results, grid, run
 from likra_lite.prompts import Prompt
 from likra_lite.report.captions import headline, typeset
-from likra_lite.report.contents import (
+from likra_lite.report.charts import (
     Bar,
     BarChart,
     Bin,
-    ChoiceRow,
     DotPlot,
     DotRow,
     Forest,
     Interval,
-    ItemRow,
     Level,
     Line,
     LineChart,
     Point,
     ReliabilityChart,
-    Report,
     mean_points,
 )
+from likra_lite.report.contents import ChoiceRow, ItemRow, Report
 from likra_lite.report.figure import line_style, picture
 from likra_lite.report.from_results import report_of_experiment, report_of_results
 from likra_lite.report.numbers import numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..comparisons import Comparison
-from .contents import Forest, Interval
+from .charts import Forest, Interval
 
 __all__ = ["comparison_forest"]
 

@@ -11,8 +11,9 @@ from ..experiments.claims import RATIO_MODES
 from ..experiments.results import versions
 from ..ratio import Decision
 from .captions import WHISKERS, bands, headline, typeset
+from .charts import DotPlot, DotRow, Level, Line, LineChart, Point
 from .confidence import ENOUGH, confidence_charts, with_temperature
-from .contents import DotPlot, DotRow, Level, Line, LineChart, Point, Report
+from .contents import Report
 from .forest import comparison_forest
 from .items import item_rows
 from .paper import PAPER

@@ -20,17 +20,9 @@ from ..items import Item
 from ..ratio import MODES, Decision
 from ..scoring import ChoiceScorer
 from .captions import WHISKERS, bands, headline, typeset
+from .charts import DotPlot, DotRow, Level, Line, LineChart, mean_points
 from .confidence import ENOUGH, confidence_charts, with_temperature
-from .contents import (
-    DotPlot,
-    DotRow,
-    ItemRow,
-    Level,
-    Line,
-    LineChart,
-    Report,
-    mean_points,
-)
+from .contents import ItemRow, Report
 from .forest import comparison_forest
 from .items import item_rows
 from .paper import PAPER
