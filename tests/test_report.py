@@ -21,7 +21,6 @@ from likra_lite import LanguageModel, LikraError
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Experiment, Results, grid, run
 from likra_lite.prompts import Prompt
-from likra_lite.report.captions import headline, typeset
 from likra_lite.report.charts import (
     Bar,
     BarChart,
@@ -44,6 +43,7 @@ from likra_lite.report.numbers import numbers
 from likra_lite.report.page import drawings, page
 from likra_lite.report.paper import PAPER
 from likra_lite.report.scales import decimals, linear_ticks, number, scale_log2, spread
+from likra_lite.report.sentences import headline, typeset
 from likra_lite.report.styles import STYLES, styles_of
 from likra_lite.scoring import ChoiceScorer
 

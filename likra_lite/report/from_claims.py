@@ -10,13 +10,14 @@ from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
 from ..experiments.results import versions
 from ..ratio import Decision
-from .captions import WHISKERS, bands, headline, typeset
+from .captions import WHISKERS, bands
 from .charts import DotPlot, DotRow, Level, Line, LineChart, Point
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import Report
 from .forest import comparison_forest
 from .items import item_rows
 from .paper import PAPER
+from .sentences import headline, typeset
 from .summary import Curves, findings, summarize
 from .trajectories import MeanLogLikelihood, trajectory_charts
 
