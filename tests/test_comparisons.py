@@ -50,6 +50,20 @@ def test_every_mode_with_every_reference():
     assert "on 500 items, mean of 3 seeds (p < .001)" in sentence(found[0])
 
 
+def test_only_the_modes_asked_for_are_compared_and_corrected_for():
+    rng = np.random.default_rng(1)
+    correct = {
+        name: rng.random(200) < share
+        for name, share in zip("abcd", (0.4, 0.5, 0.6, 0.55), strict=True)
+    }
+    found = compare_modes(correct, ["a", "b", "d"], modes=["c", "d"])
+    assert [(c.mode, c.reference) for c in found] == [
+        ("c", "a"), ("d", "a"), ("c", "b"), ("d", "b"), ("c", "d"),
+    ]  # fmt: skip
+    p_values = [mcnemar_test(correct[c.mode], correct[c.reference]) for c in found]
+    assert [c.p_adjusted for c in found] == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
 def test_a_single_mode_has_nothing_to_be_compared_with():
     assert compare_modes({"base": np.ones(3, bool)}, ["base"]) == []
 
@@ -57,6 +71,8 @@ def test_a_single_mode_has_nothing_to_be_compared_with():
 def test_an_unknown_reference_is_named():
     with pytest.raises(LikraError, match="got the reference 'sft'; expected one of base, likra"):
         compare_modes({"base": np.ones(3, bool), "likra": np.ones(3, bool)}, ["base", "sft"])
+    with pytest.raises(LikraError, match="got the mode 'sft'; expected one of base"):
+        compare_modes({"base": np.ones(3, bool)}, ["base"], modes=["sft"])
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ import pytest
 from chromium import Browser
 from command_line import run as run_command
 from sklearn.isotonic import IsotonicRegression
+from statsmodels.stats.multitest import multipletests
 from threadpoolctl import threadpool_limits
 
 from likra_lite import LanguageModel, LikraError
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Experiment, Results, grid, run
 from likra_lite.prompts import Prompt
+from likra_lite.ratio import Decision
 from likra_lite.report.charts import (
     Bar,
     BarChart,
@@ -46,6 +48,7 @@ from likra_lite.report.scales import decimals, linear_ticks, number, scale_log2,
 from likra_lite.report.sentences import headline, typeset
 from likra_lite.report.styles import STYLES, styles_of
 from likra_lite.scoring import ChoiceScorer
+from likra_lite.statistics import mcnemar_test
 
 SIZES, SEEDS, N_TEST, ALPHA = (4, 16), (0, 1), 50, 0.9
 SVG = "{http://www.w3.org/2000/svg}"
@@ -169,7 +172,23 @@ def test_comparisons_are_paired_over_all_seeds(report, results):
     assert row.difference == pytest.approx(np.mean(likra - sft))
     assert row.low <= row.difference <= row.high
     assert ("against base", "sft") in rows
-    assert "14 comparisons" in report.comparisons.caption
+    assert "exact sign-flip test of each item's difference" in report.comparisons.caption
+    assert "McNemar" not in report.comparisons.caption
+    assert len(rows) == 3 * 3 + 2
+    assert "these 11 comparisons" in report.comparisons.caption
+    free = {"base": "none", "base per character": "chars", "pmi": "none"}
+    p_values = []
+    for group, name in rows:
+        reference = group.removeprefix("against ")
+        if reference == "sft":
+            theirs = [right(results, p, "sft") for p in grid([16], SEEDS)]
+        else:
+            rule = Decision(reference.split(" ")[0], normalization=free[reference])
+            theirs = [results.correct("demo", "none", rule)] * len(SEEDS)
+        ours = [right(results, p, name) for p in grid([16], SEEDS)]
+        p_values.append(mcnemar_test(np.array(ours), np.array(theirs)))
+    adjusted = multipletests(p_values, method="holm")[1]
+    assert [row.p_value for row in rows.values()] == pytest.approx(adjusted)
     assert report.sentences[0].startswith("After 16 examples ")
     kinds = {row.name: f"{row.name} {row.mean:.3f}" for row in report.kinds[0].rows}
     assert all(named in report.sentences[4] for named in kinds.values())
@@ -606,6 +625,7 @@ def test_commands_write_the_report(results, tmp_path, capsys):
     assert status == 0, err
     text = curve.read_text(encoding="utf-8")
     assert "36 test items, alpha 0.9, scores per character. A single draw" in text
+    assert "p-values of McNemar&#x27;s exact test" in text, "a single seed"
     assert "36 test items, one by one. Answered by likra per character at alpha 0.9" in text
     assert "Can the probabilities be trusted?" not in text, "32 unused items are too few"
     status, _, err = run_command("compare", str(tmp_path), "--report", str(path), capsys=capsys)

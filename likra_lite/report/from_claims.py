@@ -116,7 +116,7 @@ def with_items(
         for row in claims.free
     }
     correct = {name: rule.predict(table) == y for name, rule in (decisions | free).items()}
-    comparisons = compare_modes(correct, [*free, "sft"])
+    comparisons = compare_modes(correct, [*free, "sft"], modes=(*RATIO_MODES, "sft"))
     decision = decisions[RATIO_MODES[0]]
     unused = bench.unused(size, draw)
     if len(unused) >= ENOUGH:
@@ -126,7 +126,7 @@ def with_items(
         decision = with_temperature(decision, held_out, held_out_y)
     return replace(
         report,
-        comparisons=comparison_forest(comparisons, (*RATIO_MODES, "sft"), size),
+        comparisons=comparison_forest(comparisons, size),
         items=item_rows(bench.test_items, y, table, decision, fitted, advance),
         decision=f"Answered by {decision.mode} at alpha {alpha:g} after {size:,} examples, "
         f"seed {draw}.",

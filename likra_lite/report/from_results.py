@@ -127,7 +127,7 @@ def _without_items(measured: Measured) -> Report:
         curve=curve_chart(measured),
         controls=control_charts(measured),
         paper=PAPER,
-        comparisons=comparison_forest(measured.comparisons, (*RATIOS, "sft"), measured.size),
+        comparisons=comparison_forest(measured.comparisons, measured.size),
         kinds=kinds,
         sweeps=sweep_charts(measured),
         trajectories=_trajectories(measured),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from .confidence import ENOUGH
 __all__ = ["RATIOS", "Fit", "Measured", "Row"]
 
 RATIOS = ("likra", "base-likra")
+COMPARED = (*RATIOS, "sft")
 
 Row = dict[str, Any]
 BoolArray = NDArray[np.bool_]
@@ -135,7 +136,7 @@ class Measured:
     @cached_property
     def correct(self) -> dict[str, BoolArray]:
         """Whether predictions are right at the largest size, by mode, for every seed."""
-        fitted = correct_by_mode(self.results, self.setting, (*RATIOS, "sft"))
+        fitted = correct_by_mode(self.results, self.setting, COMPARED)
         free = {
             name: self.results.correct(self.test, "none", rule) for name, rule in self.free.items()
         }
@@ -144,13 +145,16 @@ class Measured:
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """Paired differences of the fitted modes at the largest size, over all seeds."""
-        return compare_modes(self.correct, (*self.free, "sft"))
+        return compare_modes(self.correct, (*self.free, "sft"), modes=COMPARED)
 
     def remaining(self) -> list[str]:
         """Say what remains of the ratios' gains over the base model without the question."""
-        # The base model's scores are divided by the same length here, shown and hidden alike.
-        alike = correct_by_mode(self.results, self.setting, ("base", *RATIOS))
-        gains = compare_modes(alike, ["base"])
+        # Shown and hidden alike, the base model's scores are divided by the same length.
+        gains = [
+            replace(each, reference="base")
+            for each in self.comparisons
+            if each.mode in RATIOS and each.reference == self.base
+        ]
         return [
             line.replace("over base", f"over {self.base}")
             for line in what_remains(self.results, self.setting, gains)
