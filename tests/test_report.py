@@ -136,11 +136,15 @@ def test_controls_and_sweeps_are_of_their_own_fits(report, results):
         shares = [right(results, p, "likra", weight).mean() for p in grid([16], SEEDS)]
         assert alpha.lines[0].points[place].x == weight
         assert alpha.lines[0].points[place].y == pytest.approx(np.mean(shares))
+    assert "Read off the test items" in alpha.caption
+    assert "test items: it" not in contamination.caption
     assert [point.x for point in contamination.lines[0].points] == [0.0, 0.5]
     spoiled = [right(results, p, "likra").mean() for p in grid([4], SEEDS, contamination=[0.5])]
     assert contamination.lines[0].points[1].y == pytest.approx(np.mean(spoiled))
     kinds = {row.name: row for row in report.kinds[0].rows}
     assert set(kinds) == {"own", "hardest"}
+    assert all("neither tested nor corrected" in plot.caption for plot in report.kinds)
+    assert "differences between kinds were not tested" in report.sentences[4]
     hard = [right(results, p, "likra").mean() for p in grid([4], SEEDS, ["hardest"])]
     assert kinds["hardest"].values == pytest.approx(hard)
     assert kinds["hardest"].mean == pytest.approx(np.mean(hard))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .captions import WHISKERS, bands
+from .captions import NOT_TESTED, WHISKERS, bands
 from .charts import DotPlot, DotRow, Level, Line, LineChart, mean_points
 from .measured import RATIOS, Fit, Measured, Row
 
@@ -115,7 +115,7 @@ def kind_plots(measured: Measured) -> tuple[DotPlot, ...]:
                 "accuracy",
                 tuple(rows),
                 (levels[measured.base], levels["chance"]),
-                f"{measured.how}. {several}{WHISKERS}",
+                f"{measured.how}. {several}{WHISKERS} {NOT_TESTED}",
             )
         )
     return tuple(plots)
@@ -128,7 +128,8 @@ def sweep_charts(measured: Measured) -> tuple[LineChart, ...]:
     rows = [row for row in measured.observe(measured.largest, ALPHAS, RATIOS) if row["n_items"]]
     about = (
         f"{measured.size:,} examples, {measured.n_test:,} test items. "
-        f"{bands(len(measured.largest))} {WHISKERS}"
+        f"{bands(len(measured.largest))} {WHISKERS} Read off the test items: it tells how much "
+        "alpha matters, not which to take; an alpha chosen here would look better than it is."
     )
     lines = tuple(_lines(rows, RATIOS, "alpha", "mode"))
     title = "Weight of the negative head"

@@ -1,10 +1,14 @@
-"""What captions say of bands and whiskers: the same words for the same things."""
+"""What several captions say: the same words for the same things."""
 
 from __future__ import annotations
 
-__all__ = ["WHISKERS", "bands"]
+__all__ = ["NOT_TESTED", "WHISKERS", "bands"]
 
 WHISKERS = "A whisker is one standard error of testing on these items, either way."
+NOT_TESTED = (
+    "Differences between kinds were neither tested nor corrected for their number: the order "
+    "describes these items, and is no evidence that one kind teaches more."
+)
 
 
 def bands(n_seeds: int) -> str:

@@ -10,7 +10,7 @@ from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
 from ..experiments.results import versions
 from ..ratio import Decision
-from .captions import WHISKERS, bands
+from .captions import NOT_TESTED, WHISKERS, bands
 from .charts import DotPlot, DotRow, Level, Line, LineChart, Point
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import Report
@@ -188,7 +188,9 @@ def _kinds(claims: Claims, n_seeds: int) -> tuple[DotPlot, ...]:
                 "accuracy",
                 _dot_rows(mine, n_seeds),
                 (Level(best, claims.best_free.accuracy), Level("chance", claims.chance)),
-                f"{claims.n_test:,} test items, {weight}. {seeds} {WHISKERS}".replace("  ", " "),
+                f"{claims.n_test:,} test items, {weight}. {seeds} {WHISKERS} {NOT_TESTED}".replace(
+                    "  ", " "
+                ),
             )
         )
     return tuple(plots)

@@ -40,7 +40,10 @@ def _by_kind(plot: DotPlot) -> str:
     rows = sorted(plot.rows, key=lambda row: -row.mean)
     listed = ", ".join(f"{row.name} {row.mean:.3f}" for row in rows)
     error = max(row.error or 0.0 for row in rows)
-    return f"By kind of wrong answers, {plot.title}: {listed} (standard errors up to {error:.3f})."
+    return (
+        f"By kind of wrong answers, {plot.title}: {listed} (standard errors up to {error:.3f}; "
+        "differences between kinds were not tested)."
+    )
 
 
 def typeset(line: str) -> str:
