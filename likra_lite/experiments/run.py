@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,8 +24,9 @@ from ..validation import check_number
 from .bench import Bench
 from .controls import draw_probes, shuffle_questions
 from .held_out import HeldOut
+from .identity import checksum, identity_of_items, versions
 from .points import CONTROLS, Point
-from .results import Results, versions
+from .results import Results
 
 __all__ = ["Experiment", "run"]
 
@@ -102,9 +101,9 @@ class Experiment:
             },
             "prompt": self.scorer.prompt.template,
             "penalty": self.penalty,
-            "items": _identity_of(self.name, self.items),
-            "tests": [_identity_of(name, items) for name, items in self.tests.items()],
-            "unrelated": _checksum(self.unrelated) if self.unrelated else None,
+            "items": identity_of_items(self.name, self.items),
+            "tests": [identity_of_items(name, items) for name, items in self.tests.items()],
+            "unrelated": checksum(self.unrelated) if self.unrelated else None,
         }
 
     def create(self, folder: str | Path, command: str = "") -> Results:
@@ -160,15 +159,6 @@ class Experiment:
             raise LikraError(
                 f"got a size of {most} examples but {self.name} has {len(self.items)} items"
             )
-
-
-def _identity_of(name: str, items: Sequence[Item]) -> dict[str, Any]:
-    fields = [(item.question, item.choices, item.answer, item.context) for item in items]
-    return {"name": name, "count": len(items), "sha256": _checksum(fields)}
-
-
-def _checksum(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def run(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..comparisons import compare_modes
 from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
-from ..experiments.results import versions
+from ..experiments.identity import versions
 from ..ratio import Decision
 from .captions import NOT_TESTED, WHISKERS, bands
 from .charts import DotPlot, DotRow, Level, Line, LineChart, Point
