@@ -249,6 +249,10 @@ def test_what_was_not_measured_is_left_out(results, report):
     assert "The questions" not in page(without)
     with pytest.raises(LikraError, match="not those of the test set 'demo'"):
         report_of_results(results, items=load_demo("test").items[:5])
+    assert ("of them training items too", "0") in report.setup
+    older = Results(results.folder)
+    del older.experiment["tests"][0]["overlap"]
+    assert "training items too" not in page(report_of_results(older))
     empty = page(Report("Nothing"))
     assert "<section" not in empty
     assert "<nav" not in empty

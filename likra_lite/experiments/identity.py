@@ -25,6 +25,8 @@ PARTS = {
     "unrelated": "unrelated answers",
 }
 
+UNCOMPARED = ("name", "overlap")  # labels, and what follows from the items
+
 
 def versions() -> dict[str, str]:
     """Return the versions that numbers may depend on."""
@@ -53,16 +55,16 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} ({_brief(before.get(key))}, now {_brief(now[key])})"
         for key, name in PARTS.items()
-        if _nameless(before.get(key)) != _nameless(now[key])
+        if _compared(before.get(key)) != _compared(now[key])
     ]
 
 
-def _nameless(value: Any) -> Any:
+def _compared(value: Any) -> Any:
     """Return one part of an experiment without names: a copy of a file is the same items."""
     if isinstance(value, list):
-        return [_nameless(each) for each in value]
+        return [_compared(each) for each in value]
     if isinstance(value, Mapping):
-        return {key: each for key, each in value.items() if key != "name"}
+        return {key: each for key, each in value.items() if key not in UNCOMPARED}
     return value
 
 

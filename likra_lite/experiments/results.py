@@ -239,6 +239,11 @@ class Results:
         control = self.controls[0] if self.controls else "none"
         return float(np.mean(1.0 / self.table(test, control).n_choices))
 
+    def overlap(self, test: str) -> int | None:
+        """Return how many test items are training items too; None if it was not recorded."""
+        found: int | None = self.experiment["tests"][self._place(test)].get("overlap")
+        return found
+
     def probes(self, test: str, where: Point | str) -> dict[tuple[str, str], NDArray[np.float64]]:
         """Return the log-likelihoods of answers from elsewhere, by group and head.
 

@@ -81,8 +81,7 @@ class Experiment:
                     f"{what}: an experiment needs at least two items, got {len(given)}"
                 )
             answer_indices(given)
-        for test in tests.values():
-            warn_of_overlap(items, test)
+        self._overlaps = {name: warn_of_overlap(items, test) for name, test in tests.items()}
         self.scorer = scorer
         self.items = items
         self.tests = dict(tests)
@@ -91,7 +90,10 @@ class Experiment:
         self.unrelated = tuple(unrelated)
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes the experiment: model, items and settings, with checksums."""
+        """Return what makes the experiment: model, items and settings, with checksums.
+
+        Test sets say how many of their items are training items too.
+        """
         manifest = self.scorer.model.manifest
         return {
             "model": {
@@ -102,7 +104,10 @@ class Experiment:
             "prompt": self.scorer.prompt.template,
             "penalty": self.penalty,
             "items": identity_of_items(self.name, self.items),
-            "tests": [identity_of_items(name, items) for name, items in self.tests.items()],
+            "tests": [
+                identity_of_items(name, items) | {"overlap": self._overlaps[name]}
+                for name, items in self.tests.items()
+            ],
             "unrelated": checksum(self.unrelated) if self.unrelated else None,
         }
 

@@ -141,10 +141,13 @@ def _setup(measured: Measured) -> tuple[tuple[str, str], ...]:
     seeds = sorted({fit.seed for fit in measured.standard})
     sizes = sorted({fit.n_items for fit in measured.standard})
     test = about["tests"][measured.results.tests.index(measured.test)]
+    overlap = measured.results.overlap(measured.test)
+    shared = () if overlap is None else (("of them training items too", f"{overlap:,}"),)
     return (
         ("Model", f"{about['model']['name']}, {about['model']['precision']}"),
         ("Training items", f"{about['items']['name']}, {about['items']['count']:,}"),
         ("Test items", f"{measured.test}, {measured.n_test:,}"),
+        *shared,
         ("Examples", ", ".join(f"{size:,}" for size in sizes)),
         ("Seeds", ", ".join(map(str, seeds))),
         ("Fits", f"{len(measured.fits):,}"),
