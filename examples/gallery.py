@@ -19,7 +19,7 @@ from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Bench, check_claims, curve_sizes
 from likra_lite.prompts import Prompt
 from likra_lite.ratio import Decision
-from likra_lite.report.contents import Line, LineChart, Point
+from likra_lite.report.charts import Line, LineChart, Point
 from likra_lite.report.figure import picture
 from likra_lite.report.from_claims import report_of_claims
 from likra_lite.scoring import ChoiceScorer

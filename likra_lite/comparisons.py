@@ -63,9 +63,12 @@ class Comparison:
 
 
 def compare_modes(
-    correct: Mapping[str, BoolArray], references: Sequence[str], confidence: float = 0.95
+    correct: Mapping[str, BoolArray],
+    references: Sequence[str],
+    confidence: float = 0.95,
+    modes: Sequence[str] | None = None,
 ) -> list[Comparison]:
-    """Compare every mode with every reference on the same items.
+    """Compare modes with every reference on the same items.
 
     Parameters
     ----------
@@ -75,6 +78,8 @@ def compare_modes(
         Among the modes. A reference is compared with those named before it.
     confidence : float, default=0.95
         Of the intervals; p-values count as evidence below ``1 - confidence``.
+    modes : sequence of str, optional
+        What is compared with the references; all of them by default.
 
     Returns
     -------
@@ -84,16 +89,18 @@ def compare_modes(
     Raises
     ------
     LikraError
-        If a reference is not among the modes, or shapes do not fit together.
+        If a reference or mode has no predictions, or shapes do not fit together.
     """
     check_share("confidence", confidence, inside=True)
-    unknown = [name for name in references if name not in correct]
-    if unknown:
-        raise LikraError(f"got the reference {unknown[0]!r}; expected one of {', '.join(correct)}")
+    compared = list(correct if modes is None else modes)
+    for what, names in (("reference", references), ("mode", compared)):
+        for name in names:
+            if name not in correct:
+                raise LikraError(f"got the {what} {name!r}; expected one of {', '.join(correct)}")
     rank = {name: place for place, name in enumerate(references)}
     pairs = [
         (mode, reference)
-        for reference, mode in product(rank, correct)
+        for reference, mode in product(rank, compared)
         if rank.get(mode, len(rank)) > rank[reference]
     ]
     level = (1 - confidence) / max(len(pairs), 1)
@@ -196,7 +203,7 @@ def remaining_share_sentence(
 
 def _points(comparison: Comparison) -> str:
     """Return ``+7.9 +- 1.4``, a difference and its standard error in hundredths."""
-    return f"{100 * comparison.difference:+.1f} +- {100 * comparison.standard_error:.1f}"
+    return f"{100 * comparison.difference:+z.1f} +- {100 * comparison.standard_error:.1f}"
 
 
 def _p(p: float) -> str:

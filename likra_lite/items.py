@@ -240,8 +240,11 @@ def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:
     return total
 
 
-def warn_of_overlap(training: Sequence[Item], held_out: Sequence[Item]) -> None:
-    """Warn of held-out items that are training items too, whatever their id and answer."""
+def warn_of_overlap(training: Sequence[Item], held_out: Sequence[Item]) -> int:
+    """Warn of held-out items that are training items too, and return their number.
+
+    Items are the same if question, choices and context are, whatever their id and answer.
+    """
     seen = {(item.context, item.question, item.choices) for item in training}
     shared = sum((item.context, item.question, item.choices) in seen for item in held_out)
     if shared:
@@ -251,3 +254,4 @@ def warn_of_overlap(training: Sequence[Item], held_out: Sequence[Item]) -> None:
             OverlapWarning,
             stacklevel=3,
         )
+    return shared

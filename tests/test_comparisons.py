@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from likra_lite.comparisons import Comparison, compare_modes, remaining_share_sentence, sentence
 from likra_lite.errors import LikraError
+from likra_lite.experiments.text import comparison_text
 from likra_lite.statistics import (
     bootstrap_interval,
     detectable_difference,
@@ -49,6 +50,20 @@ def test_every_mode_with_every_reference():
     assert "on 500 items, mean of 3 seeds (p < .001)" in sentence(found[0])
 
 
+def test_only_the_modes_asked_for_are_compared_and_corrected_for():
+    rng = np.random.default_rng(1)
+    correct = {
+        name: rng.random(200) < share
+        for name, share in zip("abcd", (0.4, 0.5, 0.6, 0.55), strict=True)
+    }
+    found = compare_modes(correct, ["a", "b", "d"], modes=["c", "d"])
+    assert [(c.mode, c.reference) for c in found] == [
+        ("c", "a"), ("d", "a"), ("c", "b"), ("d", "b"), ("c", "d"),
+    ]  # fmt: skip
+    p_values = [mcnemar_test(correct[c.mode], correct[c.reference]) for c in found]
+    assert [c.p_adjusted for c in found] == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
 def test_a_single_mode_has_nothing_to_be_compared_with():
     assert compare_modes({"base": np.ones(3, bool)}, ["base"]) == []
 
@@ -56,6 +71,8 @@ def test_a_single_mode_has_nothing_to_be_compared_with():
 def test_an_unknown_reference_is_named():
     with pytest.raises(LikraError, match="got the reference 'sft'; expected one of base, likra"):
         compare_modes({"base": np.ones(3, bool), "likra": np.ones(3, bool)}, ["base", "sft"])
+    with pytest.raises(LikraError, match="got the mode 'sft'; expected one of base"):
+        compare_modes({"base": np.ones(3, bool)}, ["base"], modes=["sft"])
 
 
 @pytest.mark.parametrize(
@@ -86,6 +103,17 @@ def test_an_unknown_reference_is_named():
 )
 def test_sentences(comparison, expected):
     assert sentence(comparison) == expected
+
+
+def test_what_rounds_to_nothing_has_no_minus():
+    nearly = replace(NOT_FOUND, difference=-0.0004, low=-0.0004, high=-0.0004)
+    assert "was found: +0.0 +- 1.5 points" in sentence(nearly)
+    tiny = replace(nearly, difference=-4e-5, low=-3e-4, high=-4e-5)
+    correct = {name: np.array([True, False]) for name in ("base", "likra")}
+    text = comparison_text(correct, [tiny])
+    assert "+0.000 +- 0.015" in text
+    assert "+0.000 to +0.000" in text
+    assert "-0.0" not in text
 
 
 @pytest.mark.parametrize(

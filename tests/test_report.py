@@ -15,39 +15,40 @@ import pytest
 from chromium import Browser
 from command_line import run as run_command
 from sklearn.isotonic import IsotonicRegression
+from statsmodels.stats.multitest import multipletests
 from threadpoolctl import threadpool_limits
 
 from likra_lite import LanguageModel, LikraError
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Experiment, Results, grid, run
 from likra_lite.prompts import Prompt
-from likra_lite.report.captions import headline, typeset
-from likra_lite.report.contents import (
+from likra_lite.ratio import Decision
+from likra_lite.report.charts import (
     Bar,
     BarChart,
     Bin,
-    ChoiceRow,
     DotPlot,
     DotRow,
     Forest,
     Interval,
-    ItemRow,
     Level,
     Line,
     LineChart,
     Point,
     ReliabilityChart,
-    Report,
     mean_points,
 )
+from likra_lite.report.contents import ChoiceRow, ItemRow, Report
 from likra_lite.report.figure import line_style, picture
 from likra_lite.report.from_results import report_of_experiment, report_of_results
 from likra_lite.report.numbers import numbers
 from likra_lite.report.page import drawings, page
 from likra_lite.report.paper import PAPER
 from likra_lite.report.scales import decimals, linear_ticks, number, scale_log2, spread
+from likra_lite.report.sentences import headline, typeset
 from likra_lite.report.styles import STYLES, styles_of
 from likra_lite.scoring import ChoiceScorer
+from likra_lite.statistics import mcnemar_test
 
 SIZES, SEEDS, N_TEST, ALPHA = (4, 16), (0, 1), 50, 0.9
 SVG = "{http://www.w3.org/2000/svg}"
@@ -135,11 +136,15 @@ def test_controls_and_sweeps_are_of_their_own_fits(report, results):
         shares = [right(results, p, "likra", weight).mean() for p in grid([16], SEEDS)]
         assert alpha.lines[0].points[place].x == weight
         assert alpha.lines[0].points[place].y == pytest.approx(np.mean(shares))
+    assert "Read off the test items" in alpha.caption
+    assert "test items: it" not in contamination.caption
     assert [point.x for point in contamination.lines[0].points] == [0.0, 0.5]
     spoiled = [right(results, p, "likra").mean() for p in grid([4], SEEDS, contamination=[0.5])]
     assert contamination.lines[0].points[1].y == pytest.approx(np.mean(spoiled))
     kinds = {row.name: row for row in report.kinds[0].rows}
     assert set(kinds) == {"own", "hardest"}
+    assert all("neither tested nor corrected" in plot.caption for plot in report.kinds)
+    assert "differences between kinds were not tested" in report.sentences[4]
     hard = [right(results, p, "likra").mean() for p in grid([4], SEEDS, ["hardest"])]
     assert kinds["hardest"].values == pytest.approx(hard)
     assert kinds["hardest"].mean == pytest.approx(np.mean(hard))
@@ -171,7 +176,23 @@ def test_comparisons_are_paired_over_all_seeds(report, results):
     assert row.difference == pytest.approx(np.mean(likra - sft))
     assert row.low <= row.difference <= row.high
     assert ("against base", "sft") in rows
-    assert "14 comparisons" in report.comparisons.caption
+    assert "exact sign-flip test of each item's difference" in report.comparisons.caption
+    assert "McNemar" not in report.comparisons.caption
+    assert len(rows) == 3 * 3 + 2
+    assert "these 11 comparisons" in report.comparisons.caption
+    free = {"base": "none", "base per character": "chars", "pmi": "none"}
+    p_values = []
+    for group, name in rows:
+        reference = group.removeprefix("against ")
+        if reference == "sft":
+            theirs = [right(results, p, "sft") for p in grid([16], SEEDS)]
+        else:
+            rule = Decision(reference.split(" ")[0], normalization=free[reference])
+            theirs = [results.correct("demo", "none", rule)] * len(SEEDS)
+        ours = [right(results, p, name) for p in grid([16], SEEDS)]
+        p_values.append(mcnemar_test(np.array(ours), np.array(theirs)))
+    adjusted = multipletests(p_values, method="holm")[1]
+    assert [row.p_value for row in rows.values()] == pytest.approx(adjusted)
     assert report.sentences[0].startswith("After 16 examples ")
     kinds = {row.name: f"{row.name} {row.mean:.3f}" for row in report.kinds[0].rows}
     assert all(named in report.sentences[4] for named in kinds.values())
@@ -228,6 +249,10 @@ def test_what_was_not_measured_is_left_out(results, report):
     assert "The questions" not in page(without)
     with pytest.raises(LikraError, match="not those of the test set 'demo'"):
         report_of_results(results, items=load_demo("test").items[:5])
+    assert ("of them training items too", "0") in report.setup
+    older = Results(results.folder)
+    del older.experiment["tests"][0]["overlap"]
+    assert "training items too" not in page(report_of_results(older))
     empty = page(Report("Nothing"))
     assert "<section" not in empty
     assert "<nav" not in empty
@@ -563,8 +588,8 @@ def test_sentences_are_typeset():
         "and sft, which learns from right answers alone, 30.0 %. Without examples the model "
         "answers 35.1 % (pmi); a guess gets 25.0 %."
     )
-    assert typeset("base-likra: -1.9 +- 2.0, -0.0 +- 1") == (
-        "base-likra: \N{MINUS SIGN}1.9 \N{PLUS-MINUS SIGN} 2.0, 0.0 \N{PLUS-MINUS SIGN} 1"
+    assert typeset("base-likra: -1.9 +- 2.0, +0.0 +- 1") == (
+        "base-likra: \N{MINUS SIGN}1.9 \N{PLUS-MINUS SIGN} 2.0, +0.0 \N{PLUS-MINUS SIGN} 1"
     )
 
 
@@ -608,6 +633,7 @@ def test_commands_write_the_report(results, tmp_path, capsys):
     assert status == 0, err
     text = curve.read_text(encoding="utf-8")
     assert "36 test items, alpha 0.9, scores per character. A single draw" in text
+    assert "p-values of McNemar&#x27;s exact test" in text, "a single seed"
     assert "36 test items, one by one. Answered by likra per character at alpha 0.9" in text
     assert "Can the probabilities be trusted?" not in text, "32 unused items are too few"
     status, _, err = run_command("compare", str(tmp_path), "--report", str(path), capsys=capsys)

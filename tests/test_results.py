@@ -346,6 +346,11 @@ def test_a_folder_with_something_else_is_refused(experiment, scorer, items, mode
     refused("with other unrelated answers", scorer, items[:24], tests)
     completion = ChoiceScorer(model, as_prompt("completion"))
     refused("with other prompt", completion, items[:24], tests, **with_unrelated)
+    # What an older version did not write is not compared, and not made up.
+    written = json.loads((folder / "experiment.json").read_text())
+    older = written | {"tests": [{k: t[k] for k in t if k != "overlap"} for t in written["tests"]]}
+    (folder / "experiment.json").write_text(json.dumps(older))
+    assert experiment.create(folder).overlap("late") is None
     # Names are labels: a copy of the files is the same experiment.
     Experiment(
         scorer, items[:24], dict(zip("xy", tests.values(), strict=True)), **with_unrelated
@@ -366,9 +371,11 @@ def test_a_folder_with_something_else_is_refused(experiment, scorer, items, mode
         Results(folder)
 
 
-def test_what_experiments_refuse(experiment, scorer, items, results):
+def test_what_experiments_refuse(experiment, scorer, items, results, tmp_path):
     with pytest.warns(OverlapWarning, match="1 of 2 held-out items are training items too"):
-        Experiment(scorer, items[:3], {"t": items[2:4]})
+        sharing = Experiment(scorer, items[:3], {"t": items[2:4], "u": items[4:6]})
+    again = sharing.create(tmp_path / "sharing")
+    assert (again.overlap("t"), again.overlap("u")) == (1, 0)
     with pytest.raises(LikraError, match="t: an experiment needs at least two items, got 1"):
         Experiment(scorer, items[:3], {"t": items[5:6]})
     with pytest.raises(LikraError, match="got no test items"):

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,39 +23,14 @@ from ..likelihoods import LogLikelihoods
 from ..ratio import MODES, Decision
 from ..selection import ALPHAS, choose
 from ..storage import write_bytes
+from .files import Arrays, columns_of, read_arrays, read_point, table_of, write_arrays
+from .identity import differences
 from .points import CONTROLS, Point
 
-__all__ = ["EXPERIMENT", "Results", "is_results_folder", "versions"]
+__all__ = ["EXPERIMENT", "Results", "is_results_folder"]
 
 EXPERIMENT = "experiment.json"
 FORMAT_VERSION = 1
-PACKAGES = ("numpy", "scipy", "onnxruntime")
-
-# What makes an experiment, and what to call it where it differs.
-IDENTITY = {
-    "model": "model",
-    "prompt": "prompt",
-    "penalty": "penalty",
-    "items": "training items",
-    "tests": "test items",
-    "unrelated": "unrelated answers",
-}
-
-
-COLUMN = "log_likelihood."
-
-Arrays = Mapping[str, NDArray[Any]]
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that numbers may depend on."""
-    from .. import __version__
-
-    return {
-        "likra-lite": __version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        **{name: version(name) for name in PACKAGES},
-    }
 
 
 def is_results_folder(path: str | os.PathLike[str]) -> bool:
@@ -138,11 +110,7 @@ class Results:
                 raise LikraError(f"cannot write {root}: {error.strerror or error}") from error
             write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
         results = cls(root)
-        differing = [
-            f"{name} ({_brief(results.experiment.get(key))}, now {_brief(identity[key])})"
-            for key, name in IDENTITY.items()
-            if _nameless(results.experiment.get(key)) != _nameless(identity[key])
-        ]
+        differing = differences(results.experiment, identity)
         if differing:
             raise LikraError(
                 f"{root} holds another experiment, with other {' and '.join(differing)}; choose "
@@ -168,7 +136,7 @@ class Results:
     def points(self) -> list[Point]:
         """Return the finished points, sorted; the folder is read anew at each call."""
         paths = (self.folder / "points").glob("*.safetensors")
-        return sorted(_point_of(path) for path in paths if not path.name.startswith("."))
+        return sorted(read_point(path) for path in paths if not path.name.startswith("."))
 
     def has(self, point: Point) -> bool:
         """Return whether a point is finished."""
@@ -180,7 +148,7 @@ class Results:
             name: array.astype(np.float32) if array.dtype == np.float64 else array
             for name, array in arrays.items()
         }
-        _write(self._point_path(point), compact, {"point": point.to_json()})
+        write_arrays(self._point_path(point), compact, point)
 
     def write_shared(
         self,
@@ -201,9 +169,11 @@ class Results:
         """
         for place, (table, test_y, probes) in enumerate(tests):
             if not self._test_path(place, control).is_file():
-                _write(self._test_path(place, control), {**_columns(table, test_y), **probes})
+                write_arrays(
+                    self._test_path(place, control), {**columns_of(table, test_y), **probes}
+                )
         if not self._training_path(control).is_file():  # last: it tells that the others are there
-            _write(self._training_path(control), _columns(training, y))
+            write_arrays(self._training_path(control), columns_of(training, y))
 
     def _point_path(self, point: Point) -> Path:
         return self.folder / "points" / f"{point.key}.safetensors"
@@ -228,7 +198,7 @@ class Results:
                 f"{self.folder} has nothing of the control {control!r}, only "
                 f"{', '.join(self.controls) or 'a beginning'}"
             )
-        return _read(path)
+        return read_arrays(path)
 
     def table(self, test: str, where: Point | str = "none") -> LogLikelihoods:
         """Return the log-likelihoods of a test set.
@@ -246,7 +216,7 @@ class Results:
             If the point is not finished, or there is no such test set.
         """
         if isinstance(where, str):
-            return _table(self._shared(test, where))
+            return table_of(self._shared(test, where))
         free, arrays, place = (
             self.table(test, where.control),
             self._arrays(where),
@@ -258,7 +228,7 @@ class Results:
     def _arrays(self, point: Point) -> Arrays:
         if not self.has(point):
             raise LikraError(f"{self.folder} has no results of {point}")
-        return _read(self._point_path(point))
+        return read_arrays(self._point_path(point))
 
     def y(self, test: str) -> NDArray[np.int64]:
         """Return the right choices of a test set, of shape (n_items,)."""
@@ -268,6 +238,11 @@ class Results:
         """Return the accuracy of a guess."""
         control = self.controls[0] if self.controls else "none"
         return float(np.mean(1.0 / self.table(test, control).n_choices))
+
+    def overlap(self, test: str) -> int | None:
+        """Return how many test items are training items too; None if it was not recorded."""
+        found: int | None = self.experiment["tests"][self._place(test)].get("overlap")
+        return found
 
     def probes(self, test: str, where: Point | str) -> dict[tuple[str, str], NDArray[np.float64]]:
         """Return the log-likelihoods of answers from elsewhere, by group and head.
@@ -298,9 +273,9 @@ class Results:
 
     def unused_table(self, point: Point) -> tuple[LogLikelihoods, NDArray[np.int64]]:
         """Return training items that a fit has not used under all heads, and their answers."""
-        shared, arrays = _read(self._training_path(point.control)), self._arrays(point)
+        shared, arrays = read_arrays(self._training_path(point.control)), self._arrays(point)
         unused = arrays["unused"]
-        table = _table(shared).take(unused)
+        table = table_of(shared).take(unused)
         fitted = {head: arrays[f"unused.{head}"].astype(np.float64) for head in FITTED_HEADS}
         return replace(table, heads={**table.heads, **fitted}), shared["y"][unused]
 
@@ -337,91 +312,3 @@ class Results:
         decision : Decision
         """
         return np.asarray(decision.predict(self.table(test, where)) == self.y(test))
-
-    @cached_property
-    def n_items(self) -> int:
-        """Number of training items."""
-        return int(self.experiment["items"]["count"])
-
-
-def _nameless(value: Any) -> Any:
-    """Return one part of an experiment without names: a copy of a file is the same items."""
-    if isinstance(value, list):
-        return [_nameless(each) for each in value]
-    if isinstance(value, Mapping):
-        return {key: each for key, each in value.items() if key != "name"}
-    return value
-
-
-def _brief(value: Any) -> str:
-    """Say in a few words what one part of an experiment is."""
-    if isinstance(value, Mapping):
-        checksum = str(value.get("sha256", value.get("fingerprint", "")))[:8]
-        return f"{value.get('name')} {checksum}".strip()
-    if isinstance(value, list):
-        return ", ".join(map(_brief, value))
-    return repr(value[:8]) if isinstance(value, str) and len(value) == 64 else repr(value)
-
-
-def _columns(table: LogLikelihoods, y: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    return {
-        "offsets": table.offsets,
-        "n_tokens": table.n_tokens,
-        "n_chars": table.n_chars,
-        "n_bytes": table.n_bytes,
-        "y": y,
-        **{COLUMN + head: column for head, column in table.heads.items()},
-    }
-
-
-def _table(arrays: Arrays) -> LogLikelihoods:
-    return LogLikelihoods(
-        offsets=arrays["offsets"],
-        heads={
-            name.removeprefix(COLUMN): column
-            for name, column in arrays.items()
-            if name.startswith(COLUMN)
-        },
-        n_tokens=arrays["n_tokens"],
-        n_chars=arrays["n_chars"],
-        n_bytes=arrays["n_bytes"],
-    )
-
-
-def _write(path: Path, arrays: Arrays, metadata: dict[str, str] | None = None) -> None:
-    from safetensors.numpy import save
-
-    tensors = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-    write_bytes(path, save(tensors, metadata))
-
-
-def _damaged(path: Path, error: Exception) -> LikraError:
-    return LikraError(f"{path} cannot be read ({error}); delete it and measure again")
-
-
-def _read(path: Path) -> Arrays:
-    stat = path.stat()
-    return _read_version(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _read_version(path: Path, size: int, modified: int) -> Arrays:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-
-
-@lru_cache(maxsize=65536)
-def _point_of(path: Path) -> Point:
-    """Read what a file of log-likelihoods was fitted on, without the log-likelihoods."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            return Point(**json.loads(tensors.metadata()["point"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,8 +24,9 @@ from ..validation import check_number
 from .bench import Bench
 from .controls import draw_probes, shuffle_questions
 from .held_out import HeldOut
+from .identity import checksum, identity_of_items, versions
 from .points import CONTROLS, Point
-from .results import Results, versions
+from .results import Results
 
 __all__ = ["Experiment", "run"]
 
@@ -82,8 +81,7 @@ class Experiment:
                     f"{what}: an experiment needs at least two items, got {len(given)}"
                 )
             answer_indices(given)
-        for test in tests.values():
-            warn_of_overlap(items, test)
+        self._overlaps = {name: warn_of_overlap(items, test) for name, test in tests.items()}
         self.scorer = scorer
         self.items = items
         self.tests = dict(tests)
@@ -92,7 +90,10 @@ class Experiment:
         self.unrelated = tuple(unrelated)
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes the experiment: model, items and settings, with checksums."""
+        """Return what makes the experiment: model, items and settings, with checksums.
+
+        Test sets say how many of their items are training items too.
+        """
         manifest = self.scorer.model.manifest
         return {
             "model": {
@@ -102,9 +103,12 @@ class Experiment:
             },
             "prompt": self.scorer.prompt.template,
             "penalty": self.penalty,
-            "items": _identity_of(self.name, self.items),
-            "tests": [_identity_of(name, items) for name, items in self.tests.items()],
-            "unrelated": _checksum(self.unrelated) if self.unrelated else None,
+            "items": identity_of_items(self.name, self.items),
+            "tests": [
+                identity_of_items(name, items) | {"overlap": self._overlaps[name]}
+                for name, items in self.tests.items()
+            ],
+            "unrelated": checksum(self.unrelated) if self.unrelated else None,
         }
 
     def create(self, folder: str | Path, command: str = "") -> Results:
@@ -160,15 +164,6 @@ class Experiment:
             raise LikraError(
                 f"got a size of {most} examples but {self.name} has {len(self.items)} items"
             )
-
-
-def _identity_of(name: str, items: Sequence[Item]) -> dict[str, Any]:
-    fields = [(item.question, item.choices, item.answer, item.context) for item in items]
-    return {"name": name, "count": len(items), "sha256": _checksum(fields)}
-
-
-def _checksum(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def run(

@@ -201,9 +201,9 @@ def comparison_text(
     if comparisons:
         differences = {
             "difference": [
-                f"{each.difference:+.3f} +- {each.standard_error:.3f}" for each in comparisons
+                f"{each.difference:+z.3f} +- {each.standard_error:.3f}" for each in comparisons
             ],
-            "95 % interval": [f"{each.low:+.3f} to {each.high:+.3f}" for each in comparisons],
+            "95 % interval": [f"{each.low:+z.3f} to {each.high:+z.3f}" for each in comparisons],
             "adjusted p": [_p(each.p_adjusted) for each in comparisons],
         }
         names = [f"{each.mode} - {each.reference}" for each in comparisons]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..conformal import prediction_sets, reliability, risk_coverage, set_threshold
 from ..likelihoods import LogLikelihoods
 from ..ratio import Decision, fit_temperature
-from .contents import Bar, BarChart, Bin, Level, Line, LineChart, Point, ReliabilityChart
+from .charts import Bar, BarChart, Bin, Level, Line, LineChart, Point, ReliabilityChart
 
 __all__ = [
     "ENOUGH",

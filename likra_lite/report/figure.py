@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import import_extra
-from .contents import BarChart, Chart, DotPlot, Forest, LineChart, ReliabilityChart
+from .charts import BarChart, Chart, DotPlot, Forest, LineChart, ReliabilityChart
 from .lines import alike, plain_number, value_range
 from .plots import p_value, points
 from .scales import scale_log2, spread

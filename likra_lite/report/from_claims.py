@@ -8,14 +8,16 @@ from dataclasses import replace
 from ..comparisons import compare_modes
 from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
-from ..experiments.results import versions
+from ..experiments.identity import versions
 from ..ratio import Decision
-from .captions import WHISKERS, bands, headline, typeset
+from .captions import NOT_TESTED, WHISKERS, bands
+from .charts import DotPlot, DotRow, Level, Line, LineChart, Point
 from .confidence import ENOUGH, confidence_charts, with_temperature
-from .contents import DotPlot, DotRow, Level, Line, LineChart, Point, Report
+from .contents import Report
 from .forest import comparison_forest
 from .items import item_rows
 from .paper import PAPER
+from .sentences import headline, typeset
 from .summary import Curves, findings, summarize
 from .trajectories import MeanLogLikelihood, trajectory_charts
 
@@ -114,7 +116,7 @@ def with_items(
         for row in claims.free
     }
     correct = {name: rule.predict(table) == y for name, rule in (decisions | free).items()}
-    comparisons = compare_modes(correct, [*free, "sft"])
+    comparisons = compare_modes(correct, [*free, "sft"], modes=(*RATIO_MODES, "sft"))
     decision = decisions[RATIO_MODES[0]]
     unused = bench.unused(size, draw)
     if len(unused) >= ENOUGH:
@@ -124,7 +126,7 @@ def with_items(
         decision = with_temperature(decision, held_out, held_out_y)
     return replace(
         report,
-        comparisons=comparison_forest(comparisons, (*RATIO_MODES, "sft"), size),
+        comparisons=comparison_forest(comparisons, size),
         items=item_rows(bench.test_items, y, table, decision, fitted, advance),
         decision=f"Answered by {decision.mode} at alpha {alpha:g} after {size:,} examples, "
         f"seed {draw}.",
@@ -186,7 +188,9 @@ def _kinds(claims: Claims, n_seeds: int) -> tuple[DotPlot, ...]:
                 "accuracy",
                 _dot_rows(mine, n_seeds),
                 (Level(best, claims.best_free.accuracy), Level("chance", claims.chance)),
-                f"{claims.n_test:,} test items, {weight}. {seeds} {WHISKERS}".replace("  ", " "),
+                f"{claims.n_test:,} test items, {weight}. {seeds} {WHISKERS} {NOT_TESTED}".replace(
+                    "  ", " "
+                ),
             )
         )
     return tuple(plots)

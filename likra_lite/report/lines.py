@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .axes import Area, horizontal_ticks, vertical_ticks
-from .contents import Chart, Line, LineChart, Point
+from .charts import Chart, Line, LineChart, Point
 from .drawing import Element, add, ink, mark, new_drawing, path_of, shortened, svg_text, text_width
 from .scales import Scale, decimals, linear_ticks, number, padded, scale_log2, spread
 from .styles import LEVEL, styles_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .contents import BarChart, Chart, DotPlot, Forest, Line, LineChart, ReliabilityChart
+from .charts import BarChart, Chart, DotPlot, Forest, Line, LineChart, ReliabilityChart
 from .lines import plain_number
 from .plots import p_value, points
 from .scales import number

@@ -7,17 +7,8 @@ import json
 from functools import cache
 from importlib import resources
 
-from .contents import (
-    BarChart,
-    Chart,
-    DotPlot,
-    Forest,
-    ItemRow,
-    LineChart,
-    ReliabilityChart,
-    Report,
-    Section,
-)
+from .charts import BarChart, Chart, DotPlot, Forest, LineChart, ReliabilityChart
+from .contents import ItemRow, Report, Section
 from .lines import alike, draw_lines, value_range
 from .numbers import numbers
 from .paper import PAPER

@@ -6,7 +6,7 @@ ARC-Challenge, accuracy of per-character scores, Mistral-7B-v0.1 with LoRA (Hamd
 
 from __future__ import annotations
 
-from .contents import Level, Line, LineChart, Point
+from .charts import Level, Line, LineChart, Point
 
 __all__ = ["PAPER"]
 

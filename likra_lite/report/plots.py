@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .axes import Area, category_ticks, horizontal_ticks, vertical_ticks
-from .contents import BarChart, DotPlot, Forest, Interval, ReliabilityChart
+from .charts import BarChart, DotPlot, Forest, Interval, ReliabilityChart
 from .drawing import Element, add, ink, mark, new_drawing, shortened, svg_text, text_width
 from .scales import decimals, linear_ticks, number, padded, spread
 from .styles import LEVEL, STYLES, Style, styles_of

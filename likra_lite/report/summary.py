@@ -91,7 +91,7 @@ def findings(claims: Claims) -> list[str]:
 
 
 def _points(difference: tuple[float, float]) -> str:
-    return f"{100 * difference[0]:+.1f} +- {100 * difference[1]:.1f} points"
+    return f"{100 * difference[0]:+z.1f} +- {100 * difference[1]:.1f} points"
 
 
 def _first_claim(claims: Claims) -> list[str]:
@@ -146,7 +146,7 @@ def _third_claim(claims: Claims) -> str:
 
     return (
         f"In nats against the base model, with {size} in training the positive head moves right "
-        f"answers by {change('positive', [RIGHT]):+.2f} and wrong ones by "
-        f"{change('positive', wrong):+.2f}; the negative head by "
-        f"{change('negative', [RIGHT]):+.2f} and {change('negative', wrong):+.2f}."
+        f"answers by {change('positive', [RIGHT]):+z.2f} and wrong ones by "
+        f"{change('positive', wrong):+z.2f}; the negative head by "
+        f"{change('negative', [RIGHT]):+z.2f} and {change('negative', wrong):+z.2f}."
     )

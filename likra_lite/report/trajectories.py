@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .contents import Line, LineChart, mean_points
+from .charts import Line, LineChart, mean_points
 
 __all__ = ["MeanLogLikelihood", "trajectory_charts"]
 
