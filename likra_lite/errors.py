@@ -21,6 +21,7 @@ __all__ = [
     "ModelFolderError",
     "OverlapWarning",
     "RatioWarning",
+    "SlowTrainingWarning",
     "TextTooLongError",
     "TruncationWarning",
     "first_line",
@@ -78,6 +79,10 @@ class OverlapWarning(UserWarning):
 
 class CacheWarning(UserWarning):
     """What was computed before cannot be read or kept."""
+
+
+class SlowTrainingWarning(UserWarning):
+    """There is no GPU for a model that wants one."""
 
 
 class RatioWarning(UserWarning):

@@ -105,11 +105,12 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     )
     columns["neutral"] = scorer.neutral([item])
     unasked = (scorer.prompt.neutral_context, scorer.prompt.continuations(item.choices))
-    alone = scorer.pair_scorer.features([unasked]).features
-    if np.array_equal(alone.lengths, features.lengths) and np.array_equal(
-        alone.targets, features.targets
-    ):
-        neutral = scorer.model.token_log_probs(alone, scorer.stack(["base"]))
+    (bare,), _ = scorer.model.encoder.trees([unasked])
+    same = [
+        np.array_equal(getattr(bare, part), getattr(tree, part)) for part in ("targets", "lengths")
+    ]
+    if all(same):  # the same tokens, with and without a question
+        _, neutral = scorer.model.token_log_probs_of_heads([bare], scorer.select(["base"]))
         heads, log_probs = [*heads, "neutral"], np.concatenate([log_probs, neutral])
     table = choice_table([item], features.lengths, columns)
     scores, probabilities = decision.scores(table), decision.probabilities(table)

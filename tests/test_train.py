@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from likra_lite import LikraClassifier, LikraError
+from likra_lite.errors import SlowTrainingWarning
 from likra_lite.packing import TokenTree
 from likra_lite.recipe import LoraRecipe
 from likra_lite.train import loop
@@ -289,6 +290,12 @@ def test_a_gpu_without_bfloat16_is_named(monkeypatch):
     assert choose_dtype("auto", device) == torch.float32
     with pytest.raises(LikraError, match="Some GPU has no bfloat16; use precision float32"):
         choose_dtype("bfloat16", device)
+
+
+def test_a_large_model_without_a_gpu_is_a_warning(llama_checkpoint, monkeypatch, items):
+    monkeypatch.setattr("likra_lite.train.heads.LARGE", 1000)
+    with pytest.warns(SlowTrainingWarning, match="no GPU was found"):
+        lora(llama_checkpoint, mode="sft").fit(items[:12])
 
 
 def test_bfloat16_trains_float32_factors(llama_checkpoint, tmp_path):

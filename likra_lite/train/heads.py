@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from ..cache import default_cache
-from ..errors import LikraError, import_extra
+from ..errors import LikraError, SlowTrainingWarning, import_extra
 from ..export.checkpoint import export_checkpoint
 from ..export.targets import Targets, find_targets
 from ..fitting import FITTED_HEADS, NO_NEGATIVES, FittedHeads, HeldOut, fold_of_items
@@ -139,6 +140,9 @@ def open_adapted(
     return LanguageModel(path, n_threads)
 
 
+LARGE = 100_000_000  # parameters
+
+
 def fit_lora(
     classifier: LikraClassifier,
     items: Sequence[Item],
@@ -188,6 +192,14 @@ def fit_lora(
     device = PartialState().device
     dtype = choose_dtype(recipe.precision, device)
     decoder = LoraDecoder(checkpoint, revision, recipe, dtype).to(device)
+    size = sum(parameter.numel() for parameter in decoder.decoder.parameters())
+    if device.type == "cpu" and size > LARGE:
+        warnings.warn(
+            f"no GPU was found: training inside a model of {size / 1e6:,.0f} million parameters on "
+            "the CPU takes seconds per example; output adapters (adapter='output') need no GPU",
+            SlowTrainingWarning,
+            stacklevel=4,
+        )
     tables, labels, places = [], [], []
     for run in runs:
         adapters = {
