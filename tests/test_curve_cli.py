@@ -177,7 +177,7 @@ def test_compare_with_other_settings(measured, capsys):
 
 def test_compare_tells_what_of_a_gain_remains(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, subset, count in (("train.jsonl", "train", 32), ("test.jsonl", "test", 300)):
+    for name, subset, count in (("train.jsonl", "train", 32), ("test.jsonl", "test", 120)):
         items = load_demo(subset).items[:count]
         lines = [
             json.dumps({"question": i.question, "choices": i.choices, "answer": i.answer})
