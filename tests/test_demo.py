@@ -181,7 +181,7 @@ def test_demo_command(capsys, tmp_path):
     for word in ("base ", "pmi ", "question hidden", "tempting", "Mean log-likelihood"):
         assert word in out
     assert png.read_bytes().startswith(b"\x89PNG")
-    command = f"likra-lite demo --sizes 8,128 --draws 2 --png {png} --html {web}"
+    command = f"likra-lite demo --sizes 8,128 --draws 2 --png {png} --report {web}"
     assert f"<code>{command}</code>" in web.read_text()
     assert "1000 test items (demo), the bundled model" in web.read_text()
     for heading in ("Paired comparisons", "Can the probabilities be trusted?", "The questions"):
@@ -223,11 +223,11 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
         (["--items", "mine.jsonl"], "--items and --test go together; give two files, or neither"),
         (
             ["--items", "a.jsonl", "--test", "b.jsonl", "--report", "./a.jsonl"],
-            "--html and --items are the same file",
+            "--report and --items are the same file",
         ),
         (["--png", "."], ". is a folder; choose a file"),
         (["--png", "no/where.png"], "cannot write no/where.png: its folder does not exist"),
-        (["--png", "a.png", "--report", "./a.png"], "--html and --png are the same file"),
+        (["--png", "a.png", "--report", "./a.png"], "--report and --png are the same file"),
         (["--alpha", "nan"], "got alpha=nan; expected a number of at least 0\n"),
     ],
 )

@@ -158,7 +158,7 @@ def test_untraceable_model_leaves_nothing_and_prints_no_graph(
 def test_wrong_graphs_are_not_written(tmp_path, llama_checkpoint, monkeypatch):
     from likra_lite.export import checkpoint as module
 
-    monkeypatch.setattr(module, "_logit_transform", lambda config: (1.5, None))
+    monkeypatch.setattr(module, "logit_transform", lambda config: (1.5, None))
     with pytest.raises(ExportError, match="differ from PyTorch by"):
         export_model(llama_checkpoint, tmp_path / "model")
     assert not (tmp_path / "model").exists()

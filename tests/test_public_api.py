@@ -14,7 +14,7 @@ from likra_lite.errors import LikraError, MissingExtraError, import_extra
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(likra_lite.__path__, "likra_lite.")
-    if not module.name.startswith("likra_lite.cli")
+    if not module.name.startswith(("likra_lite.cli", "likra_lite.__main__"))
 ]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import save_checkpoint
+from command_line import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
@@ -356,12 +357,7 @@ def test_two_processes_fit_on_the_command_line(llama_checkpoint, tmp_path):
     ]
 
 
-def run_cli(*arguments):
-    command = [sys.executable, "-m", "likra_lite", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_an_imported_folder_scores_like_the_trained_one(llama_checkpoint, tmp_path, items):
+def test_an_imported_folder_scores_like_the_trained_one(llama_checkpoint, tmp_path, items, capsys):
     work = tmp_path / "work"
     trained = lora(llama_checkpoint, work).fit(items)
     adapters = [
@@ -371,9 +367,9 @@ def test_an_imported_folder_scores_like_the_trained_one(llama_checkpoint, tmp_pa
     ]
     questions = ROOT / "examples" / "questions.jsonl"
     how = ["--model", llama_checkpoint, "--out", tmp_path / "imported", "--mode", "likra"]
-    done = run_cli("import-adapters", questions, *adapters, *how)
-    assert done.returncode == 0, done.stderr
-    assert "imported positive and negative" in done.stdout
+    status, printed, errors = run("import-adapters", questions, *adapters, *how, capsys=capsys)
+    assert status == 0, errors
+    assert "imported positive and negative" in printed
     imported = LikraClassifier.load(tmp_path / "imported").log_likelihoods(items)
     expected = trained.log_likelihoods(items)
     for head in ("base", "positive", "negative"):
@@ -390,12 +386,12 @@ def test_an_imported_folder_scores_like_the_trained_one(llama_checkpoint, tmp_pa
         (["--adapter", "lora", "--epochs", "0"], "0 is not in the range x>=1"),
     ],
 )
-def test_mistakes_on_the_command_line(arguments, message, tmp_path):
-    questions = ROOT / "examples" / "questions.jsonl"
-    done = run_cli("fit", questions, "--out", tmp_path / "out", *arguments)
-    assert done.returncode != 0
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_mistakes_on_the_command_line(arguments, message, tmp_path, capsys):
+    questions = str(ROOT / "examples" / "questions.jsonl")
+    status, _, errors = run("fit", questions, "--out", tmp_path / "out", *arguments, capsys=capsys)
+    assert status != 0
+    assert message in errors
+    assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()
 
 

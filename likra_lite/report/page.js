@@ -54,7 +54,8 @@
       show(marks[place < 0 ? (step > 0 ? 0 : marks.length - 1) : Math.min(Math.max(place + step, 0), marks.length - 1)]);
     });
   }
-  addEventListener("scroll", () => show(null), { passive: true });
+  // A chart that is reached by keyboard scrolls into view: the tooltip goes with its mark.
+  addEventListener("scroll", () => near && show(near), { passive: true });
 
   const command = document.querySelector(".command");
   if (command) {
