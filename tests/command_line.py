@@ -7,12 +7,12 @@ import warnings
 from likra_lite.cli.main import main
 
 
-def run(*arguments: str, capsys) -> tuple[int, str, str]:
+def run(*arguments: object, capsys) -> tuple[int, str, str]:
     """Run the command line and return its status, output and messages."""
     status = 0
     with warnings.catch_warnings():
         try:
-            main(list(arguments))
+            main([str(argument) for argument in arguments])
         except SystemExit as exit_:
             status = int(exit_.code or 0)
     captured = capsys.readouterr()
