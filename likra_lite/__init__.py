@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .language_model import LanguageModel
     from .likelihoods import LogLikelihoods
     from .readers import iter_items, read_items
+    from .recipe import LoraRecipe
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ __all__ = [
     "LikraClassifier",
     "LikraError",
     "LogLikelihoods",
+    "LoraRecipe",
     "as_items",
     "iter_items",
     "read_items",
@@ -32,6 +34,7 @@ _HOMES = {
     "LikraClassifier": "estimator",
     "LikraError": "errors",
     "LogLikelihoods": "likelihoods",
+    "LoraRecipe": "recipe",
     "as_items": "items",
     "iter_items": "readers",
     "read_items": "readers",

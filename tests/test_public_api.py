@@ -25,6 +25,7 @@ def test_public_names():
         "LikraClassifier",
         "LikraError",
         "LogLikelihoods",
+        "LoraRecipe",
         "as_items",
         "iter_items",
         "read_items",
