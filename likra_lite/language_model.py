@@ -134,7 +134,7 @@ class LanguageModel:
         Features
             In the order of `trees`, whatever the batches were.
         """
-        return self._open().trunk.read(trees, token_budget, advance)
+        return self._open().trunk.read(trees, token_budget, advance)[0]
 
     def token_log_probs(self, features: Features, deltas: FloatArray) -> NDArray[np.float64]:
         """Return the log-probability of every continuation token under several heads.
@@ -201,7 +201,7 @@ class LanguageModel:
         # Everything is read with one graph, so that the weights are in memory once.
         adapters = [head if isinstance(head, LoraAdapter) else None for head in heads]
         distinct = list(dict.fromkeys(adapters))
-        read = self._open().adapted.read_heads(trees, distinct, advance=advance)
+        read = self._open().adapted.reader(distinct).read(trees, advance=advance)
         rows = []
         for head, adapter in zip(heads, adapters, strict=True):
             zero = np.zeros((self.hidden_size,) * 2, np.float32)

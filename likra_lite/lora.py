@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from .cache import cache_key
 from .errors import ModelFolderError
 
-__all__ = ["LORA", "LoraAdapter", "stack_adapters"]
+__all__ = ["LORA", "ROWS_OF_HEADS", "LoraAdapter", "stack_adapters"]
 
 LORA = "lora."  # graph inputs: lora.{module}.a and lora.{module}.b
+ROWS_OF_HEADS = "KB"  # the name of the batch axis from the first adapted layer on
 
 FloatArray = NDArray[np.float32]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .features import Features
-from .lora import LORA, LoraAdapter, stack_adapters
+from .lora import LORA, ROWS_OF_HEADS, LoraAdapter, stack_adapters
 from .packing import MASKED, TokenTree, batches, common_length, pack, row_lengths
 from .ragged import span_indices
 from .sharing import plan
@@ -25,6 +26,8 @@ TOKEN_BUDGET = 512  # tokens in one forward pass, padding included
 
 # Behind a past longer than this, trees lie in a single row, so that it is not copied for each.
 LONG_PAST = 64  # tokens
+
+MAX_READERS = 4  # sets of heads whose last beginning is kept
 
 Rows = list[list[int]]
 
@@ -63,25 +66,33 @@ class Reader:
     Parameters
     ----------
     session : InferenceSession
-        Of ``trunk.onnx``.
+        Of ``trunk.onnx``, or of ``adapted.onnx``.
+    feeds : dict of str to ndarray, optional
+        What every pass is given besides: the factors of LoRA heads.
+    n_heads : int
+        Number K of heads.
     """
 
-    def __init__(self, session: InferenceSession) -> None:
+    def __init__(
+        self,
+        session: InferenceSession,
+        feeds: Mapping[str, NDArray[np.float32]] | None = None,
+        n_heads: int = 1,
+    ) -> None:
         self.session = session
-        self.feeds: dict[str, NDArray[np.float32]] = {}  # what every pass is given besides
+        self.feeds = dict(feeds or {})
+        self.n_heads = n_heads
         past = [node for node in session.get_inputs() if node.name.startswith("past.")]
         self.past_names = [node.name for node in past]
         self.present_names = [name.replace("past.", "present.", 1) for name in self.past_names]
-        self.nothing = self._nothing(1)
+        shapes = [
+            (n_heads if rows == ROWS_OF_HEADS else 1, kv, 0, d)
+            for rows, kv, _, d in (node.shape for node in past)
+        ]
+        self.nothing = _Past(
+            np.zeros(0, np.int64), [np.zeros(shape, np.float32) for shape in shapes]
+        )
         self.forget()
-
-    def _nothing(self, n_heads: int) -> _Past:
-        shapes = {node.name: node.shape for node in self.session.get_inputs()}
-        arrays = []
-        for name in self.past_names:
-            rows, kv_heads, _, size = shapes[name]
-            arrays.append(np.zeros((n_heads if rows == "KB" else 1, kv_heads, 0, size), np.float32))
-        return _Past(np.zeros(0, np.int64), arrays)
 
     def forget(self) -> None:
         """Let go of what the last trees had in common."""
@@ -92,18 +103,8 @@ class Reader:
         trees: Sequence[TokenTree],
         token_budget: int = TOKEN_BUDGET,
         advance: Callable[[int], object] | None = None,
-    ) -> Features:
-        """Do the work of :meth:`likra_lite.LanguageModel.features`."""
-        hidden, features = self._read(trees, token_budget, advance)
-        return replace(features, hidden=np.concatenate(hidden))
-
-    def _read(
-        self,
-        trees: Sequence[TokenTree],
-        token_budget: int,
-        advance: Callable[[int], object] | None,
-    ) -> tuple[list[NDArray[np.float32]], Features]:
-        """Return each pass's hidden states, and the features without any."""
+    ) -> list[Features]:
+        """Do the work of :meth:`likra_lite.LanguageModel.features` for every head."""
         hidden: list[NDArray[np.float32]] = []
         rows, order = [], []
         done = 0
@@ -134,12 +135,19 @@ class Reader:
         starts = np.empty_like(counts)
         packed = counts[order]
         starts[order] = np.cumsum(packed) - packed
-        return hidden, Features(
-            hidden=np.empty((0, 0), np.float32),
+        # The first head's rows, then the second's.
+        split = [states.reshape(self.n_heads, -1, states.shape[1]) for states in hidden]
+        features = Features(
+            hidden=np.concatenate([states[0] for states in split]),
             rows=np.concatenate(rows)[span_indices(starts, counts)],
             targets=np.concatenate([tree.targets for tree in trees]),
             lengths=np.concatenate([tree.lengths for tree in trees]),
         )
+        others = [
+            replace(features, hidden=np.concatenate([states[head] for states in split]))
+            for head in range(1, self.n_heads)
+        ]
+        return [features, *others]
 
     def _run(self, outputs: list[str], past: _Past, **inputs: NDArray[Any]) -> list[Any]:
         size = len(inputs["input_ids"])
@@ -175,7 +183,7 @@ class Reader:
         return past
 
 
-class AdaptedReader(Reader):
+class AdaptedReader:
     """Runs a trunk whose low-rank adapters are inputs, for several heads at once.
 
     Parameters
@@ -187,42 +195,28 @@ class AdaptedReader(Reader):
     """
 
     def __init__(self, session: InferenceSession, path: Path) -> None:
-        super().__init__(session)
-        self.path = path
+        self.session, self.path = session, path
         nodes = {node.name: node.shape for node in session.get_inputs()}
+        names = [name for name in nodes if name.startswith(LORA) and name.endswith(".a")]
         self.shapes = {
             name.removeprefix(LORA).removesuffix(".a"): (
-                shape[1],
+                nodes[name][1],
                 nodes[f"{name.removesuffix('.a')}.b"][2],
             )
-            for name, shape in nodes.items()
-            if name.startswith(LORA) and name.endswith(".a")
+            for name in names
         }
-        self.keys: list[bytes] = []
+        self.readers: OrderedDict[tuple[bytes, ...], Reader] = OrderedDict()
 
-    def read_heads(
-        self,
-        trees: Sequence[TokenTree],
-        adapters: Sequence[LoraAdapter | None],
-        token_budget: int = TOKEN_BUDGET,
-        advance: Callable[[int], object] | None = None,
-    ) -> list[Features]:
-        """Return the features of every adapter; None is the base model.
-
-        See :meth:`likra_lite.LanguageModel.token_log_probs_of_heads`.
-        """
-        keys = [b"" if adapter is None else adapter.key for adapter in adapters]
-        if keys != self.keys:
-            self.feeds = stack_adapters(adapters, self.shapes, self.path)
-            self.nothing = self._nothing(len(adapters))
-            self.forget()
-            self.keys = keys
-        hidden, features = self._read(trees, token_budget, advance)
-        split = [states.reshape(len(adapters), -1, states.shape[1]) for states in hidden]
-        return [
-            replace(features, hidden=np.concatenate([states[head] for states in split]))
-            for head in range(len(adapters))
-        ]
+    def reader(self, adapters: Sequence[LoraAdapter | None]) -> Reader:
+        """Return what reads for these heads; None is the base model."""
+        key = tuple(b"" if adapter is None else adapter.key for adapter in adapters)
+        if key not in self.readers:
+            feeds = stack_adapters(adapters, self.shapes, self.path)
+            while len(self.readers) >= MAX_READERS:
+                self.readers.popitem(last=False)
+            self.readers[key] = Reader(self.session, feeds, len(adapters))
+        self.readers.move_to_end(key)
+        return self.readers[key]
 
 
 def _passes(

@@ -16,7 +16,7 @@ from optimum.exporters.onnx.base import OnnxConfig
 from optimum.exporters.onnx.convert import export as optimum_export
 from optimum.utils import NormalizedConfig
 
-from ..lora import LORA
+from ..lora import LORA, ROWS_OF_HEADS
 from .lora import AdaptedTrunk, expand_products
 from .operators import use_standard_domain
 from .pruning import select_rows_early
@@ -39,7 +39,7 @@ class _TrunkOnnxConfig(OnnxConfig):
 
     def _rows_of(self, layer: int) -> str:
         """Return the name of a layer's batch axis: from the first adapted layer on, K*B."""
-        return "KB" if self.targets and layer >= self.targets.first_layer else "B"
+        return ROWS_OF_HEADS if self.targets and layer >= self.targets.first_layer else "B"
 
     def _layers(self, prefix: str, length: str) -> dict[str, dict[int, str]]:
         return {
@@ -76,7 +76,7 @@ class _TrunkOnnxConfig(OnnxConfig):
             "past": [
                 2 * (torch.zeros(batch * (heads if many else 1), kv_heads, prefix, size),)
                 for layer, (kv_heads, size) in enumerate(self.past)
-                for many in [self._rows_of(layer) == "KB"]
+                for many in [self._rows_of(layer) == ROWS_OF_HEADS]
             ],
         }
         if self.targets:
