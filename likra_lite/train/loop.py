@@ -26,7 +26,7 @@ from .state import TrainingState, moments, read_state, set_moments
 __all__ = ["FIRST_CHECKPOINT", "train_adapter"]
 
 FIRST_CHECKPOINT = 8  # examples; then 16, 32, 64, ...
-SAVE_EVERY = 60.0  # seconds
+SAVE_EVERY = 20.0  # seconds
 CHECKPOINTS = "checkpoints"
 
 # What a run may change and go on.
