@@ -74,7 +74,7 @@ def train_adapter(
     KeyboardInterrupt
         After a Ctrl-C, once the state is written.
     """
-    recipe, where = decoder.recipe, PartialState()
+    recipe = decoder.recipe
     settings = {
         **{k: v for k, v in asdict(recipe).items() if k not in FREE_SETTINGS},
         "model": identity,
@@ -82,59 +82,113 @@ def train_adapter(
     }
     state = read_state(folder, settings)
     decoder.activate(name)
-    parameters = decoder.parameters_to_train
-    optimizer = torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    if state.tensors:
-        _restore(decoder, name, optimizer, state)
-    steps = list(_steps(len(examples), recipe))
+    run = _Run(decoder, name, examples, folder, state, evaluate)
     if advance is not None:
-        advance(sum(len(chosen) for chosen in steps[: state.step]))
+        advance(sum(len(chosen) for chosen in run.steps[: state.step]))
     if state.done:
         return state
-    if recipe.gradient_checkpointing or recipe.dropout:
-        decoder.train()
-    saved = time.monotonic()
+    run.train(True)
     with _interruptible() as interrupted:
-        for step in range(state.step, len(steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * _rate(step, len(steps), recipe)
-            chosen = [examples[index] for index in steps[step]]
-            with _explain_memory(recipe):
-                loss = _gradient(decoder, chosen, LOSSES[recipe.objective], parameters, step)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            seen = sum(len(part) for part in steps[: step + 1])
-            state.step = step + 1
-            state.losses.append((seen, loss))
+        while not state.done:
+            run.step()
             if advance is not None:
-                advance(len(chosen))
-            stop = False
-            if _crosses_power_of_two(seen - len(chosen), seen) or step + 1 == len(steps):
-                if where.is_main_process:
-                    decoder.save_adapter(name, folder / CHECKPOINTS / f"{seen:06d}")
-                if recipe.patience is not None and evaluate is not None:
-                    decoder.eval()
-                    score = [evaluate()]
-                    broadcast_object_list(score)  # the processes must agree on when to stop
-                    state.scores.append((seen, score[0]))
-                    decoder.train(bool(recipe.gradient_checkpointing or recipe.dropout))
-                    stop = _looks_since_best(state.scores) >= recipe.patience
-            state.done = stop or step + 1 == len(steps)
-            if state.done or interrupted() or time.monotonic() - saved > SAVE_EVERY:
-                if state.done and state.scores:
-                    _take_best(decoder, name, folder, state)
-                state.tensors = {**decoder.tensors(name), **moments(optimizer)}
-                if where.is_main_process:
-                    state.write(folder)
-                saved = time.monotonic()
+                advance(len(run.steps[state.step - 1]))
+            if run.looks_now():
+                run.look()
+            if state.done or interrupted() or time.monotonic() - run.saved > SAVE_EVERY:
+                run.save()
             if interrupted():
                 raise KeyboardInterrupt
-            if stop:
-                break
-    decoder.eval()
+    run.train(False)
     return state
+
+
+class _Run:
+    """A training under way."""
+
+    def __init__(
+        self,
+        decoder: LoraDecoder,
+        name: str,
+        examples: Sequence[Example],
+        folder: Path,
+        state: TrainingState,
+        evaluate: Callable[[], float] | None,
+    ) -> None:
+        self.decoder, self.name, self.folder = decoder, name, folder
+        self.examples, self.state, self.evaluate = examples, state, evaluate
+        self.recipe = decoder.recipe
+        self.steps = list(_steps(len(examples), self.recipe))
+        self.parameters = decoder.parameters_to_train
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
+        self.saved = time.monotonic()
+        if state.tensors:
+            factors = {k: v for k, v in state.tensors.items() if not k.startswith("optimizer.")}
+            decoder.set_tensors(name, factors)
+            set_moments(self.optimizer, state.tensors)
+
+    @property
+    def seen(self) -> int:
+        """Examples so far, over all epochs."""
+        return sum(len(chosen) for chosen in self.steps[: self.state.step])
+
+    def train(self, on: bool) -> None:
+        """Switch on what computes otherwise in training, or off."""
+        self.decoder.train(on and bool(self.recipe.gradient_checkpointing or self.recipe.dropout))
+
+    def step(self) -> None:
+        """Do one step."""
+        step, total = self.state.step, len(self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * _rate(step, total, self.recipe)
+        chosen = [self.examples[index] for index in self.steps[step]]
+        with _explain_memory(self.recipe):
+            objective = LOSSES[self.recipe.objective]
+            loss = _gradient(self.decoder, chosen, objective, self.parameters, step)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.state.step = step + 1
+        self.state.losses.append((self.seen, loss))
+        self.state.done = step + 1 == total
+
+    def looks_now(self) -> bool:
+        """Return whether the last step has reached 8, 16, 32, ... examples, or the end."""
+        before = self.seen - len(self.steps[self.state.step - 1])
+        return self.state.done or _crosses_power_of_two(before, self.seen)
+
+    def look(self) -> None:
+        """Keep the adapter as it is and, if asked for, decide whether that was enough."""
+        if PartialState().is_main_process:
+            self.decoder.save_adapter(self.name, self.folder / CHECKPOINTS / f"{self.seen:06d}")
+        if self.recipe.patience is None or self.evaluate is None:
+            return
+        self.train(False)
+        score = [self.evaluate()]
+        self.train(True)
+        broadcast_object_list(score)  # the processes must agree on when to stop
+        self.state.scores.append((self.seen, score[0]))
+        if _looks_since_best(self.state.scores) >= self.recipe.patience:
+            self.state.done = True
+        if self.state.done:
+            self._take_best()
+
+    def _take_best(self) -> None:
+        from safetensors.torch import load_file
+
+        PartialState().wait_for_everyone()  # until the last checkpoint is there
+        scores = self.state.scores
+        best = scores[len(scores) - 1 - _looks_since_best(scores)][0]
+        path = self.folder / CHECKPOINTS / f"{best:06d}" / "adapter_model.safetensors"
+        self.decoder.set_tensors(self.name, load_file(path))
+
+    def save(self) -> None:
+        """Write the state."""
+        self.state.tensors = {**self.decoder.tensors(self.name), **moments(self.optimizer)}
+        if PartialState().is_main_process:
+            self.state.write(self.folder)
+        self.saved = time.monotonic()
 
 
 def _steps(n_examples: int, recipe: LoraRecipe) -> Iterator[list[int]]:
@@ -199,23 +253,6 @@ def _crosses_power_of_two(before: int, after: int) -> bool:
 def _looks_since_best(scores: Sequence[tuple[int, float]]) -> int:
     values = [score for _, score in scores]
     return len(values) - 1 - values.index(max(values))
-
-
-def _take_best(decoder: LoraDecoder, name: str, folder: Path, state: TrainingState) -> None:
-    from safetensors.torch import load_file
-
-    PartialState().wait_for_everyone()  # until the last checkpoint is there
-    best = state.scores[len(state.scores) - 1 - _looks_since_best(state.scores)][0]
-    path = folder / CHECKPOINTS / f"{best:06d}" / "adapter_model.safetensors"
-    decoder.set_tensors(name, load_file(path))
-
-
-def _restore(
-    decoder: LoraDecoder, name: str, optimizer: torch.optim.Optimizer, state: TrainingState
-) -> None:
-    factors = {k: v for k, v in state.tensors.items() if not k.startswith("optimizer.")}
-    decoder.set_tensors(name, factors)
-    set_moments(optimizer, state.tensors)
 
 
 def _digest(examples: Sequence[Example]) -> str:
