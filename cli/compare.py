@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -119,13 +120,15 @@ def compare(
         check_file_target(report_file)
         if not is_results_folder(folder):
             raise LikraError(f"{folder} holds no results of curve; --report needs them")
+    if not Path(folder).is_dir():
+        raise LikraError(f"{folder} does not exist; expected a folder of curve or of fit")
     if not is_results_folder(folder):
         if items is None:
             raise LikraError(
                 f"{folder} holds no results of curve; for a model folder, give --items FILE"
             )
-        correct = _of_model(folder, items, modes, alpha, normalization, n_threads, cached)
-        click.echo(f"{items}, {folder}\n")
+        correct, like = _of_model(folder, items, modes, alpha, normalization, n_threads, cached)
+        click.echo(f"{items}, {folder}, alpha {like.alpha:g}, scores {like.normalization}\n")
     else:
         if items is not None:
             raise LikraError(f"{folder} has results of its own test items; leave --items out")
@@ -158,6 +161,8 @@ def compare(
         write_bytes(report_file, page(contents).encode())
     if is_results_folder(folder) and control == "none":
         remaining = what_remains(results, setting, comparisons)
+        if not remaining and "hidden" in results.controls:
+            click.echo("\nno gain was found, so none can remain with the question hidden")
         if remaining:
             click.echo("\nwith the question hidden, in fitting and testing")
             click.echo("\n".join(map(wrapped, remaining)))
@@ -179,21 +184,19 @@ def _of_model(
     from likra_lite.experiments.comparing import correct_of_table
     from likra_lite.items import answer_indices
     from likra_lite.progress import progress_bar
-    from likra_lite.ratio import MODES as ALL
     from likra_lite.ratio import Decision
 
     from .opening import open_model, read_answered
 
     if alpha == "auto":
         raise LikraError("alpha is never chosen on the items of the comparison; give a number")
-    scorer, decision, _ = open_model(folder, n_threads, cached)
+    scorer, decision, weight = open_model(folder, n_threads, cached)
     answered = read_answered(items, "test")
     with progress_bar(len(answered), "scoring", show=True) as bar:
         table = scorer.table(answered, advance=bar.update)
-    weight = decision.alpha if ALL[decision.mode].weighted else 0.9
     like: Decision = replace(
         decision,
         alpha=weight if alpha is None else float(alpha),
         normalization=normalization or decision.normalization,
     )
-    return correct_of_table(table, answer_indices(answered), modes, like)
+    return correct_of_table(table, answer_indices(answered), modes, like), like

@@ -38,20 +38,17 @@ def evaluate(
     """
     from likra_lite.items import answer_indices
     from likra_lite.progress import progress_bar
-    from likra_lite.ratio import MODES
     from likra_lite.selection import evaluate_modes
 
     from .opening import open_model, read_answered, warn_of_bundled_model
     from .tables import accuracy_line, mode_table
 
     warn_of_bundled_model(model, items)
-    scorer, decision, given = open_model(model, n_threads, cached)
+    scorer, decision, alpha = open_model(model, n_threads, cached)
     answered = read_answered(items, "test")[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:
         table = scorer.table(answered, advance=bar.update)
     y = answer_indices(answered)
-    unused = 1.0 if given == "auto" else float(given)
-    alpha = decision.alpha if MODES[decision.mode].weighted else unused
     rows = evaluate_modes(table, y, alpha)
     if as_json:
         content = {

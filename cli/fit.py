@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +23,17 @@ from .options import (
 )
 
 __all__ = ["fit"]
+
+
+@contextmanager
+def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
+    """After a Ctrl-C in LoRA training, say that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if train_dir is not None and Path(train_dir).is_dir():
+            click.echo(f"kept in {train_dir}; the same command goes on from there", err=True)
+        raise
 
 
 @click.command()
@@ -71,12 +85,12 @@ __all__ = ["fit"]
     "--validation",
     metavar="FILE",
     type=click.Path(),
-    help="Held-out items.  [default: cross-fit the items themselves]",
+    help="Held-out items.  [default: cross-fit the items themselves; with LoRA, hold out a fifth]",
 )
 @click.option(
     "--cv",
     type=click.IntRange(min=2),
-    help="Folds of the cross-fit.  [default: 5, or 2 above 1000 items]",
+    help="Folds of the cross-fit.  [default: 5, or 2 above 1000 items; none with LoRA]",
 )
 @click.option(
     "--seed",
@@ -125,7 +139,7 @@ def fit(
     With --adapter lora, MODEL is a Hugging Face checkpoint, a local folder or an id on the hub;
     the options from --rank to --patience are of this training. A rerun with the same settings
     goes on where the last one stopped. Several GPUs: accelerate launch --module
-    likra_lite.cli.main fit ... It needs the extra: pip install "likra-lite[train]".
+    likra_lite fit ... It needs the extra: pip install "likra-lite[train]".
     """
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
@@ -152,10 +166,13 @@ def fit(
         train_dir=train_dir,
         **parameters,
     )
+    if train_dir is not None and Path(train_dir).is_dir() and is_main_process():
+        click.echo(f"going on from {train_dir}", err=True)
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DuplicateChoicesWarning)  # the reader has told the line
-        classifier.fit(training, X_validation=held_out)
+        with _told_how_to_go_on(train_dir):
+            classifier.fit(training, X_validation=held_out)
     seconds = time.perf_counter() - start
     if not is_main_process():
         return

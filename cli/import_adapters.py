@@ -57,7 +57,8 @@ def import_adapters(items: str, model: str, out: str, cached: bool, **parameters
     decision = classifier.decision_
     heads = " and ".join(classifier.scorer_.fitted_heads)
     click.echo(f"imported {heads}: {out}\nin force: {decision}")
-    click.echo(f"accuracy on {len(held_out)} items ({items}):")
+    how = "; auto has chosen on them" if "auto" in (classifier.mode, classifier.alpha) else ""
+    click.echo(f"accuracy on {len(held_out)} items ({items}{how}):")
     base = Decision("base", normalization=decision.normalization)
     for rule in dict.fromkeys((base, decision)):
         line = accuracy_line(rule, classifier.held_out_, classifier.held_out_y_)

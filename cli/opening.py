@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 DEMO = "demo"  # in place of a file: the bundled items
+DEFAULT_ALPHA = 0.9  # where nothing has chosen one; the paper finds 0.9 to 1.0 best
 HANDWRITTEN = "handwritten"  # the same, written by hand
 
 
@@ -121,13 +122,13 @@ class Opened(NamedTuple):
     scorer : ChoiceScorer
     decision : Decision
         What is in force.
-    alpha : float or "auto"
-        As it was given when the heads were fitted.
+    alpha : float
+        Of weighted modes: that in force, that given to fit, or the paper's 0.9.
     """
 
     scorer: ChoiceScorer
     decision: Decision
-    alpha: float | str
+    alpha: float
 
 
 def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opened:
@@ -135,12 +136,16 @@ def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opene
     from likra_lite.cache import default_cache
     from likra_lite.datasets.demo import bundled_model
     from likra_lite.persistence import is_fitted_folder, read_fitted
+    from likra_lite.ratio import MODES
 
     path = bundled_model() if folder is None else Path(folder)
     cache = default_cache() if cached else None
     if is_fitted_folder(path):
         fitted = read_fitted(path, n_threads)
-        alpha = fitted.settings["parameters"]["alpha"]
+        given = fitted.settings["parameters"]["alpha"]
+        alpha = DEFAULT_ALPHA if given == "auto" else float(given)
+        if MODES[fitted.decision.mode].weighted:
+            alpha = fitted.decision.alpha
         return Opened(replace(fitted.scorer, cache=cache), fitted.decision, alpha)
     from likra_lite.language_model import LanguageModel
     from likra_lite.prompts import Prompt
@@ -149,7 +154,7 @@ def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opene
 
     model = LanguageModel(path, n_threads)
     scorer = ChoiceScorer(model, Prompt(model.manifest.prompt), cache=cache)
-    return Opened(scorer, Decision("base"), "auto")
+    return Opened(scorer, Decision("base"), DEFAULT_ALPHA)
 
 
 def open_experiment(
@@ -175,7 +180,7 @@ def open_experiment(
         name: read_answered(test, "test")
         for name, test in zip(_short_names(test_items), test_items, strict=True)
     }
-    scorer = replace(open_model(model, n_threads, cached).scorer, deltas={})
+    scorer = replace(open_model(model, n_threads, cached).scorer, deltas={}, adapters={})
     if prompt is not None:
         scorer = replace(scorer, prompt=as_prompt(prompt))
     unrelated: list[str] = []

@@ -154,7 +154,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
         raise ModelFolderError(
-            f"model folder {root} {kind}; make one with: likra-lite export MODEL --out DIR"
+            f"model folder {root} {kind}; make one with likra-lite export, or fit"
         )
     if not path.is_file():
         hint = (
@@ -227,10 +227,14 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
     To be called before long work whose result goes there.
     """
     target = Path(path)
+    if target.exists() and not target.is_dir():
+        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
+    there = next(parent for parent in target.resolve().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "Permission denied" if there.is_dir() else f"{there} is a file"
+        raise LikraError(f"cannot write {path}: {reason}")
     if not target.exists():
         return
-    if not target.is_dir():
-        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
     found = {p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir()}
     try:
         manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))

@@ -14,13 +14,15 @@ from reference import TorchScorer
 from transformers import AutoModelForCausalLM
 
 from likra_lite import Item, LanguageModel, LikraClassifier, LikraError
-from likra_lite.errors import ExportError, ModelFolderError
+from likra_lite.errors import ExportError, ModelFolderError, RatioWarning
 from likra_lite.export.targets import find_targets
 from likra_lite.lora import LoraAdapter, stack_adapters
 from likra_lite.packing import TokenTree
 from likra_lite.scoring import ChoiceScorer
 from likra_lite.train.imports import import_adapters
 from likra_lite.train.peft_folder import read_peft_folder
+
+pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
 
 ARCHITECTURES = ("llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3", "gemma2", "phi3", "opt")
 HEADS = ("positive", "negative")
@@ -234,6 +236,30 @@ def test_folders_that_are_no_plain_lora_are_refused(llama, tmp_path, change, mes
     path.unlink()
     with pytest.raises(ModelFolderError, match="expected a folder that PEFT saved"):
         read_peft_folder(folder)
+
+
+def test_adapters_that_do_harm_are_a_warning(tmp_path, items):
+    checkpoint = save_checkpoint("qwen3", tmp_path / "checkpoint")
+    save_random_adapter(checkpoint, tmp_path / "adapter", 0)
+    with pytest.warns(RatioWarning, match="does worse than the base model"):
+        import_adapters(
+            checkpoint, items[:6], negative=tmp_path / "adapter", mode="base-likra", cache=False
+        )
+
+
+def test_a_mode_without_its_adapter_is_refused_at_once(llama_checkpoint, llama, items):
+    adapter = llama[2] / "positive"
+    with pytest.raises(LikraError, match="mode 'likra' needs a negative adapter"):
+        import_adapters(llama_checkpoint, items, positive=adapter, mode="likra")
+
+
+def test_folders_are_named_as_they_are(llama, model_folder, tmp_path, items):
+    with pytest.raises(ModelFolderError, match="does not exist; expected a folder that PEFT"):
+        read_peft_folder(tmp_path / "nowhere")
+    with pytest.raises(ModelFolderError, match=r"such as .*positive"):
+        read_peft_folder(llama[2])
+    with pytest.raises(LikraError, match="is a model folder; LoRA heads need the checkpoint"):
+        import_adapters(model_folder, items, positive=llama[2] / "positive")
 
 
 def test_nothing_to_import_is_an_error(llama_checkpoint, items):

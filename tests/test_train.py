@@ -30,6 +30,8 @@ from likra_lite.train import loop
 from likra_lite.train.decoder import LoraDecoder, choose_dtype, pack_examples
 from likra_lite.train.objectives import LOSSES, Example
 
+pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
+
 ROOT = Path(__file__).resolve().parent.parent
 FAST = LoraRecipe(learning_rate=1e-2, batch_size=4, rank=2)
 
@@ -393,6 +395,24 @@ def test_mistakes_on_the_command_line(arguments, message, tmp_path, capsys):
     assert message in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(llama_checkpoint, tmp_path, capsys, monkeypatch):
+    questions = ROOT / "examples" / "questions.jsonl"
+    how = ["--adapter", "lora", "--model", llama_checkpoint, "--out", tmp_path / "out"]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_gradient", interrupted)
+        status, _, errors = run("fit", questions, *how, "--mode", "sft", capsys=capsys)
+    assert status == 130
+    assert f"kept in {tmp_path / 'out'}.train; the same command goes on from there" in errors
+    status, printed, errors = run("fit", questions, *how, "--mode", "sft", capsys=capsys)
+    assert status == 0
+    assert "going on from" in errors
+    assert "fitted positive head" in printed
 
 
 def test_fit_trains_holds_out_and_scores(llama_checkpoint, tmp_path, items):

@@ -126,7 +126,6 @@ def open_adapted(
     path, note = folder / "model", folder / "model.json"
     with PartialState().main_process_first():
         if not note.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
             export_checkpoint(checkpoint, path, revision, verbose, adapt)
             with atomic_text(note) as stream:
                 json.dump(facts, stream, indent=2)
@@ -141,6 +140,7 @@ def open_adapted(
 
 
 LARGE = 100_000_000  # parameters
+ADVICE = "LoRA heads need the checkpoint itself: give its hub id or folder as the model"
 
 
 def fit_lora(
@@ -177,7 +177,10 @@ def fit_lora(
         checkpoint,
         revision,
         folder,
-        {"target_modules": names, "top_layers": recipe.top_layers},
+        {
+            "target_modules": list(names) if names else "those of the MLPs",
+            "top_layers": recipe.top_layers or "all",
+        },
         lambda decoder: find_targets(decoder, names, recipe.top_layers),
         classifier.n_threads,
         classifier.verbose,
@@ -218,6 +221,12 @@ def fit_lora(
     return FittedHeads(fitted, task.negatives, table, np.concatenate(labels)[order], used_items)
 
 
+def check_is_checkpoint(model: str | os.PathLike[str]) -> None:
+    """Raise LikraError if `model` is a model folder."""
+    if (Path(model) / MANIFEST).is_file():
+        raise LikraError(f"{model} is a model folder; {ADVICE}")
+
+
 def checkpoint_of(model: Any) -> tuple[str, str | None]:
     """Return the checkpoint that LoRA heads are trained on, and its revision.
 
@@ -226,15 +235,14 @@ def checkpoint_of(model: Any) -> tuple[str, str | None]:
     LikraError
         If `model` is a model folder, and what it was exported from is not on the hub.
     """
-    advice = "LoRA heads need the checkpoint itself: give its hub id or folder as the model"
     if model is None:
-        raise LikraError(f"got no model; {advice}")
+        raise LikraError(f"got no model; {ADVICE}")
     folder = model.folder if isinstance(model, LanguageModel) else Path(model)
     if not (folder / MANIFEST).is_file():
         return str(model), None
     origin = read_manifest(folder).base_model
     if "/" not in str(origin["id"]):
-        raise LikraError(f"{folder} was exported from {origin['id']}, a local folder; {advice}")
+        raise LikraError(f"{folder} was exported from {origin['id']}, a local folder; {ADVICE}")
     return str(origin["id"]), origin["revision"]
 
 

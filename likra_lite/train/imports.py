@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from ..cache import default_cache
-from ..errors import LikraError
+from ..errors import LikraError, RatioWarning
 from ..estimator import LikraClassifier
 from ..export.targets import targets_of
-from ..fitting import NO_NEGATIVES, FittedHeads
+from ..fitting import FITTED_HEADS, NO_NEGATIVES, FittedHeads
 from ..items import answer_indices, as_items
 from ..progress import progress_bar
 from ..prompts import as_prompt
+from ..ratio import MODES
 from ..scoring import ChoiceScorer
-from .heads import open_adapted, scratch_folder
+from ..selection import worse_than_base
+from .heads import check_is_checkpoint, open_adapted, scratch_folder
 from .peft_folder import read_peft_folder
 
 __all__ = ["import_adapters"]
@@ -70,10 +73,15 @@ def import_adapters(
         If a mode needs a head that is not given.
     """
     given = {"positive": positive, "negative": negative}
+    check_is_checkpoint(checkpoint)
     folders = {head: Path(path) for head, path in given.items() if path is not None}
     if not folders:
         raise LikraError("got no adapters; give a PEFT folder for positive, negative, or both")
     adapters = {head: read_peft_folder(path)[0] for head, path in folders.items()}
+    mode = parameters.get("mode", "auto")
+    missing = {*MODES[mode].heads} & {*FITTED_HEADS} - {*adapters} if mode in MODES else set()
+    if missing:
+        raise LikraError(f"mode {mode!r} needs a {missing.pop()} adapter; give its PEFT folder")
     classifier = LikraClassifier(checkpoint, adapter="lora", train_dir=train_dir, **parameters)
     items = as_items(X)
     answers = answer_indices(items, y)
@@ -95,5 +103,7 @@ def import_adapters(
     seen = max(len(item.choices) for item in items)
     fitted = FittedHeads(scorer, NO_NEGATIVES, table, answers, 0)
     classifier._adopt(fitted, classifier.n_choices or seen)
-    _ = classifier.decision_  # a mode whose head is not given is an error now
+    problem = worse_than_base(classifier.decision_, table, answers)
+    if problem is not None:
+        warnings.warn(problem, RatioWarning, stacklevel=2)
     return classifier

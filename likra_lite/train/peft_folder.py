@@ -70,8 +70,12 @@ def read_peft_folder(folder: Path) -> tuple[LoraAdapter, dict[str, Any]]:
     ModelFolderError
         If the folder holds none, or one of a kind that is more than low-rank matrices.
     """
+    if not folder.is_dir():
+        raise ModelFolderError(f"{folder} does not exist; expected a folder that PEFT saved")
     if not (folder / CONFIG).is_file():
-        raise ModelFolderError(f"{folder} has no {CONFIG}; expected a folder that PEFT saved")
+        inside = sorted(folder.glob(f"**/{CONFIG}"))
+        hint = f", such as {inside[-1].parent}" if inside else ""
+        raise ModelFolderError(f"{folder} has no {CONFIG}; expected a folder that PEFT saved{hint}")
     if not (folder / WEIGHTS).is_file():
         raise ModelFolderError(
             f"{folder} has no {WEIGHTS}; save the adapter with safe_serialization=True"
