@@ -473,6 +473,7 @@ def test_rivals_raise_the_margin_of_right_answers(objective, llama_checkpoint, t
     ("change", "message"),
     [
         ({"model": None}, "got no model"),
+        ({"model": 3}, "got a model of type int; LoRA heads need the checkpoint"),
         ({"recipe": replace(FAST, objective="choices")}, "trains a single head; use mode 'sft'"),
         ({"recipe": replace(FAST, patience=1), "cv": 2}, "leave out cv"),
         ({"recipe": {"rank": 2}}, "expected a LoraRecipe"),

@@ -20,7 +20,7 @@ from ..prompts import as_prompt
 from ..ratio import MODES
 from ..scoring import ChoiceScorer
 from ..selection import worse_than_base
-from .heads import check_is_checkpoint, open_adapted, scratch_folder
+from .checkpoint import check_is_checkpoint, open_adapted, scratch_folder
 from .peft_folder import read_peft_folder
 
 __all__ = ["import_adapters"]
