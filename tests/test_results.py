@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -297,6 +298,17 @@ def test_contamination_and_number_of_negatives(experiment, tmp_path):
     half = experiment.bench("none").draw_negatives("own", 0, 1, 0.5)
     right = answer_indices(experiment.items)[half.item] == half.choice
     assert 0.2 < right.mean() < 0.8
+
+
+def test_letters_are_never_those_of_another_item(scorer, items, tmp_path):
+    """An answer of another question has no letter here, so none is followed or learned."""
+    lettered = replace(scorer, prompt=as_prompt("letters"))
+    experiment = Experiment(lettered, items[:12], {"test": items[12:20]}, unrelated=["a stone"])
+    results = experiment.create(tmp_path)
+    run(experiment, grid([6], [0]), results, n_jobs=1)
+    assert {row["group"] for row in trajectories(results)} == {"right", "near-miss"}
+    with pytest.raises(LikraError, match="have no letter"):
+        run(experiment, grid([6], [0], negatives=["other"]), results, n_jobs=1)
 
 
 def test_any_number_of_processes_gives_the_same(results, experiment, tmp_path):

@@ -186,3 +186,16 @@ def test_context_stands_before_the_question_or_where_the_template_says():
     assert Prompt("\nQ: {question}").context(item) == "It rained.\nQ: Why {so}?"
     assert Prompt("{{x}} {question} {{y}}").neutral_context == " {y}"
     assert Prompt("[{context}] {question}").context(item) == "[It rained.] Why {so}?"
+
+
+def test_letters_stand_for_the_choices():
+    asked = Item("Who?", ["a cat", "a dog", "a hen"], 2)
+    prompt = as_prompt("letters")
+    shown = "\n\nQuestion: Who?\nA. a cat\nB. a dog\nC. a hen\nAnswer:"
+    assert prompt.context(asked) == shown
+    assert prompt.continuations(asked.choices) == [" A", " B", " C"]
+    assert prompt.with_examples([asked]).context(asked) == f"{shown} C{shown}"
+    with pytest.raises(LikraError, match="have no letter"):
+        prompt.borrowed("a fox")
+    many = prompt.continuations(["x"] * 28)
+    assert many[25:] == [" Z", " AA", " AB"]

@@ -290,7 +290,7 @@ class Bench:
         pairs = [
             (
                 prompt.context(self.items[item]),
-                prompt.continuations([self.items[source].choices[choice]]),
+                [prompt.borrowed(self.items[source].choices[choice])],
             )
             for item, source, choice in new
         ]

@@ -85,9 +85,7 @@ class HeldOut:
                 if answer is not None:
                     places[group][index] = len(pairs)
                     # A pair of its own: a long answer must not cut the context of the choices.
-                    pairs.append(
-                        (scorer.prompt.context(item), scorer.prompt.continuations([answer]))
-                    )
+                    pairs.append((scorer.prompt.context(item), [scorer.prompt.borrowed(answer)]))
         read = scorer.pair_scorer.features(pairs).features if pairs else None
         return cls(items, table, features, places, read)
 

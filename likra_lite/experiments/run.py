@@ -153,6 +153,8 @@ class Experiment:
 
     def _probes(self, test: Sequence[Item]) -> dict[str, list[str | None]]:
         """Draw the answers from elsewhere, the same whatever becomes of the questions."""
+        if self.scorer.prompt.lettered:
+            return {}
         right = [item.choices[item.answer or 0] for item in test]
         pools = {"other": right, "unrelated": self.unrelated}
         return {group: draw_probes(test, pool) for group, pool in pools.items() if pool}
