@@ -9,10 +9,7 @@ the layers below the first adapted one. Scores are compared with each other. Nee
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,10 @@ import numpy as np
 from options import CONTEXT, common_options, prepared, progress, threads_or_cores, write
 from shapes import made_once
 from tables import markdown_table
+from workers import alone, peak_memory
 from workloads import zero_shot
+
+from likra_lite.storage import read_manifest
 
 ROUNDS = 3
 
@@ -78,7 +78,7 @@ def measure(kind: str, folders: list[str], count: int, threads: int) -> tuple[fl
         best = min(best, time.perf_counter() - start)
     lengths = np.concatenate([tree.lengths for tree in trees])
     sums = np.add.reduceat(tokens, np.cumsum(lengths) - lengths, axis=1)
-    return best, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, sums
+    return best, peak_memory() / 2**20, sums
 
 
 @click.command(context_settings=CONTEXT)
@@ -94,17 +94,11 @@ def main(
 ) -> None:
     """Measure what a second LoRA head costs."""
     threads = threads_or_cores(threads)
-    spawn = multiprocessing.get_context("spawn")
-
-    def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-        with spawn.Pool(1) as pool:
-            return pool.apply(function, arguments)
-
     with prepared(shape, folder, cache) as checkpoint:
         root, source = checkpoint.converted, str(checkpoint.folder)
-        layers = checkpoint.config["num_hidden_layers"]
         progress("exporting")
         whole = made_once(root / "lora", lambda path: alone(export_adapted, source, None, path))
+        layers = read_manifest(whole).n_layers
         merged = made_once(
             root / "merged",
             lambda path: alone(export_merged, source, path, root / "merged-weights"),

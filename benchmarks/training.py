@@ -13,8 +13,6 @@ CPU in float32: take few examples.
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
 import tempfile
 import time
 import warnings
@@ -26,6 +24,7 @@ import click
 import numpy as np
 from options import CONTEXT, common_options, prepared, progress, threads_or_cores, write
 from tables import markdown_table
+from workers import alone, peak_memory
 from workloads import zero_shot
 
 ENGINES = ("likra-lite", "trl")
@@ -147,7 +146,7 @@ def measure(engine: str, folder: str, pairs: Sequence[Pair], batch: int, threads
     if torch.cuda.is_available():
         memory = torch.cuda.max_memory_allocated() / 2**20
     else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        memory = peak_memory() / 2**20
     return clock.seconds, (clock.steps - WARM_UP) / clock.steps, memory
 
 
@@ -218,7 +217,6 @@ def main(
 ) -> None:
     """Measure LoRA training."""
     threads = threads_or_cores(threads)
-    spawn = multiprocessing.get_context("spawn")
     with prepared(shape, folder, cache) as checkpoint:
         pairs = pairs_of(checkpoint.vocabulary, examples)
         tokens = sum(len(context) + len(answer) - 1 for context, answer in pairs)
@@ -227,10 +225,6 @@ def main(
         width = checkpoint.config["hidden_size"] * checkpoint.vocabulary
         # Forward, and backward through the activations; frozen weights have no gradient.
         operations = 4 * (weights * tokens + width * answers)
-
-        def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-            with spawn.Pool(1) as pool:
-                return pool.apply(function, arguments)
 
         peak = alone(product_speed, threads)
         rows, result = [], {"shape": checkpoint.name, "peak_tflops": peak}

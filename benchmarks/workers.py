@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Unavailable", "Worker", "WorkerError", "fix_threads", "peak_memory"]
+__all__ = ["Unavailable", "Worker", "WorkerError", "alone", "fix_threads", "peak_memory"]
 
 LONGEST_REASON = 120  # characters
 
@@ -24,6 +25,12 @@ class Unavailable(Exception):  # noqa: N818
 
 class WorkerError(Exception):
     """What went wrong in another process, in one line."""
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns that is called in a fresh interpreter."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
 
 
 class Worker:

@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from .curve import MODES, NEGATIVES, ListOf, modes_option, one_of
-from .options import NumberOrAuto, cache_option, debug_option, threads_option
+from .options import (
+    NumberOrAuto,
+    cache_option,
+    contamination_option,
+    debug_option,
+    n_negatives_option,
+    threads_option,
+)
 
 __all__ = ["compare"]
 
@@ -48,20 +55,8 @@ __all__ = ["compare"]
     show_default=True,
     help="Kinds of wrong answers; with several, each is compared.",
 )
-@click.option(
-    "--n-negatives",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Wrong answers per item.",
-)
-@click.option(
-    "--contamination",
-    type=click.FloatRange(0.0, 1.0),
-    default=0.0,
-    show_default=True,
-    help="Share of wrong answers replaced by right ones.",
-)
+@n_negatives_option
+@contamination_option
 @click.option(
     "--control",
     type=click.Choice(["none", "hidden", "shuffled"]),

@@ -15,9 +15,11 @@ from .lora import is_main_process, lora_options, take_recipe
 from .options import (
     NumberOrAuto,
     cache_option,
+    contamination_option,
     debug_option,
     decision_options,
     items_argument,
+    n_negatives_option,
     out_option,
     threads_option,
 )
@@ -53,20 +55,8 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     show_default=True,
     help="Which wrong answers the negative head learns.",
 )
-@click.option(
-    "--n-negatives",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Wrong answers per item.",
-)
-@click.option(
-    "--contamination",
-    type=click.FloatRange(0.0, 1.0),
-    default=0.0,
-    show_default=True,
-    help="Share of wrong answers replaced by right ones, for experiments.",
-)
+@n_negatives_option
+@contamination_option
 @click.option(
     "--penalty",
     type=NumberOrAuto(),

@@ -10,10 +10,12 @@ import click
 __all__ = [
     "NumberOrAuto",
     "cache_option",
+    "contamination_option",
     "debug_option",
     "decision_options",
     "items_argument",
     "model_option",
+    "n_negatives_option",
     "out_option",
     "threads_option",
 ]
@@ -35,6 +37,20 @@ threads_option: Decorator = click.option(
 )
 out_option: Decorator = click.option(
     "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."
+)
+n_negatives_option: Decorator = click.option(
+    "--n-negatives",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Wrong answers per item.",
+)
+contamination_option: Decorator = click.option(
+    "--contamination",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    help="Share of wrong answers replaced by right ones, for experiments.",
 )
 cache_option: Decorator = click.option(
     "--no-cache",

@@ -16,7 +16,7 @@ from .adapters import DEFAULT_PENALTY
 from .conformal import abstention_threshold, predict_or_abstain, prediction_sets, set_threshold
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
 from .explain import Explanation, explain_item
-from .fitting import FittedHeads, HeldOut
+from .fitting import FittedHeads, HeldOutItems
 from .html_repr import summary_html
 from .items import answer_indices, as_items, warn_of_duplicates, warn_of_overlap
 from .language_model import LanguageModel
@@ -258,7 +258,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         held_out = None
         if X_validation is not None:
             validation = as_items(X_validation)
-            held_out = HeldOut(validation, answer_indices(validation, y_validation))
+            held_out = HeldOutItems(validation, answer_indices(validation, y_validation))
             warn_of_overlap(items, validation)
         seen = max(
             len(item.choices)

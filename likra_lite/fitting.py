@@ -24,7 +24,7 @@ __all__ = [
     "FITTED_HEADS",
     "NO_NEGATIVES",
     "FittedHeads",
-    "HeldOut",
+    "HeldOutItems",
     "TrainingSet",
     "cross_fit",
     "fit_heads",
@@ -78,7 +78,7 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutItems:
     """Items that heads are not fitted on.
 
     Attributes

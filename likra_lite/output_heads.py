@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .adapters import DEFAULT_PENALTY
-from .cache import default_cache
 from .datasets import bundled_model
 from .errors import LikraError
 from .fitting import (
     FITTED_HEADS,
     FittedHeads,
-    HeldOut,
+    HeldOutItems,
     cross_fit,
     fit_heads,
     fold_of_items,
@@ -25,7 +24,6 @@ from .fitting import (
 from .items import Item
 from .language_model import LanguageModel
 from .progress import progress_bar
-from .prompts import as_prompt
 from .scoring import ChoiceScorer
 from .selection import choose
 
@@ -41,7 +39,7 @@ def fit_output_heads(
     classifier: LikraClassifier,
     items: Sequence[Item],
     y: NDArray[np.int64],
-    held_out: HeldOut | None,
+    held_out: HeldOutItems | None,
     used: Collection[str],
     candidates: tuple[Sequence[str], Sequence[float], Sequence[str]],
 ) -> FittedHeads:
@@ -54,7 +52,7 @@ def fit_output_heads(
     items : sequence of Item
     y : ndarray of shape (n_items,)
         Index of the right choice.
-    held_out : HeldOut or None
+    held_out : HeldOutItems or None
         Validation items; the items themselves are cross-fitted if None.
     used : collection of str
         Heads that the modes read.
@@ -66,8 +64,7 @@ def fit_output_heads(
     FittedHeads
     """
     model = _open_model(classifier)
-    prompt = as_prompt(model.manifest.prompt if classifier.prompt is None else classifier.prompt)
-    scorer = ChoiceScorer(model, prompt, cache=default_cache() if classifier.cache else None)
+    scorer = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
     with progress_bar(len(items), "reading", classifier.verbose) as bar:
         training = training_set(
             scorer,

@@ -10,14 +10,14 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Cache
+from .cache import Cache, default_cache
 from .errors import TruncationWarning
 from .items import Item
 from .language_model import Head, LanguageModel
 from .likelihoods import LogLikelihoods
 from .lora import LoraAdapter
 from .pairs import PAIRS_PER_CHUNK, Pair, PairScorer
-from .prompts import Prompt
+from .prompts import Prompt, as_prompt
 
 __all__ = ["ChoiceScorer", "choice_table", "warn_of_truncation"]
 
@@ -70,6 +70,20 @@ class ChoiceScorer:
     deltas: Mapping[str, FloatArray] = field(default_factory=dict)
     cache: Cache | None = None
     adapters: Mapping[str, LoraAdapter] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: LanguageModel, prompt: str | None, cached: bool) -> ChoiceScorer:
+        """Return a scorer without heads, with the user's cache if wanted.
+
+        Parameters
+        ----------
+        model : LanguageModel
+        prompt : str or None
+            See :func:`likra_lite.prompts.as_prompt`; the model's own if None.
+        cached : bool
+        """
+        chosen = as_prompt(model.manifest.prompt if prompt is None else prompt)
+        return cls(model, chosen, cache=default_cache() if cached else None)
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -141,21 +141,12 @@ def _rows_of(
 
 
 def _row(results: Results, test: str, where: Point | str, decision: Decision, chosen: bool) -> Row:
-    fit = {"control": where, "n_items": 0} if isinstance(where, str) else _fields(where)
     table, y = results.table(test, where), results.y(test)
     share, error = accuracy(decision.predict(table) == y)
     mode = MODES[decision.mode]
-    drawn = fit if uses_negatives(decision.mode) else {}
     right = _is_right(table, y)
     row = {
-        "experiment": results.name,
-        "test": test,
-        "control": fit["control"],
-        "n_items": fit["n_items"],
-        "seed": fit.get("seed"),
-        "negatives": drawn.get("negatives"),
-        "n_negatives": drawn.get("n_negatives"),
-        "contamination": drawn.get("contamination"),
+        **_setting(results, test, where, uses_negatives(decision.mode)),
         "mode": decision.mode,
         "alpha": decision.alpha if mode.weighted else None,
         "alpha_auto": chosen,
@@ -172,10 +163,22 @@ def _row(results: Results, test: str, where: Point | str, decision: Decision, ch
     return row
 
 
-def _fields(point: Point) -> dict[str, Any]:
+def _setting(results: Results, test: str, where: Point | str, drawn: bool) -> Row:
+    """Return the columns that say what was fitted and tested; `where` may be a control alone.
+
+    `drawn` tells whether it matters which wrong answers were drawn.
+    """
+    point = None if isinstance(where, str) else where
+    negatives = point if drawn else None
     return {
-        name: getattr(point, name)
-        for name in ("control", "n_items", "seed", "negatives", "n_negatives", "contamination")
+        "experiment": results.name,
+        "test": test,
+        "control": where if point is None else point.control,
+        "n_items": 0 if point is None else point.n_items,
+        "seed": None if point is None else point.seed,
+        "negatives": None if negatives is None else negatives.negatives,
+        "n_negatives": None if negatives is None else negatives.n_negatives,
+        "contamination": None if negatives is None else negatives.contamination,
     }
 
 
@@ -216,10 +219,6 @@ def trajectories(results: Results, points: Iterable[Point] | None = None) -> lis
 
 
 def _trajectory(results: Results, test: str, where: Point | str, head: str) -> Iterator[Row]:
-    if isinstance(where, str):
-        fit: dict[str, Any] = {"control": where, "n_items": 0}
-    else:
-        fit = _fields(where)
     table = results.table(test, where)
     right = _is_right(table, results.y(test))
     values = table.head(head)
@@ -227,18 +226,10 @@ def _trajectory(results: Results, test: str, where: Point | str, head: str) -> I
     for (group, under), found in results.probes(test, where).items():
         if under == head:
             groups[group] = found[~np.isnan(found)]
-    drawn = fit if head == "negative" else {}
     for group, found in groups.items():
         if len(found):
             yield {
-                "experiment": results.name,
-                "test": test,
-                "control": fit["control"],
-                "n_items": fit["n_items"],
-                "seed": fit.get("seed"),
-                "negatives": drawn.get("negatives"),
-                "n_negatives": drawn.get("n_negatives"),
-                "contamination": drawn.get("contamination"),
+                **_setting(results, test, where, head == "negative"),
                 "head": head,
                 "group": group,
                 "log_likelihood": _mean(found),

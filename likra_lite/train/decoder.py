@@ -123,8 +123,6 @@ class LoraDecoder(nn.Module):
     recipe : LoraRecipe
     dtype : torch.dtype
         Of the frozen weights.
-    modules : sequence of str, optional
-        Paths of the matrices to adapt, in place of those that the recipe names.
     """
 
     def __init__(
@@ -133,7 +131,6 @@ class LoraDecoder(nn.Module):
         revision: str | None,
         recipe: LoraRecipe,
         dtype: torch.dtype = torch.float32,
-        modules: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         decoder, self.tokenizer = load_checkpoint(model, revision, dtype)
@@ -142,10 +139,8 @@ class LoraDecoder(nn.Module):
         self.scale, self.softcap = logit_transform(decoder.config)
         self.output = decoder.get_output_embeddings()
         self.trunk = Trunk(decoder)
-        if modules is None:
-            found = find_targets(decoder, recipe.target_modules, recipe.top_layers)
-            modules = list(found.modules)
-        self.targets = list(modules)
+        found = find_targets(decoder, recipe.target_modules, recipe.top_layers)
+        self.targets = list(found.modules)
         self.config = lora_config(recipe, self.targets, decoder)
         self.peft: Any = None
         self.decoder = decoder

@@ -13,15 +13,13 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
-from ..cache import default_cache
 from ..errors import LikraError, SlowTrainingWarning, import_extra
 from ..export.targets import find_targets
-from ..fitting import FittedHeads, HeldOut, fold_of_items
+from ..fitting import FittedHeads, HeldOutItems, fold_of_items
 from ..items import Item
 from ..likelihoods import LogLikelihoods
 from ..lora import LoraAdapter
 from ..progress import progress_bar
-from ..prompts import as_prompt
 from ..ratio import Decision
 from ..recipe import LoraRecipe
 from ..scoring import ChoiceScorer
@@ -47,7 +45,7 @@ def fit_lora(
     classifier: LikraClassifier,
     items: Sequence[Item],
     y: IntArray,
-    held_out: HeldOut | None,
+    held_out: HeldOutItems | None,
     used: Collection[str],
 ) -> FittedHeads:
     """Do the work of :meth:`likra_lite.LikraClassifier.fit` for LoRA heads.
@@ -59,7 +57,7 @@ def fit_lora(
     items : sequence of Item
     y : ndarray of shape (n_items,)
         Index of the right choice.
-    held_out : HeldOut or None
+    held_out : HeldOutItems or None
         Validation items. Without any, a fold of the items is held out and not trained on; with
         ``cv``, all items are cross-fitted and the heads then trained on all of them.
     used : collection of str
@@ -85,8 +83,7 @@ def fit_lora(
         classifier.n_threads,
         classifier.verbose,
     )
-    prompt = as_prompt(model.manifest.prompt if classifier.prompt is None else classifier.prompt)
-    scorer = ChoiceScorer(model, prompt, cache=default_cache() if classifier.cache else None)
+    scorer = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
     task = task_of(classifier, scorer, items, y, recipe, used)
     columns = [name for name in ("base", "neutral") if name == "base" or name in used]
     runs = _runs(classifier, task, folder, held_out)
@@ -127,12 +124,12 @@ class _Run:
 
     folder: Path
     keep: NDArray[np.bool_]
-    held_out: HeldOut | None
+    held_out: HeldOutItems | None
     places: IntArray
 
 
 def _runs(
-    classifier: LikraClassifier, task: LoraTask, folder: Path, held_out: HeldOut | None
+    classifier: LikraClassifier, task: LoraTask, folder: Path, held_out: HeldOutItems | None
 ) -> list[_Run]:
     everything = np.ones(len(task.items), dtype=bool)
     if held_out is not None:
@@ -141,7 +138,7 @@ def _runs(
 
     def run(fold: int, where: Path) -> _Run:
         out = np.flatnonzero(folds == fold)
-        part = HeldOut([task.items[i] for i in out.tolist()], task.y[out])
+        part = HeldOutItems([task.items[i] for i in out.tolist()], task.y[out])
         return _Run(where, folds != fold, part, out)
 
     if classifier.cv is None:
@@ -184,7 +181,7 @@ def _train(
 
 
 def _accuracy(
-    decoder: LoraDecoder, scorer: ChoiceScorer, held_out: HeldOut, head: str
+    decoder: LoraDecoder, scorer: ChoiceScorer, held_out: HeldOutItems, head: str
 ) -> Callable[[], float]:
     """Return a function that measures the accuracy of sft, or of base-likra, as training goes."""
     trees, _ = scorer.model.encoder.trees(scorer.pairs(held_out.items))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..cache import default_cache
 from ..errors import LikraError, RatioWarning
 from ..estimator import LikraClassifier
 from ..export.targets import targets_of
 from ..fitting import FITTED_HEADS, NO_NEGATIVES, FittedHeads
 from ..items import answer_indices, as_items
 from ..progress import progress_bar
-from ..prompts import as_prompt
 from ..ratio import MODES
 from ..scoring import ChoiceScorer
 from ..selection import worse_than_base
@@ -95,9 +94,8 @@ def import_adapters(
         classifier.n_threads,
         classifier.verbose,
     )
-    prompt = as_prompt(model.manifest.prompt if classifier.prompt is None else classifier.prompt)
-    cache = default_cache() if classifier.cache else None
-    scorer = ChoiceScorer(model, prompt, cache=cache, adapters=adapters)
+    bare = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
+    scorer = replace(bare, adapters=adapters)
     with progress_bar(len(items), "scoring", classifier.verbose) as bar:
         table = scorer.table(items, None, bar.update)
     seen = max(len(item.choices) for item in items)
