@@ -23,10 +23,10 @@ from tables import cpu_name, markdown_table, number, versions
 
 from likra_lite import Item, LanguageModel, read_items
 from likra_lite.datasets import bundled_model, load_demo
+from likra_lite.engine.sessions import available_threads
 from likra_lite.experiments import Experiment, grid, observations, run
 from likra_lite.prompts import Prompt
-from likra_lite.scoring import ChoiceScorer
-from likra_lite.sessions import available_threads
+from likra_lite.scoring.scorer import ChoiceScorer
 
 SHARES = (0.008, 0.016, 0.032, 0.065, 0.13, 0.26, 0.39, 0.52, 0.78, 1.0)
 

@@ -336,8 +336,8 @@ def score_trees(
     trunk : dict
         ``seconds`` in the trunk, and ``tokens`` that it read, without padding.
     """
-    from likra_lite.packing import TokenTree
-    from likra_lite.pairs import PAIRS_PER_CHUNK
+    from likra_lite.engine.pairs import PAIRS_PER_CHUNK
+    from likra_lite.engine.trees import TokenTree
 
     deltas = np.zeros((n_heads, model.hidden_size, model.hidden_size), np.float32)
     scores = []
@@ -355,9 +355,9 @@ def score_trees(
 
 def tokens_read(trees: Sequence[Any]) -> int:
     """Return how many tokens the trunk reads: what trees share once, and no padding."""
-    from likra_lite.packing import row_lengths
-    from likra_lite.reading import TOKEN_BUDGET
-    from likra_lite.sharing import plan
+    from likra_lite.engine.forward import TOKEN_BUDGET
+    from likra_lite.engine.prefixes import plan
+    from likra_lite.engine.trees import row_lengths
 
     total = 0
     branches = [plan(trees, TOKEN_BUDGET // 2)]

@@ -44,8 +44,8 @@ class Fitting:
     def run(self) -> dict[str, Any]:
         """Return seconds of each step, and the peak of memory."""
         from likra_lite import LanguageModel
-        from likra_lite.adapters import fit_output_adapter
-        from likra_lite.packing import TokenTree
+        from likra_lite.engine.trees import TokenTree
+        from likra_lite.heads.output import fit_output_adapter
 
         vocabulary = self.engine.checkpoint.vocabulary
         model = LanguageModel(self.engine.folder, n_threads=self.engine.threads)

@@ -21,15 +21,15 @@ from tables import markdown_table
 from workers import alone, peak_memory
 from workloads import zero_shot
 
-from likra_lite.storage import read_manifest
+from likra_lite.engine.folder import read_manifest
 
 ROUNDS = 3
 
 
 def export_adapted(checkpoint: str, top_layers: int | None, folder: Path) -> None:
     """Export with a graph for LoRA heads."""
-    from likra_lite.export.checkpoint import export_checkpoint
     from likra_lite.export.targets import find_targets
+    from likra_lite.export.traced import export_checkpoint
 
     export_checkpoint(
         checkpoint, folder, None, False, lambda model: find_targets(model, None, top_layers)
@@ -53,8 +53,8 @@ def export_merged(checkpoint: str, folder: Path, scratch: Path) -> None:
 def measure(kind: str, folders: list[str], count: int, threads: int) -> tuple[float, float, Any]:
     """Score in this process; return seconds, memory in MB and log-likelihoods (heads, answers)."""
     from likra_lite import LanguageModel
+    from likra_lite.engine.trees import TokenTree
     from likra_lite.export.parity import random_adapter
-    from likra_lite.packing import TokenTree
 
     models = [LanguageModel(folder, threads) for folder in folders]
     items = zero_shot(count, models[0].manifest.vocab_size)

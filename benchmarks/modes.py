@@ -18,9 +18,9 @@ import warnings
 import numpy as np
 
 from likra_lite import LikraClassifier, read_items
-from likra_lite.adapters import DEFAULT_PENALTY
-from likra_lite.ratio import MODES, Decision
-from likra_lite.statistics import paired_difference
+from likra_lite.heads.output import DEFAULT_PENALTY
+from likra_lite.scoring.decision import MODES, Decision
+from likra_lite.scoring.statistics import paired_difference
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def threads_or_cores(threads: int | None) -> int:
     """Return the number of threads asked for, or of physical cores, and hold all workers to it."""
-    from likra_lite.sessions import available_threads
+    from likra_lite.engine.sessions import available_threads
 
     threads = threads or available_threads()
     fix_threads(threads)

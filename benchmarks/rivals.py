@@ -21,10 +21,10 @@ import click
 import numpy as np
 
 from likra_lite import Item, LikraClassifier, read_items
-from likra_lite.comparisons import compare_modes, sentence
 from likra_lite.export import export_model
-from likra_lite.ratio import log_loss
-from likra_lite.recipe import LoraRecipe
+from likra_lite.heads.recipe import LoraRecipe
+from likra_lite.scoring.comparisons import compare_modes, sentence
+from likra_lite.scoring.decision import log_loss
 
 MODES = ("sft", "likra", "base-likra")
 REFERENCES = ("base", "lora sft", "lora likra")

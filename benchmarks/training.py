@@ -66,10 +66,10 @@ def train_likra(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -
     """Train with likra-lite."""
     from accelerate import PartialState
 
-    from likra_lite.packing import TokenTree
-    from likra_lite.train.decoder import LoraDecoder, choose_dtype
-    from likra_lite.train.loop import train_adapter
-    from likra_lite.train.objectives import Example
+    from likra_lite.engine.trees import TokenTree
+    from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype
+    from likra_lite.lora_training.loop import train_adapter
+    from likra_lite.lora_training.objectives import Example
 
     device = PartialState().device
     decoder = LoraDecoder(folder, None, recipe, choose_dtype(recipe.precision, device)).to(device)
@@ -87,7 +87,7 @@ def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> 
     from trl import SFTConfig, SFTTrainer
 
     from likra_lite.export.targets import find_targets
-    from likra_lite.train.decoder import choose_dtype, lora_config
+    from likra_lite.lora_training.decoder import choose_dtype, lora_config
 
     disable_progress_bars()
     device = PartialState().device
@@ -135,7 +135,7 @@ def measure(engine: str, folder: str, pairs: Sequence[Pair], batch: int, threads
     """Train in this process; return seconds, examples timed and memory in MB."""
     import torch
 
-    from likra_lite.recipe import LoraRecipe
+    from likra_lite.heads.recipe import LoraRecipe
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
@@ -175,11 +175,11 @@ def agreement(folder: str, pairs: Sequence[Pair]) -> dict[str, float] | None:
 
     if not torch.cuda.is_available():
         return None
-    from likra_lite.packing import TokenTree
-    from likra_lite.recipe import LoraRecipe
-    from likra_lite.train.decoder import LoraDecoder
-    from likra_lite.train.loop import _gradient
-    from likra_lite.train.objectives import LOSSES, Example
+    from likra_lite.engine.trees import TokenTree
+    from likra_lite.heads.recipe import LoraRecipe
+    from likra_lite.lora_training.decoder import LoraDecoder
+    from likra_lite.lora_training.loop import _gradient
+    from likra_lite.lora_training.objectives import LOSSES, Example
 
     trees = [TokenTree(context, [answer]) for context, answer in pairs[:16]]
     scores, losses = [], []

@@ -17,7 +17,7 @@ def cache(clear: bool) -> None:
 
     The environment variable LIKRA_LITE_CACHE names another folder, or is "off".
     """
-    from likra_lite.cache import default_cache
+    from likra_lite.engine.cache import default_cache
 
     kept = default_cache()
     if kept is None:

@@ -98,7 +98,6 @@ def compare(
     again; or it is a model folder, written by fit, that is tested on --items. Tells how much
     of a gain remains where the question was hidden, if curve has measured that.
     """
-    from likra_lite.comparisons import compare_modes
     from likra_lite.errors import LikraError
     from likra_lite.experiments import Results, is_results_folder
     from likra_lite.experiments.comparing import (
@@ -108,9 +107,10 @@ def compare(
         what_remains,
     )
     from likra_lite.experiments.text import comparison_text, wrapped
+    from likra_lite.scoring.comparisons import compare_modes
 
     if report_file is not None:
-        from likra_lite.storage import check_file_target
+        from likra_lite.engine.folder import check_file_target
 
         check_file_target(report_file)
         if not is_results_folder(folder):
@@ -148,9 +148,9 @@ def compare(
     comparisons = compare_modes(correct, known)
     click.echo(comparison_text(correct, comparisons))
     if report_file is not None:
+        from likra_lite.engine.folder import write_bytes
         from likra_lite.report.from_results import report_of_results
         from likra_lite.report.page import page
-        from likra_lite.storage import write_bytes
 
         contents = report_of_results(results, setting.test, setting.alpha, setting.normalization)
         write_bytes(report_file, page(contents).encode())
@@ -177,9 +177,9 @@ def _of_model(
 
     from likra_lite.errors import LikraError
     from likra_lite.experiments.comparing import correct_of_table
-    from likra_lite.items import answer_indices
     from likra_lite.progress import progress_bar
-    from likra_lite.ratio import Decision
+    from likra_lite.questions.item import answer_indices
+    from likra_lite.scoring.decision import Decision
 
     from .opening import open_model, read_answered
 

@@ -209,6 +209,7 @@ def curve(
     With --out, every fit is kept: after Ctrl-C, or to add sizes, seeds or controls, run
     the command again; compare tells which differences are real.
     """
+    from likra_lite.engine.sessions import available_threads
     from likra_lite.errors import LikraError
     from likra_lite.experiments import (
         curve_sizes,
@@ -223,7 +224,6 @@ def curve(
     from likra_lite.experiments.text import curve_text
     from likra_lite.experiments.tidy import check_decisions
     from likra_lite.progress import progress_bar
-    from likra_lite.sessions import available_threads
 
     from .opening import check_outputs, open_experiment
 
@@ -272,9 +272,9 @@ def curve(
         if trajectories:
             write_csv(trajectories, trajectories_of(results, points))
         if report_file:
+            from likra_lite.engine.folder import write_bytes
             from likra_lite.report.from_results import report_of_experiment
             from likra_lite.report.page import page
-            from likra_lite.storage import write_bytes
 
             n_texts = count + len(next(iter(experiment.tests.values())))
             with progress_bar(n_texts, "reporting", show=True) as bar:

@@ -36,9 +36,9 @@ def evaluate(
     its standard error, raw and per character, for base and pmi, and for the modes of the
     heads that were fitted. Every item needs an answer.
     """
-    from likra_lite.items import answer_indices
     from likra_lite.progress import progress_bar
-    from likra_lite.selection import evaluate_modes
+    from likra_lite.questions.item import answer_indices
+    from likra_lite.scoring.selection import evaluate_modes
 
     from .opening import open_model, read_answered, warn_of_bundled_model
     from .tables import accuracy_line, mode_table

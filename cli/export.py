@@ -34,8 +34,8 @@ def export(model: str, out: str, revision: str | None, precision: str, items: st
     export ends with a comparison with PyTorch and writes nothing if they disagree. It
     needs the extra: pip install "likra-lite[export]".
     """
+    from likra_lite.engine.folder import check_folder_target
     from likra_lite.export import export_model, quantize_model
-    from likra_lite.storage import check_folder_target
 
     if items is not None and precision == "float32":
         raise click.UsageError("--items tells what int8 changes; add --precision int8")

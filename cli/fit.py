@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from .lora import is_main_process, lora_options, take_recipe
 from .options import (
     NumberOrAuto,
     cache_option,
@@ -23,6 +22,7 @@ from .options import (
     out_option,
     threads_option,
 )
+from .recipe import is_main_process, lora_options, take_recipe
 
 __all__ = ["fit"]
 
@@ -131,10 +131,10 @@ def fit(
     goes on where the last one stopped. Several GPUs: accelerate launch --module
     likra_lite fit ... It needs the extra: pip install "likra-lite[train]".
     """
+    from likra_lite.engine.folder import check_folder_target
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
-    from likra_lite.ratio import MODES, Decision
-    from likra_lite.storage import check_folder_target
+    from likra_lite.scoring.decision import MODES, Decision
 
     from .opening import read_answered, warn_of_bundled_model
     from .tables import accuracy_line

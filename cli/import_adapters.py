@@ -42,15 +42,15 @@ def import_adapters(items: str, model: str, out: str, cached: bool, **parameters
     not those that the adapters were trained on. It needs the extra:
     pip install "likra-lite[train]".
     """
+    from likra_lite.engine.folder import check_folder_target
     from likra_lite.errors import import_extra
-    from likra_lite.ratio import Decision
-    from likra_lite.storage import check_folder_target
+    from likra_lite.scoring.decision import Decision
 
     from .opening import read_answered
     from .tables import accuracy_line
 
     check_folder_target(out)
-    imports: Any = import_extra("likra_lite.train.imports", "train")
+    imports: Any = import_extra("likra_lite.lora_training.imports", "train")
     held_out = read_answered(items, "test")
     classifier = imports.import_adapters(model, held_out, cache=cached, verbose=True, **parameters)
     classifier.save(out)

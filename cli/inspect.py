@@ -47,8 +47,8 @@ def inspect(
     """
     from dataclasses import replace
 
-    from likra_lite.explain import explain_item
-    from likra_lite.margin import margin_text
+    from likra_lite.scoring.explain import explain_item
+    from likra_lite.scoring.margin import margin_text
     from likra_lite.validation import check_number
 
     from .opening import find_item, open_model, warn_of_bundled_model

@@ -11,9 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from likra_lite.experiments import Experiment
-    from likra_lite.items import Item
-    from likra_lite.ratio import Decision
-    from likra_lite.scoring import ChoiceScorer
+    from likra_lite.questions.item import Item
+    from likra_lite.scoring.decision import Decision
+    from likra_lite.scoring.scorer import ChoiceScorer
 
 __all__ = [
     "Opened",
@@ -52,8 +52,8 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) 
 
     Both are by the name of their option.
     """
+    from likra_lite.engine.folder import check_file_target
     from likra_lite.errors import LikraError
-    from likra_lite.storage import check_file_target
 
     taken = {Path(path).resolve(): name for name, path in inputs.items() if not is_bundled(path)}
     for name, path in outputs.items():
@@ -71,7 +71,7 @@ def read_answered(items: str, subset: str) -> list[Item]:
         from likra_lite.datasets import load_demo
 
         return load_demo(subset if items == DEMO else items).items
-    from likra_lite.readers import read_items
+    from likra_lite.questions.files import read_items
 
     return read_items(items, require_answer=True)
 
@@ -109,7 +109,7 @@ def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:
     if is_bundled(items):
         demo = read_answered(items, subset)
         return len(demo), demo
-    from likra_lite.readers import count_items, iter_items
+    from likra_lite.questions.files import count_items, iter_items
 
     return count_items(items), iter_items(items)
 
@@ -133,10 +133,10 @@ class Opened(NamedTuple):
 
 def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opened:
     """Open a model folder, or the bundled one; without heads, the base model decides."""
-    from likra_lite.cache import default_cache
     from likra_lite.datasets.demo import bundled_model
-    from likra_lite.persistence import is_fitted_folder, read_fitted
-    from likra_lite.ratio import MODES
+    from likra_lite.engine.cache import default_cache
+    from likra_lite.heads.saved import is_fitted_folder, read_fitted
+    from likra_lite.scoring.decision import MODES
 
     path = bundled_model() if folder is None else Path(folder)
     cache = default_cache() if cached else None
@@ -147,10 +147,10 @@ def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opene
         if MODES[fitted.decision.mode].weighted:
             alpha = fitted.decision.alpha
         return Opened(replace(fitted.scorer, cache=cache), fitted.decision, alpha)
-    from likra_lite.language_model import LanguageModel
+    from likra_lite.engine.onnx import LanguageModel
     from likra_lite.prompts import Prompt
-    from likra_lite.ratio import Decision
-    from likra_lite.scoring import ChoiceScorer
+    from likra_lite.scoring.decision import Decision
+    from likra_lite.scoring.scorer import ChoiceScorer
 
     model = LanguageModel(path, n_threads)
     scorer = ChoiceScorer(model, Prompt(model.manifest.prompt), cache=cache)

@@ -29,9 +29,9 @@ def quantize(model: str, out: str, items: str | None) -> None:
     Scoring takes about half the time and half the memory. What it changes depends on the model
     and the questions: --items tells.
     """
+    from likra_lite.engine.folder import check_folder_target
     from likra_lite.errors import LikraError
     from likra_lite.export import quantize_model
-    from likra_lite.storage import check_folder_target
 
     check_folder_target(out)
     if Path(out).resolve() == Path(model).resolve():
@@ -42,10 +42,10 @@ def quantize(model: str, out: str, items: str | None) -> None:
 
 def report(model: str, out: str, items: str | None) -> None:
     """Tell the sizes of a model and its rounded twin, and how far their scores are apart."""
-    from likra_lite.agreement import compare_scores
-    from likra_lite.items import Item
     from likra_lite.progress import progress_bar
-    from likra_lite.scoring import ChoiceScorer
+    from likra_lite.questions.item import Item
+    from likra_lite.scoring.agreement import compare_scores
+    from likra_lite.scoring.scorer import ChoiceScorer
 
     from .opening import open_model, stream_items
 
@@ -64,8 +64,8 @@ def report(model: str, out: str, items: str | None) -> None:
         tables = [scorer.table(answered, ["base"], bar.update) for scorer in (before, after)]
     click.echo(f"{items}: {compare_scores(*tables)}")
     if all(item.answer is not None for item in answered):
-        from likra_lite.items import answer_indices
-        from likra_lite.ratio import Decision
+        from likra_lite.questions.item import answer_indices
+        from likra_lite.scoring.decision import Decision
 
         from .tables import accuracy_line
 

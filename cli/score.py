@@ -55,8 +55,8 @@ def score(
 
     After Ctrl-C, what is done is in FILE.partial.
     """
+    from likra_lite.engine.folder import atomic_text, partial_path
     from likra_lite.progress import progress_bar
-    from likra_lite.storage import atomic_text, partial_path
 
     from .opening import check_outputs, open_model, stream_items, warn_of_bundled_model
 
@@ -88,14 +88,14 @@ def _uncertainty(
     columns: dict[str, Callable[[Any], Any]] = {}
     if coverage is None and error_rate is None:
         return columns
-    from likra_lite.conformal import (
+    from likra_lite.heads.saved import read_held_out
+    from likra_lite.scoring.conformal import (
         ABSTAINED,
         abstention_threshold,
         predict_or_abstain,
         prediction_sets,
         set_threshold,
     )
-    from likra_lite.persistence import read_held_out
 
     held_out, y = read_held_out(folder)
     if coverage is not None:
@@ -110,7 +110,7 @@ def _uncertainty(
 def _records(
     scorer: Any, decision: Any, uncertainty: Any, items: Any, advance: Any
 ) -> Iterator[dict[str, Any]]:
-    from likra_lite.ratio import MODES
+    from likra_lite.scoring.decision import MODES
 
     heads = MODES[decision.mode].heads
     position = 0

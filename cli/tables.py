@@ -10,7 +10,7 @@ __all__ = ["accuracy_line", "mode_table"]
 
 def accuracy_line(decision: Any, table: Any, y: Any) -> str:
     """Return ``0.375 +- 0.015``: a decision's accuracy with its standard error."""
-    from likra_lite.statistics import accuracy
+    from likra_lite.scoring.statistics import accuracy
 
     share, error = accuracy(decision.predict(table) == y)
     return f"{share:.3f} +- {error:.3f}"

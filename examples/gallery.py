@@ -16,14 +16,14 @@ import numpy as np
 
 from likra_lite import Item, LanguageModel, LikraError, read_items
 from likra_lite.datasets import bundled_model, load_demo
+from likra_lite.engine.folder import write_bytes
 from likra_lite.experiments import Bench, check_claims, curve_sizes
 from likra_lite.prompts import Prompt
-from likra_lite.ratio import Decision
 from likra_lite.report.charts import Line, LineChart, Point
 from likra_lite.report.figure import picture
 from likra_lite.report.from_claims import report_of_claims
-from likra_lite.scoring import ChoiceScorer
-from likra_lite.storage import write_bytes
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.scorer import ChoiceScorer
 
 ALPHAS = np.linspace(0.0, 1.5, 16)
 

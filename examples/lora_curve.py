@@ -25,16 +25,16 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
 from likra_lite import Item, LogLikelihoods, read_items
-from likra_lite.negatives import draw_negatives
+from likra_lite.heads.negatives import draw_negatives
+from likra_lite.heads.recipe import LoraRecipe
+from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype
+from likra_lite.lora_training.loop import CHECKPOINTS, train_adapter
+from likra_lite.lora_training.objectives import Example
 from likra_lite.progress import progress_bar
 from likra_lite.prompts import Prompt, as_prompt
-from likra_lite.ratio import Decision
-from likra_lite.recipe import LoraRecipe
-from likra_lite.scoring import choice_table
-from likra_lite.statistics import accuracy
-from likra_lite.train.decoder import LoraDecoder, choose_dtype
-from likra_lite.train.loop import CHECKPOINTS, train_adapter
-from likra_lite.train.objectives import Example
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.scorer import choice_table
+from likra_lite.scoring.statistics import accuracy
 
 FIRST = 64  # examples
 

@@ -6,13 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engine.onnx import LanguageModel
     from .errors import LikraError
     from .estimator import LikraClassifier
-    from .items import Item, as_items
-    from .language_model import LanguageModel
-    from .likelihoods import LogLikelihoods
-    from .readers import iter_items, read_items
-    from .recipe import LoraRecipe
+    from .heads.recipe import LoraRecipe
+    from .questions.files import iter_items, read_items
+    from .questions.item import Item, as_items
+    from .scoring.table import LogLikelihoods
 
 __version__ = "0.1.0"
 
@@ -29,15 +29,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Item": "items",
-    "LanguageModel": "language_model",
+    "Item": "questions.item",
+    "LanguageModel": "engine.onnx",
     "LikraClassifier": "estimator",
     "LikraError": "errors",
-    "LogLikelihoods": "likelihoods",
-    "LoraRecipe": "recipe",
-    "as_items": "items",
-    "iter_items": "readers",
-    "read_items": "readers",
+    "LogLikelihoods": "scoring.table",
+    "LoraRecipe": "heads.recipe",
+    "as_items": "questions.item",
+    "iter_items": "questions.files",
+    "read_items": "questions.files",
 }
 
 

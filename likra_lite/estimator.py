@@ -12,21 +12,26 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .adapters import DEFAULT_PENALTY
-from .conformal import abstention_threshold, predict_or_abstain, prediction_sets, set_threshold
+from .engine.onnx import LanguageModel
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
-from .explain import Explanation, explain_item
-from .fitting import FittedHeads, HeldOutItems
-from .html_repr import summary_html
-from .items import answer_indices, as_items, warn_of_duplicates, warn_of_overlap
-from .language_model import LanguageModel
-from .likelihoods import LogLikelihoods
-from .negatives import NEGATIVES
-from .output_heads import fit_output_heads
+from .heads.fit import fit_output_heads
+from .heads.negatives import NEGATIVES
+from .heads.output import DEFAULT_PENALTY
+from .heads.recipe import LoraRecipe
+from .heads.training_set import FittedHeads, HeldOutItems
+from .notebook import summary_html
 from .progress import progress_bar
-from .ratio import MODES, NORMALIZATIONS, Decision
-from .recipe import LoraRecipe
-from .selection import ALPHAS, choose, worse_than_base
+from .questions.item import answer_indices, as_items, warn_of_duplicates, warn_of_overlap
+from .scoring.conformal import (
+    abstention_threshold,
+    predict_or_abstain,
+    prediction_sets,
+    set_threshold,
+)
+from .scoring.decision import MODES, NORMALIZATIONS, Decision
+from .scoring.explain import Explanation, explain_item
+from .scoring.selection import ALPHAS, choose, worse_than_base
+from .scoring.table import LogLikelihoods
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
 
 __all__ = ["LikraClassifier"]
@@ -76,7 +81,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Share of wrong answers replaced by right ones, for experiments.
     penalty : float or "auto", default=100_000.0
         Strength of the L2 penalty on the heads, as a number of answer tokens, see
-        :func:`likra_lite.adapters.fit_output_adapter`. ``auto`` tries a tenth and ten times
+        :func:`likra_lite.heads.output.fit_output_adapter`. ``auto`` tries a tenth and ten times
         the default too.
     adapter : {"output", "lora"}, default="output"
         What a head is: a small matrix behind the language model, fitted on the CPU in seconds,
@@ -102,7 +107,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Threads of the forward pass and the fit; the physical cores available if None.
     cache : bool, default=True
         Keep log-likelihoods, and the training items' hidden states, on disk, so that nothing is
-        computed twice; see :func:`likra_lite.cache.default_cache`.
+        computed twice; see :func:`likra_lite.engine.cache.default_cache`.
     verbose : bool, default=False
         Show progress on stderr if that is a terminal.
 
@@ -267,7 +272,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
         if self.adapter == "lora":
-            lora: Any = import_extra("likra_lite.train.heads", "train")
+            lora: Any = import_extra("likra_lite.lora_training.fit", "train")
             fitted = lora.fit_lora(self, items, answers, held_out, self._used_heads())
         else:
             fitted = fit_output_heads(
@@ -424,9 +429,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def predict_set(self, X: Any, coverage: float = 0.9) -> list[IntArray]:
         """Return, for every item, choices that hold the right one with a stated probability.
 
-        The sets are conformal, see :func:`likra_lite.conformal.set_threshold`, and calibrated on
-        ``held_out_``. New items must be exchangeable with these. The guarantee is exact on
-        average for validation items that nothing was chosen on; it is close, as in
+        The sets are conformal, see :func:`likra_lite.scoring.conformal.set_threshold`, and
+        calibrated on ``held_out_``. New items must be exchangeable with these. The guarantee is
+        exact on average for validation items that nothing was chosen on; it is close, as in
         cross-conformal prediction (Vovk 2015), where the training items were cross-fitted, since
         the final heads have seen more items than those that scored the held-out ones, and
         where mode, alpha and temperature were chosen on the same items.
@@ -458,8 +463,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         """Return the best choice of every item, or -1 where it is too unsure.
 
         The share of wrong answers among those given is at most `error_rate`, with the given
-        confidence, see :func:`likra_lite.conformal.abstention_threshold`. It is calibrated on
-        ``held_out_``, and holds under the same conditions as that of :meth:`predict_set`.
+        confidence, see :func:`likra_lite.scoring.conformal.abstention_threshold`. It is
+        calibrated on ``held_out_``, and holds under the same conditions as that of
+        :meth:`predict_set`.
 
         Parameters
         ----------
@@ -524,7 +530,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         LikraError
             If the folder cannot be written. Nothing is left behind then.
         """
-        from .persistence import save_classifier
+        from .heads.saved import save_classifier
 
         check_is_fitted(self, "held_out_")
         save_classifier(self, Path(folder))
@@ -547,6 +553,6 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         ModelFolderError
             If the folder is damaged, newer than this version, or has no fitted heads.
         """
-        from .persistence import load_classifier
+        from .heads.saved import load_classifier
 
         return load_classifier(cls, Path(folder), n_threads)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import LikraError
-from .items import Item, answer_indices
+from .questions.item import Item, answer_indices
 
 __all__ = ["PROMPTS", "Prompt", "as_prompt", "letter"]
 

@@ -7,12 +7,12 @@ import onnxruntime
 import pytest
 from scipy.optimize import minimize
 
-import likra_lite.adapters as adapters
-from likra_lite.adapters import AdapterObjective, fit_output_adapter
+import likra_lite.heads.output as adapters
+from likra_lite.engine.features import Features, OutputProjection
+from likra_lite.engine.sessions import session_options
 from likra_lite.errors import LikraError
-from likra_lite.export.heads import Projection, gradient_graph
-from likra_lite.features import Features, OutputProjection
-from likra_lite.sessions import session_options
+from likra_lite.export.output_graphs import Projection, gradient_graph
+from likra_lite.heads.output import AdapterObjective, fit_output_adapter
 
 VOCABULARY, SIZE, ROWS, TARGETS = 23, 4, 12, 30
 

@@ -10,13 +10,13 @@ import pytest
 from command_line import run
 
 from likra_lite import Item, LikraClassifier, LogLikelihoods
-from likra_lite.cache import Cache, cache_key, default_cache
+from likra_lite.engine.cache import Cache, cache_key, default_cache
+from likra_lite.engine.features import Features
+from likra_lite.engine.forward import Reader
+from likra_lite.engine.pairs import PairScorer
 from likra_lite.errors import CacheWarning, LikraError, TruncationWarning
-from likra_lite.features import Features
-from likra_lite.pairs import PairScorer
 from likra_lite.prompts import as_prompt
-from likra_lite.reading import Reader
-from likra_lite.scoring import ChoiceScorer
+from likra_lite.scoring.scorer import ChoiceScorer
 
 
 @pytest.fixture
@@ -130,9 +130,9 @@ def test_truncation_is_told_from_the_cache_too(model, cache):
 def test_hidden_states_beyond_the_memory_are_in_a_file(model, items, monkeypatch):
     pairs = ChoiceScorer(model, as_prompt("question")).pairs(items)
     expected = PairScorer(model).features(pairs).features
-    monkeypatch.setattr("likra_lite.features.MEMORY_BYTES", 5000)
-    monkeypatch.setattr("likra_lite.features.ROWS_AT_A_TIME", 7)
-    monkeypatch.setattr("likra_lite.pairs.PAIRS_PER_CHUNK", 10)
+    monkeypatch.setattr("likra_lite.engine.features.MEMORY_BYTES", 5000)
+    monkeypatch.setattr("likra_lite.engine.features.ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("likra_lite.engine.pairs.PAIRS_PER_CHUNK", 10)
     found = PairScorer(model).features(pairs).features
     assert isinstance(found.hidden, np.memmap)
     np.testing.assert_allclose(found.hidden[found.rows], expected.hidden[expected.rows], atol=1e-4)
@@ -170,7 +170,7 @@ def test_two_processes_at_once(cache):
 def test_the_least_recently_used_go_first(cache, monkeypatch):
     small = Cache(cache.folder, max_bytes=220_000)
     clock = iter(range(10**6, 10**7, 10**5))
-    monkeypatch.setattr("likra_lite.cache.time.time", lambda: next(clock))
+    monkeypatch.setattr("likra_lite.engine.cache.time.time", lambda: next(clock))
     values = {name: cache_key(name) * 3000 for name in "abcde"}
     for name in "abcd":
         small.put({cache_key(name): values[name]})
@@ -199,7 +199,7 @@ def test_scoring_goes_on_without_a_cache_that_cannot_be_used(model, items, tmp_p
 
 
 def test_a_locked_cache_is_waited_for_no_longer_than_patience(cache, monkeypatch):
-    monkeypatch.setattr("likra_lite.cache.PATIENCE", 0.05)
+    monkeypatch.setattr("likra_lite.engine.cache.PATIENCE", 0.05)
     cache.put({b"k": b"v"})
     other = sqlite3.connect(cache.path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

@@ -16,7 +16,7 @@ from command_line import run
 from likra_lite.cli.main import group, main
 
 from likra_lite import LikraClassifier, LikraError, read_items
-from likra_lite.ratio import Decision
+from likra_lite.scoring.decision import Decision
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = str(ROOT / "examples" / "questions.jsonl")
@@ -225,8 +225,8 @@ def test_every_command_and_option_is_described(capsys):
 
 
 def test_choices_of_options_are_those_of_the_library():
-    from likra_lite.negatives import NEGATIVES
-    from likra_lite.ratio import MODES, NORMALIZATIONS
+    from likra_lite.heads.negatives import NEGATIVES
+    from likra_lite.scoring.decision import MODES, NORMALIZATIONS
 
     choices = {p.name: getattr(p.type, "choices", None) for p in group.commands["fit"].params}
     assert set(choices["mode"]) == {"auto", *MODES}

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from likra_lite.comparisons import Comparison, compare_modes, remaining_share_sentence, sentence
 from likra_lite.errors import LikraError
 from likra_lite.experiments.text import comparison_text
-from likra_lite.statistics import (
+from likra_lite.scoring.comparisons import (
+    Comparison,
+    compare_modes,
+    remaining_share_sentence,
+    sentence,
+)
+from likra_lite.scoring.statistics import (
     bootstrap_interval,
     detectable_difference,
     mcnemar_test,

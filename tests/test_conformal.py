@@ -12,7 +12,10 @@ from sklearn.calibration import calibration_curve
 from test_ratio import make_table
 
 from likra_lite import LanguageModel
-from likra_lite.conformal import (
+from likra_lite.datasets import bundled_model, load_demo
+from likra_lite.errors import AbstentionWarning, LikraError
+from likra_lite.prompts import Prompt
+from likra_lite.scoring.conformal import (
     abstention_threshold,
     predict_or_abstain,
     prediction_sets,
@@ -20,12 +23,9 @@ from likra_lite.conformal import (
     risk_coverage,
     set_threshold,
 )
-from likra_lite.datasets import bundled_model, load_demo
-from likra_lite.errors import AbstentionWarning, LikraError
-from likra_lite.likelihoods import LogLikelihoods
-from likra_lite.prompts import Prompt
-from likra_lite.ratio import Decision, fit_temperature
-from likra_lite.scoring import ChoiceScorer
+from likra_lite.scoring.decision import Decision, fit_temperature
+from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.scoring.table import LogLikelihoods
 
 
 def simulate(n_items, seed, temperature=2.0):

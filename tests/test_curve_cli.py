@@ -14,13 +14,13 @@ from command_line import run
 from likra_lite.cli.main import main
 
 from likra_lite import LikraClassifier, read_items
-from likra_lite.comparisons import compare_modes
 from likra_lite.datasets import load_demo
 from likra_lite.experiments import Results
 from likra_lite.experiments.comparing import Setting, correct_by_mode
-from likra_lite.explain import explain_item
-from likra_lite.margin import margin_of, margin_text
-from likra_lite.ratio import MODES, Decision
+from likra_lite.scoring.comparisons import compare_modes
+from likra_lite.scoring.decision import MODES, Decision
+from likra_lite.scoring.explain import explain_item
+from likra_lite.scoring.margin import margin_of, margin_text
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = ROOT / "examples" / "questions.jsonl"

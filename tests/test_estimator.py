@@ -21,7 +21,6 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 from likra_lite import Item, LanguageModel, LikraClassifier, as_items
-from likra_lite.adapters import fit_output_adapter
 from likra_lite.datasets import load_demo
 from likra_lite.errors import (
     AbstentionWarning,
@@ -30,9 +29,10 @@ from likra_lite.errors import (
     OverlapWarning,
     RatioWarning,
 )
-from likra_lite.fitting import fold_of_items
+from likra_lite.heads.output import fit_output_adapter
+from likra_lite.heads.training_set import fold_of_items
 from likra_lite.prompts import as_prompt
-from likra_lite.ratio import MODES
+from likra_lite.scoring.decision import MODES
 
 CHECKS = [
     "check_estimator_cloneable",
@@ -331,7 +331,7 @@ def test_concurrent_fits_find_the_same_heads(model_folder, items):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_forked_worker_opens_its_own_sessions(model_folder, items, fitted, monkeypatch):
-    monkeypatch.setattr("likra_lite.sessions.MAX_OPEN", 1)
+    monkeypatch.setattr("likra_lite.engine.sessions.MAX_OPEN", 1)
     expected = fitted.predict(items).tolist()
     with multiprocessing.get_context("fork").Pool(1) as pool:
         found = pool.apply_async(fitted.predict, (items,)).get(timeout=60)
@@ -361,7 +361,7 @@ def test_kinds_of_negatives(negatives, model_folder, items):
 def test_penalty_auto_keeps_the_best_of_its_grid(model_folder, items):
     classifier = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty="auto").fit(items)
     assert classifier.penalty_ in (1e4, 1e5, 1e6)
-    from likra_lite.ratio import log_loss
+    from likra_lite.scoring.decision import log_loss
 
     losses = {}
     for penalty in (1e4, 1e5, 1e6):

@@ -16,13 +16,13 @@ from reference import TorchScorer
 from safetensors import safe_open
 
 from likra_lite import Item, LanguageModel, read_items
+from likra_lite.engine.forward import TOKEN_BUDGET
+from likra_lite.engine.prefixes import plan
+from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, LikraError
 from likra_lite.export import export_model
-from likra_lite.packing import TokenTree
 from likra_lite.prompts import as_prompt
-from likra_lite.reading import TOKEN_BUDGET
-from likra_lite.scoring import ChoiceScorer
-from likra_lite.sharing import plan
+from likra_lite.scoring.scorer import ChoiceScorer
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)

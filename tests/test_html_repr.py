@@ -12,8 +12,8 @@ from sklearn import config_context
 
 from likra_lite import LanguageModel, LikraClassifier
 from likra_lite.errors import DecisionError, LikraError, RatioWarning
-from likra_lite.html_repr import summary_html
-from likra_lite.ratio import Decision
+from likra_lite.notebook import summary_html
+from likra_lite.scoring.decision import Decision
 
 LABELS = ["Language model", "Folder", "Heads", "Training items", "Decision", "Held-out accuracy"]
 

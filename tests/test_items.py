@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from likra_lite import Item, as_items
-from likra_lite.items import item_from_record
+from likra_lite.questions.item import item_from_record
 
 PLAIN = {"question": "q", "choices": ["a", "b", "c"], "answer": 2}
 

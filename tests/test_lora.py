@@ -14,13 +14,13 @@ from reference import TorchScorer
 from transformers import AutoModelForCausalLM
 
 from likra_lite import Item, LanguageModel, LikraClassifier, LikraError
+from likra_lite.engine.head import LoraAdapter, stack_adapters
+from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, ModelFolderError, RatioWarning
 from likra_lite.export.targets import find_targets
-from likra_lite.lora import LoraAdapter, stack_adapters
-from likra_lite.packing import TokenTree
-from likra_lite.scoring import ChoiceScorer
-from likra_lite.train.imports import import_adapters
-from likra_lite.train.peft_folder import read_peft_folder
+from likra_lite.lora_training.imports import import_adapters
+from likra_lite.lora_training.peft_folder import read_peft_folder
+from likra_lite.scoring.scorer import ChoiceScorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
 
@@ -131,7 +131,7 @@ def test_tokens_of_an_explanation_add_up(llama, items):
 
 
 def test_scores_are_cached_by_adapter(llama, items, tmp_path, monkeypatch):
-    from likra_lite.cache import Cache
+    from likra_lite.engine.cache import Cache
 
     classifier, _, _ = llama
     scorer = classifier.scorer_

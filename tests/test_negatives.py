@@ -7,7 +7,7 @@ import pytest
 
 from likra_lite import Item
 from likra_lite.errors import LikraError
-from likra_lite.negatives import draw_negatives
+from likra_lite.heads.negatives import draw_negatives
 
 ITEMS = [Item(f"q{i}", tuple(f"c{i}{j}" for j in range(2 + i % 4)), i % 2) for i in range(40)]
 Y = np.array([item.answer for item in ITEMS])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from likra_lite.packing import MASKED, PASS_COST, TokenTree, batches, pack
+from likra_lite.engine.trees import MASKED, PASS_COST, TokenTree, batches, pack
 
 tokens = st.lists(st.integers(0, 5), min_size=1, max_size=6)
 trees = st.builds(TokenTree, tokens, st.lists(tokens, min_size=1, max_size=5))

@@ -13,14 +13,14 @@ from command_line import run
 from safetensors import safe_open
 
 from likra_lite import LanguageModel, LikraClassifier, read_items
-from likra_lite.agreement import Agreement, compare_scores
+from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, LikraError, ModelFolderError
 from likra_lite.export import export_model, quantize_model
 from likra_lite.export.quantization import quantize_weight
-from likra_lite.likelihoods import LogLikelihoods
-from likra_lite.packing import TokenTree
 from likra_lite.prompts import as_prompt
-from likra_lite.scoring import ChoiceScorer
+from likra_lite.scoring.agreement import Agreement, compare_scores
+from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.scoring.table import LogLikelihoods
 
 
 @pytest.fixture(scope="module")

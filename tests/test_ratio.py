@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from likra_lite.errors import LikraError
-from likra_lite.likelihoods import LogLikelihoods
-from likra_lite.ratio import MODES, NORMALIZATIONS, Decision, fit_temperature, log_loss
-from likra_lite.selection import ALPHAS, choose
+from likra_lite.scoring.decision import MODES, NORMALIZATIONS, Decision, fit_temperature, log_loss
+from likra_lite.scoring.selection import ALPHAS, choose
+from likra_lite.scoring.table import LogLikelihoods
 
 
 def make_table(counts, seed=0) -> LogLikelihoods:

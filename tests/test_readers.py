@@ -8,7 +8,7 @@ import pytest
 
 from likra_lite import Item, iter_items, read_items
 from likra_lite.errors import DuplicateChoicesWarning
-from likra_lite.readers import count_items
+from likra_lite.questions.files import count_items
 
 EXPECTED = [Item("What melts?", ("ice", "a rock"), 0), Item("2 + 2?", ("3", "4", "5"), 1)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from likra_lite.cli.main import group
 
-from likra_lite.ratio import MODES
+from likra_lite.scoring.decision import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -22,7 +22,6 @@ from likra_lite import LanguageModel, LikraError
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Experiment, Results, grid, run
 from likra_lite.prompts import Prompt
-from likra_lite.ratio import Decision
 from likra_lite.report.charts import (
     Bar,
     BarChart,
@@ -47,8 +46,9 @@ from likra_lite.report.paper import PAPER
 from likra_lite.report.scales import decimals, linear_ticks, number, scale_log2, spread
 from likra_lite.report.sentences import headline, typeset
 from likra_lite.report.styles import STYLES, styles_of
-from likra_lite.scoring import ChoiceScorer
-from likra_lite.statistics import mcnemar_test
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.scoring.statistics import mcnemar_test
 
 SIZES, SEEDS, N_TEST, ALPHA = (4, 16), (0, 1), 50, 0.9
 SVG = "{http://www.w3.org/2000/svg}"

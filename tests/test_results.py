@@ -36,12 +36,12 @@ from likra_lite.experiments import (
     trajectories,
     write_csv,
 )
-from likra_lite.fitting import FITTED_HEADS, fit_heads, training_set
-from likra_lite.items import answer_indices
+from likra_lite.heads.training_set import FITTED_HEADS, fit_heads, training_set
 from likra_lite.prompts import as_prompt
-from likra_lite.ratio import MODES, Decision
-from likra_lite.scoring import ChoiceScorer
-from likra_lite.selection import ALPHAS, choose
+from likra_lite.questions.item import answer_indices
+from likra_lite.scoring.decision import MODES, Decision
+from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.scoring.selection import ALPHAS, choose
 
 ROOT = Path(__file__).resolve().parent.parent
 UNRELATED = ("a kettle", "seven", "in the harbour")

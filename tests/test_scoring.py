@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from likra_lite import Item, LanguageModel, read_items
-from likra_lite import scoring as scoring_module
+from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import LikraError, TruncationWarning
-from likra_lite.packing import TokenTree
 from likra_lite.prompts import Prompt, as_prompt
-from likra_lite.ratio import Decision
-from likra_lite.scoring import ChoiceScorer
+from likra_lite.scoring import scorer as scorer_module
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.scorer import ChoiceScorer
 
 
 def scorer_with_heads(folder) -> ChoiceScorer:
@@ -77,14 +77,14 @@ def test_small_head_chunks_change_nothing(model, items, monkeypatch):
     features = model.features(trees)
     base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
     expected = model.token_log_probs(features, base)
-    monkeypatch.setattr("likra_lite.language_model.LOGIT_BYTES", 4 * 400 * 3)
+    monkeypatch.setattr("likra_lite.engine.onnx.LOGIT_BYTES", 4 * 400 * 3)
     np.testing.assert_allclose(model.token_log_probs(features, base), expected, atol=1e-5)
 
 
 def test_streaming_in_chunks_equals_one_table(model, items, monkeypatch):
     scorer = ChoiceScorer(model, as_prompt("question"))
     expected = scorer.table(items)
-    monkeypatch.setattr(scoring_module, "PAIRS_PER_CHUNK", 7)
+    monkeypatch.setattr(scorer_module, "PAIRS_PER_CHUNK", 7)
     parts = list(scorer.stream(iter(items)))
     assert [len(part) for part, _ in parts] == [7] * 6 + [6]
     table = scorer.table(items)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likra_lite import Item, LanguageModel, sharing
-from likra_lite.packing import TokenTree, pack, row_lengths, shared_tokens
+from likra_lite.engine.prefixes import Branch, plan
+from likra_lite.engine.trees import TokenTree, pack, row_lengths, shared_tokens
 from likra_lite.prompts import Prompt
-from likra_lite.scoring import ChoiceScorer
-from likra_lite.sharing import Branch, plan
+from likra_lite.scoring.scorer import ChoiceScorer
 
 token = st.integers(0, 2)
 context = st.lists(token, min_size=1, max_size=12)

@@ -11,7 +11,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from likra_lite.errors import LikraError
-from likra_lite.statistics import (
+from likra_lite.scoring.statistics import (
     accuracy,
     bootstrap_interval,
     detectable_difference,

@@ -7,8 +7,8 @@ from checkpoints import save_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from likra_lite.engine.tokens import TextEncoder
 from likra_lite.errors import ModelFolderError, TextTooLongError
-from likra_lite.tokens import TextEncoder
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from likra_lite import LikraClassifier, LikraError
+from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import SlowTrainingWarning
-from likra_lite.packing import TokenTree
-from likra_lite.recipe import LoraRecipe
-from likra_lite.train import loop
-from likra_lite.train.decoder import LoraDecoder, choose_dtype, pack_examples
-from likra_lite.train.objectives import LOSSES, Example
+from likra_lite.heads.recipe import LoraRecipe
+from likra_lite.lora_training import loop
+from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype, pack_examples
+from likra_lite.lora_training.objectives import LOSSES, Example
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
 
@@ -57,7 +57,7 @@ def train(checkpoint, folder, recipe=FAST, n=24, **how):
 def test_the_gradient_is_that_of_pytorch_on_each_example_alone(
     architecture, checkpointing, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("likra_lite.train.decoder.TARGETS_AT_A_TIME", 7)
+    monkeypatch.setattr("likra_lite.lora_training.decoder.TARGETS_AT_A_TIME", 7)
     checkpoint = save_checkpoint(architecture, tmp_path / "checkpoint")
     recipe = replace(FAST, gradient_checkpointing=checkpointing, max_tokens=64)
     decoder = LoraDecoder(str(checkpoint), None, recipe)
@@ -201,7 +201,7 @@ SCRIPT = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from likra_lite.train import loop
+from likra_lite.lora_training import loop
 from test_train import FAST, train
 from dataclasses import replace
 loop.SAVE_EVERY = 0.0
@@ -296,7 +296,7 @@ def test_a_gpu_without_bfloat16_is_named(monkeypatch):
 
 
 def test_a_large_model_without_a_gpu_is_a_warning(llama_checkpoint, monkeypatch, items):
-    monkeypatch.setattr("likra_lite.train.heads.LARGE", 1000)
+    monkeypatch.setattr("likra_lite.lora_training.fit.LARGE", 1000)
     with pytest.warns(SlowTrainingWarning, match="no GPU was found"):
         lora(llama_checkpoint, mode="sft").fit(items[:12])
 

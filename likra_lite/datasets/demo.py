@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..items import Item, answer_indices
-from ..readers import read_items
+from ..questions.files import read_items
+from ..questions.item import Item, answer_indices
 from ..validation import check_one_of
 from .stories import make_stories, sentences_of
 

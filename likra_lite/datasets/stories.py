@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LikraError
-from ..items import Item
+from ..questions.item import Item
 from ..validation import check_integer
 
 __all__ = ["ROLES", "make_stories", "narrate", "sentences_of"]

@@ -10,19 +10,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapters import DEFAULT_PENALTY
+from ..engine.features import Features
+from ..engine.onnx import LanguageModel
+from ..engine.ragged import span_indices
 from ..errors import LikraError
-from ..features import Features
-from ..fitting import FITTED_HEADS, fit_heads, training_set
-from ..items import Item, answer_indices, warn_of_overlap
-from ..language_model import LanguageModel
-from ..likelihoods import LogLikelihoods
-from ..negatives import Negatives, draw_negatives
+from ..heads.negatives import Negatives, draw_negatives
+from ..heads.output import DEFAULT_PENALTY
+from ..heads.training_set import FITTED_HEADS, fit_heads, training_set
 from ..prompts import AnswerOnly
-from ..ragged import span_indices
-from ..ratio import Decision
-from ..scoring import ChoiceScorer
-from ..selection import ALPHAS, choose
+from ..questions.item import Item, answer_indices, warn_of_overlap
+from ..scoring.decision import Decision
+from ..scoring.scorer import ChoiceScorer
+from ..scoring.selection import ALPHAS, choose
+from ..scoring.table import LogLikelihoods
 from ..validation import check_integer
 from .held_out import HeldOut
 
@@ -96,7 +96,7 @@ class Bench:
     test_items : sequence of Item, or dict of str to HeldOut
         Items with answers; or several test sets that were read already, by name.
     penalty : float
-        See :func:`likra_lite.adapters.fit_output_adapter`.
+        See :func:`likra_lite.heads.output.fit_output_adapter`.
     advance : callable, optional
         Called with the number of items read.
 
@@ -249,7 +249,7 @@ class Bench:
         draw : int
             Seed of the subset and of its negatives.
         negatives : str or set of str
-            A kind of negatives, see :func:`likra_lite.negatives.draw_negatives`, or some of
+            A kind of negatives, see :func:`likra_lite.heads.negatives.draw_negatives`, or some of
             :attr:`roles`.
         n_negatives : int
             Wrong answers per item, as far as it has them; 1 for roles.

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LikraError
-from ..fitting import FITTED_HEADS
-from ..likelihoods import LogLikelihoods
-from ..ratio import Decision
+from ..heads.training_set import FITTED_HEADS
+from ..scoring.decision import Decision
+from ..scoring.table import LogLikelihoods
 from ..validation import check_number
 from .bench import RIGHT, Bench, mean_log_likelihoods, roles_of
 from .curves import Difference, Observation, compare, learning_curve, observe

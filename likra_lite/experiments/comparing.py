@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..comparisons import Comparison, compare_modes, remaining_share_sentence
 from ..errors import LikraError
-from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, Decision
-from ..statistics import LEVEL
+from ..scoring.comparisons import Comparison, compare_modes, remaining_share_sentence
+from ..scoring.decision import MODES, Decision
+from ..scoring.statistics import LEVEL
+from ..scoring.table import LogLikelihoods
 from ..validation import check_number_or_auto, check_one_of
 from .points import Point
 from .results import Results

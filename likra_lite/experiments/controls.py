@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..items import Item
+from ..questions.item import Item
 
 __all__ = ["draw_probes", "shuffle_questions"]
 

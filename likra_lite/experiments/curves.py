@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, Decision
-from ..statistics import accuracy, paired_difference
+from ..scoring.decision import MODES, Decision
+from ..scoring.statistics import accuracy, paired_difference
+from ..scoring.table import LogLikelihoods
 from ..validation import check_number_or_auto
 from .bench import Bench
 
@@ -127,7 +127,7 @@ def learning_curve(
     draws : sequence of int
         Seeds; the subsets of one draw are nested.
     modes : sequence of str
-        Modes with a fitted head, see :data:`likra_lite.ratio.MODES`.
+        Modes with a fitted head, see :data:`likra_lite.scoring.decision.MODES`.
     alpha : float or "auto"
         Weight of the negative head. ``auto`` chooses it, for every fit and mode, on the
         training items that the fit has not used.

@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features import Features
-from ..items import Item, answer_indices
-from ..likelihoods import LogLikelihoods
-from ..pairs import Pair
+from ..engine.features import Features
+from ..engine.pairs import Pair
 from ..prompts import AnswerOnly
-from ..scoring import ChoiceScorer, choice_table, warn_of_truncation
+from ..questions.item import Item, answer_indices
+from ..scoring.scorer import ChoiceScorer, choice_table, warn_of_truncation
+from ..scoring.table import LogLikelihoods
 
 __all__ = ["HeldOut"]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from ..items import Item
+from ..questions.item import Item
 
 __all__ = ["checksum", "differences", "identity_of_items", "versions"]
 

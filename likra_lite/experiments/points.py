@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from ..errors import LikraError
-from ..negatives import NEGATIVES
+from ..heads.negatives import NEGATIVES
 from ..validation import check_integer, check_one_of, check_share
 
 __all__ = ["CONTROLS", "Point", "grid"]
@@ -35,7 +35,7 @@ class Point:
         Of the subset of the training items and of the drawn wrong answers. The subsets of
         one seed are nested.
     negatives : str
-        Kind of wrong answers, see :func:`likra_lite.negatives.draw_negatives`.
+        Kind of wrong answers, see :func:`likra_lite.heads.negatives.draw_negatives`.
     n_negatives : int
         Wrong answers per item, as far as it has them.
     contamination : float

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.folder import write_bytes
 from ..errors import LikraError
-from ..fitting import FITTED_HEADS
-from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, Decision
-from ..selection import ALPHAS, choose
-from ..storage import write_bytes
-from .files import Arrays, columns_of, read_arrays, read_point, table_of, write_arrays
+from ..heads.training_set import FITTED_HEADS
+from ..scoring.decision import MODES, Decision
+from ..scoring.selection import ALPHAS, choose
+from ..scoring.table import LogLikelihoods
+from .arrays import Arrays, columns_of, read_arrays, read_point, table_of, write_arrays
 from .identity import differences
 from .points import CONTROLS, Point
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapters import DEFAULT_PENALTY
+from ..engine.features import Features
+from ..engine.onnx import LanguageModel
+from ..engine.sessions import available_threads
 from ..errors import LikraError
-from ..features import Features
-from ..items import Item, answer_indices, warn_of_overlap
-from ..language_model import LanguageModel
-from ..scoring import ChoiceScorer
-from ..sessions import available_threads
+from ..heads.output import DEFAULT_PENALTY
+from ..questions.item import Item, answer_indices, warn_of_overlap
+from ..scoring.scorer import ChoiceScorer
 from ..validation import check_number
 from .bench import Bench
 from .controls import draw_probes, shuffle_questions
@@ -48,7 +48,7 @@ class Experiment:
     name : str
         What the training items are called.
     penalty : float
-        See :func:`likra_lite.adapters.fit_output_adapter`.
+        See :func:`likra_lite.heads.output.fit_output_adapter`.
     unrelated : sequence of str
         Answers from another source, whose likelihood is followed too; none by default.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..comparisons import Comparison, sentence
-from ..statistics import accuracy
+from ..scoring.comparisons import Comparison, sentence
+from ..scoring.statistics import accuracy
 from .tidy import FREE_MODES, Row, summarize_rows
 
 __all__ = ["WIDTH", "comparison_text", "curve_text", "layout", "setting_name", "wrapped"]
@@ -191,7 +191,7 @@ def comparison_text(
     correct : dict of str to ndarray
         See :func:`likra_lite.experiments.comparing.correct_by_mode`.
     comparisons : sequence of Comparison
-        See :func:`likra_lite.comparisons.compare_modes`.
+        See :func:`likra_lite.scoring.comparisons.compare_modes`.
     """
     shares = {name: accuracy(values) for name, values in correct.items()}
     columns = {"accuracy": [f"{share:.3f} +- {error:.3f}" for share, error in shares.values()]}

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.folder import atomic_text
 from ..errors import LikraError
-from ..likelihoods import LogLikelihoods
-from ..ratio import MODES, NORMALIZATIONS, Decision
-from ..statistics import accuracy
-from ..storage import atomic_text
+from ..scoring.decision import MODES, NORMALIZATIONS, Decision
+from ..scoring.statistics import accuracy
+from ..scoring.table import LogLikelihoods
 from ..validation import check_number_or_auto, check_one_of
 from .points import Point
 from .results import Results
@@ -76,8 +76,8 @@ def observations(
     ----------
     results : Results
     modes : sequence of str
-        See :data:`likra_lite.ratio.MODES`. ``pmi`` is left out where questions are hidden: it
-        is 0 for every choice there.
+        See :data:`likra_lite.scoring.decision.MODES`. ``pmi`` is left out where questions are
+        hidden: it is 0 for every choice there.
     alphas : sequence of float or "auto"
         Weights of the negative head: a sweep costs no fit. ``auto`` is chosen, for every
         point, mode and normalization, on training items that the fit has not used.

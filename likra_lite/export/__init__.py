@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ..engine.folder import Manifest, check_folder_target
 from ..errors import import_extra
-from ..storage import Manifest, check_folder_target
 from ..validation import check_one_of
 
 __all__ = ["PRECISIONS", "export_model", "quantize_model"]
@@ -58,7 +58,7 @@ def export_model(
     check_one_of("precision", precision, PRECISIONS)
     for module in ("torch", "transformers", "onnx", "optimum.exporters.onnx"):
         import_extra(module, "export")
-    checkpoint: Any = import_extra("likra_lite.export.checkpoint", "export")
+    checkpoint: Any = import_extra("likra_lite.export.traced", "export")
     if precision == "float32":
         return checkpoint.export_checkpoint(os.fspath(model), Path(out), revision, verbose)
     check_folder_target(out)
@@ -73,7 +73,7 @@ def quantize_model(folder: str | os.PathLike[str], out: str | os.PathLike[str]) 
 
     Weights get a scale per output channel, activations a scale per token that is found as
     the token passes, so that a token's result does not depend on the rest of the batch.
-    What that changes is for :func:`likra_lite.agreement.compare_scores` to tell.
+    What that changes is for :func:`likra_lite.scoring.agreement.compare_scores` to tell.
 
     Parameters
     ----------

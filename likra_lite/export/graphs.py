@@ -16,8 +16,8 @@ from optimum.exporters.onnx.base import OnnxConfig
 from optimum.exporters.onnx.convert import export as optimum_export
 from optimum.utils import NormalizedConfig
 
-from ..lora import LORA, ROWS_OF_HEADS
-from .lora import AdaptedTrunk, expand_products
+from ..engine.head import LORA, ROWS_OF_HEADS
+from .adapted import AdaptedTrunk, expand_products
 from .operators import use_standard_domain
 from .pruning import select_rows_early
 from .trunk import Trunk

@@ -10,8 +10,8 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from ..engine.folder import MANIFEST
 from ..errors import ExportError, first_line
-from ..storage import MANIFEST
 
 __all__ = ["load_checkpoint", "logit_transform", "max_length", "name_of", "special_tokens"]
 
@@ -93,7 +93,7 @@ def max_length(config: Any, tokenizer: Any) -> int:
 
 
 def special_tokens(tokenizer: Any, model: str) -> dict[str, Any]:
-    """Return ``prefix`` and ``empty`` of :class:`likra_lite.tokens.TextEncoder`."""
+    """Return ``prefix`` and ``empty`` of :class:`likra_lite.engine.tokens.TextEncoder`."""
     probe = "a"
     bare = tokenizer(probe, add_special_tokens=False)["input_ids"]
     full = tokenizer(probe)["input_ids"]

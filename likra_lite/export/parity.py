@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from ..engine.head import LoraAdapter
+from ..engine.onnx import LanguageModel
+from ..engine.trees import TokenTree
 from ..errors import ExportError, first_line
-from ..language_model import LanguageModel
-from ..lora import LoraAdapter
-from ..packing import TokenTree
 
 __all__ = ["TOLERANCE", "check_parity", "merged", "random_adapter", "reference_scores"]
 

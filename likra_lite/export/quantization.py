@@ -19,9 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ..errors import ExportError
-from ..persistence import is_fitted_folder
-from ..storage import (
+from ..engine.folder import (
     GRADIENT,
     HEAD,
     TOKENIZER,
@@ -34,7 +32,9 @@ from ..storage import (
     read_manifest,
     write_manifest,
 )
-from .heads import WEIGHT
+from ..errors import ExportError
+from ..heads.saved import is_fitted_folder
+from .output_graphs import WEIGHT
 from .weights import load_graph, store_weights
 
 __all__ = ["quantize_folder"]

@@ -18,8 +18,8 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from ..engine.trees import MASKED
 from ..errors import ExportError, first_line
-from ..packing import MASKED
 from .operators import attention, rotary_operator
 
 __all__ = ["Trunk", "past_shapes"]

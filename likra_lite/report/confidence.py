@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conformal import prediction_sets, reliability, risk_coverage, set_threshold
-from ..likelihoods import LogLikelihoods
-from ..ratio import Decision, fit_temperature
+from ..scoring.conformal import prediction_sets, reliability, risk_coverage, set_threshold
+from ..scoring.decision import Decision, fit_temperature
+from ..scoring.table import LogLikelihoods
 from .charts import Bar, BarChart, Bin, Level, Line, LineChart, Point, ReliabilityChart
 
 __all__ = [

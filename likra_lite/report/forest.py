@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..comparisons import Comparison
+from ..scoring.comparisons import Comparison
 from .charts import Forest, Interval
 
 __all__ = ["comparison_forest"]
@@ -16,7 +16,7 @@ def comparison_forest(comparisons: Sequence[Comparison], n_examples: int) -> For
     Parameters
     ----------
     comparisons : sequence of Comparison
-        All that were made together, see :func:`likra_lite.comparisons.compare_modes`.
+        All that were made together, see :func:`likra_lite.scoring.comparisons.compare_modes`.
     n_examples : int
         Training items of the fits.
 

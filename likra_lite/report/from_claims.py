@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from ..comparisons import compare_modes
 from ..experiments import Bench, Claims, Observation, name_of
 from ..experiments.claims import RATIO_MODES
 from ..experiments.identity import versions
-from ..ratio import Decision
+from ..scoring.comparisons import compare_modes
+from ..scoring.decision import Decision
 from .captions import NOT_TESTED, WHISKERS, bands
 from .charts import DotPlot, DotRow, Level, Line, LineChart, Point
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import Report
 from .forest import comparison_forest
-from .items import item_rows
 from .paper import PAPER
+from .question_rows import item_rows
 from .sentences import headline, typeset
 from .summary import Curves, findings, summarize
 from .trajectories import MeanLogLikelihood, trajectory_charts

@@ -8,17 +8,17 @@ from typing import Any
 
 from ..errors import LikraError
 from ..experiments import Bench, Experiment, Results, name_of, trajectories
-from ..items import Item
-from ..scoring import ChoiceScorer
+from ..questions.item import Item
+from ..scoring.scorer import ChoiceScorer
 from .accuracies import control_charts, curve_chart, kind_plots, sweep_charts
 from .captions import bands
 from .charts import LineChart
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import Report
 from .forest import comparison_forest
-from .items import item_rows
 from .measured import RATIOS, Fit, Measured
 from .paper import PAPER
+from .question_rows import item_rows
 from .sentences import sentences
 from .trajectories import MeanLogLikelihood, trajectory_charts
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..comparisons import Comparison, compare_modes
 from ..errors import LikraError
 from ..experiments import Point as Fit
 from ..experiments import Results, name_of, observations
 from ..experiments.comparing import Setting, correct_by_mode, what_remains
-from ..ratio import MODES, Decision
+from ..scoring.comparisons import Comparison, compare_modes
+from ..scoring.decision import MODES, Decision
 from .confidence import ENOUGH
 
 __all__ = ["RATIOS", "Fit", "Measured", "Row"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ..comparisons import sentence
+from ..scoring.comparisons import sentence
 from .charts import DotPlot
 from .measured import Measured
 

@@ -1,0 +1,119 @@
+"""The options of LoRA training, which several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from likra_lite.heads.recipe import LoraRecipe
+
+__all__ = ["is_main_process", "lora_options", "take_recipe"]
+
+Command = Callable[..., Any]
+
+COUNT = click.IntRange(min=1)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+def _option(name: str, kind: Any, default: Any, text: str, **how: Any) -> Callable[..., Any]:
+    shown = default is not None
+    return click.option(
+        f"--{name}", type=kind, default=default, show_default=shown, help=text, **how
+    )
+
+
+# By the names of the recipe's settings.
+OPTIONS = {
+    "rank": _option("rank", COUNT, 8, "Of the low-rank matrices."),
+    "lora_alpha": _option(
+        "lora-alpha", POSITIVE, 8.0, "The low-rank matrices are scaled by this over the rank."
+    ),
+    "dropout": _option("dropout", click.FloatRange(0, 1), 0.0, "On their input."),
+    "target_modules": _option(
+        "target-modules",
+        str,
+        None,
+        "Matrices to adapt, such as up_proj.  [default: the MLPs']",
+        metavar="NAME,...",
+    ),
+    "top_layers": _option(
+        "top-layers", COUNT, None, "Adapt only so many layers, the last ones.  [default: all]"
+    ),
+    "learning_rate": _option(
+        "learning-rate", POSITIVE, 1e-4, "Of Adam; small models and few examples want more."
+    ),
+    "schedule": _option(
+        "schedule",
+        click.Choice(["constant", "linear", "cosine"]),
+        "constant",
+        "How the learning rate goes on after the warmup.",
+    ),
+    "warmup": _option(
+        "warmup", click.IntRange(min=0), 0, "Steps in which the learning rate rises."
+    ),
+    "weight_decay": _option("weight-decay", click.FloatRange(min=0), 0.0, "Of AdamW."),
+    "batch_size": _option("batch-size", COUNT, 8, "Examples in a step, over all processes."),
+    "epochs": _option("epochs", COUNT, 1, "Passes over the examples."),
+    "objective": _option(
+        "objective",
+        click.Choice(["likelihood", "unlikelihood", "choices", "dpo"]),
+        "likelihood",
+        "likelihood trains a head on right and one on wrong answers; its rivals train one on both.",
+    ),
+    "dpo_beta": _option("dpo-beta", POSITIVE, 0.1, "How much dpo holds on to the base model."),
+    "precision": _option(
+        "precision",
+        click.Choice(["auto", "float32", "bfloat16"]),
+        "auto",
+        "Of the frozen weights; auto is bfloat16 on a GPU that has it.",
+    ),
+    "gradient_checkpointing": click.option(
+        "--gradient-checkpointing", is_flag=True, help="Less memory, more time."
+    ),
+    "max_tokens": _option("max-tokens", COUNT, 4096, "Tokens in one pass of one process."),
+    "patience": _option(
+        "patience",
+        COUNT,
+        None,
+        "Stop once held-out accuracy has not risen for so many looks.  [default: never]",
+    ),
+}
+
+
+def lora_options(command: Command) -> Command:
+    """Add the options of :class:`likra_lite.heads.recipe.LoraRecipe` to a command."""
+    for option in reversed(OPTIONS.values()):
+        command = option(command)
+    return command
+
+
+def take_recipe(parameters: dict[str, Any], seed: int, context: click.Context) -> LoraRecipe | None:
+    """Take the recipe's settings out of a command's parameters; None without LoRA.
+
+    Raises
+    ------
+    click.UsageError
+        If some are given without LoRA.
+    """
+    settings = {name: parameters.pop(name) for name in OPTIONS}
+    if parameters["adapter"] != "lora":
+        for name in OPTIONS:
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} is a setting of LoRA; add --adapter lora"
+                )
+        return None
+    from likra_lite.heads.recipe import LoraRecipe
+
+    if settings["target_modules"] is not None:
+        settings["target_modules"] = settings["target_modules"].split(",")
+    return LoraRecipe(seed=seed, **settings)
+
+
+def is_main_process() -> bool:
+    """Return whether this is the process that writes and prints, under ``accelerate launch``."""
+    return os.environ.get("RANK", "0") == "0"

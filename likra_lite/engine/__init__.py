@@ -1,0 +1,1 @@
+"""Text to log-probabilities: a language model in a folder, run by ONNX Runtime."""

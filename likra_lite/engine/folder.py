@@ -1,0 +1,369 @@
+"""Model folders on disk: the manifest, checksums, atomic writes. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..errors import LikraError, ModelFolderError
+
+__all__ = [
+    "ADAPTED",
+    "FORMAT_VERSION",
+    "GRADIENT",
+    "HEAD",
+    "MANIFEST",
+    "MODEL_FILES",
+    "TOKENIZER",
+    "TRUNK",
+    "WEIGHTS",
+    "Manifest",
+    "atomic_folder",
+    "atomic_text",
+    "check_file_target",
+    "check_folder_target",
+    "check_weights",
+    "link_or_copy",
+    "partial_path",
+    "read_manifest",
+    "write_bytes",
+    "write_manifest",
+]
+
+FORMAT_VERSION = 2
+MANIFEST = "likra.json"
+TRUNK, HEAD, GRADIENT = "trunk.onnx", "head.onnx", "gradient.onnx"
+ADAPTED = "adapted.onnx"  # the trunk again, with LoRA factors as inputs; not every folder has it
+WEIGHTS, TOKENIZER = "weights.safetensors", "tokenizer.json"
+MODEL_FILES = (TRUNK, HEAD, GRADIENT, WEIGHTS, TOKENIZER)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``likra.json`` says of a model folder.
+
+    Attributes
+    ----------
+    base_model : dict
+        ``id`` (hub id or folder name), ``revision`` and ``architecture`` of the checkpoint.
+    precision : str
+        Number format of the weights.
+    hidden_size, vocab_size, n_layers, max_length : int
+        Dimensions; `max_length` is the model's window in tokens.
+    head : dict
+        The vocabulary projection: the name of its float32 ``weight`` in the weights file,
+        and ``logit_scale``, the factor on the logits.
+    tokens : dict
+        ``prefix`` (ids put before a text) and ``empty`` (id that stands for no text).
+    prompt : str
+        The default template.
+    parity : dict
+        The export's own comparison with PyTorch, in nats.
+    files : dict of str to dict
+        ``sha256`` and ``bytes`` of every other file.
+    """
+
+    base_model: dict[str, str | None]
+    precision: str
+    hidden_size: int
+    vocab_size: int
+    n_layers: int
+    max_length: int
+    head: dict[str, Any]
+    tokens: dict[str, Any]
+    prompt: str
+    parity: dict[str, float] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """The files that make up the language model."""
+        return MODEL_FILES + (ADAPTED,) * (ADAPTED in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """A checksum of the language model: graphs, weights and tokenizer, without heads."""
+        parts = [self.files[name]["sha256"] for name in self.model_files]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _cached_digest(path: str, size: int, modified: int, inode: int) -> str:
+    return _digest(Path(path))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write ``likra.json`` with the checksums of everything else in `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        A complete model folder, but for the manifest.
+    manifest : Manifest
+        Its `files` are replaced.
+
+    Returns
+    -------
+    Manifest
+        With the checksums.
+    """
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            name = path.relative_to(folder).as_posix()
+            files[name] = {"sha256": _digest(path), "bytes": path.stat().st_size}
+    content = {"format_version": FORMAT_VERSION, **asdict(manifest), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return Manifest(**{**asdict(manifest), "files": files})
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Read and check the manifest of a model folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    ModelFolderError
+        If the folder is not a model folder, was written by another version, or a file is
+        missing, of another size or differs from its checksum. The checksum of the weights
+        file, which takes long, is left to :func:`check_weights`.
+    """
+    root = Path(folder)
+    path = root / MANIFEST
+    if not root.is_dir():
+        kind = "is a file" if root.exists() else "does not exist"
+        raise ModelFolderError(
+            f"model folder {root} {kind}; make one with likra-lite export, or fit"
+        )
+    if not path.is_file():
+        hint = (
+            "it looks like a Hugging Face checkpoint, turn it into a model folder with: "
+            f"likra-lite export {root} --out DIR"
+            if (root / "config.json").is_file()
+            else "expected a folder written by likra-lite export or fit"
+        )
+        raise ModelFolderError(f"{root} has no {MANIFEST}: {hint}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("format_version")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelFolderError(f"{path} cannot be read ({error}); export the model again") from None
+    if version != FORMAT_VERSION:
+        older = isinstance(version, int) and version < FORMAT_VERSION
+        raise ModelFolderError(
+            f"{path} has format version {version} but this likra-lite reads {FORMAT_VERSION}; "
+            + ("export the model again" if older else "upgrade likra-lite")
+        )
+    try:
+        manifest = Manifest(**content)
+        _ = manifest.fingerprint
+    except (KeyError, TypeError) as error:
+        raise ModelFolderError(f"{path} is incomplete ({error}); export the model again") from None
+    for name, expected in manifest.files.items():
+        _check_file(root / name, expected, whole=name != WEIGHTS)
+    return manifest
+
+
+def check_weights(folder: Path, manifest: Manifest) -> None:
+    """Raise ModelFolderError unless the weights file is what its checksum says."""
+    _check_file(folder / WEIGHTS, manifest.files[WEIGHTS], whole=True)
+
+
+def _check_file(path: Path, expected: dict[str, Any], whole: bool) -> None:
+    try:
+        stat = path.stat()
+        if stat.st_size != expected["bytes"]:
+            problem = f"has {stat.st_size} bytes, expected {expected['bytes']}"
+        elif whole and (
+            _cached_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            != expected["sha256"]
+        ):
+            problem = "differs from its checksum"
+        else:
+            return
+    except FileNotFoundError:
+        problem = "is missing"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    raise ModelFolderError(f"{path} {problem}; the model folder is damaged, write it again")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where the file system does not link.
+
+    Files of a model folder are never changed in place, so sharing them is safe.
+    """
+    real = source.resolve()  # a link to a link would dangle
+    try:
+        os.link(real, target)
+    except OSError:
+        shutil.copyfile(real, target)
+
+
+def check_folder_target(path: str | os.PathLike[str]) -> None:
+    """Raise LikraError if `path` holds anything that is not a model folder's.
+
+    To be called before long work whose result goes there.
+    """
+    target = Path(path)
+    if target.exists() and not target.is_dir():
+        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
+    there = next(parent for parent in target.resolve().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "Permission denied" if there.is_dir() else f"{there} is a file"
+        raise LikraError(f"cannot write {path}: {reason}")
+    if not target.exists():
+        return
+    found = {p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir()}
+    try:
+        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+        found -= {MANIFEST, *manifest["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        if found:
+            raise LikraError(
+                f"{target} exists and is not a model folder; choose another --out"
+            ) from None
+    if found:
+        raise LikraError(
+            f"{target} holds {sorted(found)[0]}, which is no part of a model folder; move it, or "
+            "choose another --out"
+        )
+
+
+def check_file_target(path: str | os.PathLike[str]) -> None:
+    """Raise LikraError if no file can be written at `path`; to be called before long work."""
+    target = Path(path)
+    if target.is_dir():
+        raise LikraError(f"{path} is a folder; choose a file")
+    parent = target.resolve().parent
+    if not parent.is_dir():
+        raise LikraError(f"cannot write {path}: its folder does not exist")
+    # A regular file is replaced by one that is written beside it; a pipe is written to.
+    special = target.exists() and not target.is_file()
+    if not os.access(target if special else parent, os.W_OK):
+        raise LikraError(f"cannot write {path}: Permission denied")
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a scratch folder that becomes `path` if all goes well, and vanishes if not.
+
+    Parameters
+    ----------
+    path : path
+        A new folder, or a model folder to be replaced. Between the removal of the old one
+        and the renaming of the new one there is a moment in which neither is at `path`.
+
+    Yields
+    ------
+    Path
+        The scratch folder, beside `path`.
+
+    Raises
+    ------
+    LikraError
+        If `path` exists and is no model folder, or cannot be written.
+    """
+    check_folder_target(path)
+    target = Path(path).resolve()
+    scratch = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        scratch.chmod(0o777 & ~_umask())
+        yield scratch
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+            target.rename(old / "old")
+            try:
+                scratch.rename(target)
+            except BaseException:
+                (old / "old").rename(target)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
+        else:
+            scratch.rename(target)
+    except OSError as error:
+        raise LikraError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if scratch is not None and scratch.exists():
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all; see :func:`atomic_text` for links and errors."""
+    with _atomic(path, "wb") as stream:
+        stream.write(content)
+
+
+@contextmanager
+def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """Yield a text stream that becomes the file `path` if all goes well.
+
+    An interrupt (Ctrl-C) keeps what was written so far as :func:`partial_path`; after an
+    error nothing is left. A symbolic link is followed, and what is no regular file (a pipe,
+    a device) is written to as it is.
+
+    Raises
+    ------
+    LikraError
+        If the file cannot be written.
+    """
+    with _atomic(path, "w", encoding="utf-8") as stream:
+        yield stream
+
+
+@contextmanager
+def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any]:
+    target = Path(path).resolve()
+    special = target.exists() and not target.is_file()
+    scratch = target if special else target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with scratch.open(mode, **how) as stream:
+            yield stream
+        if not special:
+            scratch.replace(target)
+    except KeyboardInterrupt:
+        if not special:
+            scratch.replace(partial_path(target))
+        raise
+    except OSError as error:
+        raise LikraError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if not special:
+            with suppress(OSError):  # where it could not be made, it cannot be removed
+                scratch.unlink()
+
+
+def partial_path(path: str | os.PathLike[str]) -> Path:
+    """Return where an interrupted :func:`atomic_text` leaves what was written."""
+    target = Path(path).resolve()
+    return target.with_name(f"{target.name}.partial")

@@ -1,0 +1,240 @@
+"""The trunk over token trees: what they share is read once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .features import Features
+from .head import LORA, ROWS_OF_HEADS, LoraAdapter, stack_adapters
+from .prefixes import plan
+from .ragged import span_indices
+from .trees import MASKED, TokenTree, batches, common_length, pack, row_lengths
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["TOKEN_BUDGET", "AdaptedReader", "Reader"]
+
+TOKEN_BUDGET = 512  # tokens in one forward pass, padding included
+
+# Behind a past longer than this, trees lie in a single row, so that it is not copied for each.
+LONG_PAST = 64  # tokens
+
+MAX_READERS = 4  # sets of heads whose last beginning is kept
+
+Rows = list[list[int]]
+
+
+@dataclass(frozen=True)
+class _Past:
+    """Tokens that were read, with their keys and values.
+
+    Attributes
+    ----------
+    tokens : ndarray of shape (P,)
+    arrays : list of ndarray of shape (1, kv_heads, P, d)
+        Key and value of every layer; of shape (K, kv_heads, P, d) from the first layer on that
+        K heads have adapted.
+    """
+
+    tokens: NDArray[np.int64]
+    arrays: list[NDArray[np.float32]]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def first(self, length: int) -> _Past:
+        """Return the past of the first tokens only."""
+        if length == len(self):
+            return self
+        return _Past(
+            self.tokens[:length],
+            [np.ascontiguousarray(array[:, :, :length]) for array in self.arrays],
+        )
+
+
+class Reader:
+    """Runs a trunk, and keeps what its last trees had in common.
+
+    Parameters
+    ----------
+    session : InferenceSession
+        Of ``trunk.onnx``, or of ``adapted.onnx``.
+    feeds : dict of str to ndarray, optional
+        What every pass is given besides: the factors of LoRA heads.
+    n_heads : int
+        Number K of heads.
+    """
+
+    def __init__(
+        self,
+        session: InferenceSession,
+        feeds: Mapping[str, NDArray[np.float32]] | None = None,
+        n_heads: int = 1,
+    ) -> None:
+        self.session = session
+        self.feeds = dict(feeds or {})
+        self.n_heads = n_heads
+        past = [node for node in session.get_inputs() if node.name.startswith("past.")]
+        self.past_names = [node.name for node in past]
+        self.present_names = [name.replace("past.", "present.", 1) for name in self.past_names]
+        shapes = [
+            (n_heads if rows == ROWS_OF_HEADS else 1, kv, 0, d)
+            for rows, kv, _, d in (node.shape for node in past)
+        ]
+        self.nothing = _Past(
+            np.zeros(0, np.int64), [np.zeros(shape, np.float32) for shape in shapes]
+        )
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what the last trees had in common."""
+        self.kept = self.nothing
+
+    def read(
+        self,
+        trees: Sequence[TokenTree],
+        token_budget: int = TOKEN_BUDGET,
+        advance: Callable[[int], object] | None = None,
+    ) -> list[Features]:
+        """Do the work of :meth:`likra_lite.LanguageModel.features` for every head."""
+        hidden: list[NDArray[np.float32]] = []
+        rows, order = [], []
+        done = 0
+        branches = [(plan(trees, token_budget // 2), self.nothing)]
+        while branches:
+            branch, past = branches.pop()
+            past = self._extend(past, trees[branch.tree].tokens[: branch.stop], token_budget)
+            branches.extend((longer, past) for longer in branch.branches)
+            for chosen in _passes(trees, branch.groves, len(past), token_budget):
+                batch = pack(trees, chosen, len(past))
+                (states,) = self._run(
+                    ["hidden"],
+                    past,
+                    input_ids=batch.input_ids,
+                    position_ids=batch.position_ids,
+                    attention_bias=batch.attention_bias,
+                    rows=batch.rows,
+                )
+                hidden.append(states)
+                rows.append(batch.target_rows + done)
+                done += len(batch.rows)
+                indices = [index for row in chosen for index in row]
+                order.extend(indices)
+                if advance is not None:
+                    advance(len(indices))
+        # Back from the order of the passes to the order of the trees.
+        counts = np.array([len(tree.targets) for tree in trees], dtype=np.int64)
+        starts = np.empty_like(counts)
+        packed = counts[order]
+        starts[order] = np.cumsum(packed) - packed
+        # The first head's rows, then the second's.
+        split = [states.reshape(self.n_heads, -1, states.shape[1]) for states in hidden]
+        features = Features(
+            hidden=np.concatenate([states[0] for states in split]),
+            rows=np.concatenate(rows)[span_indices(starts, counts)],
+            targets=np.concatenate([tree.targets for tree in trees]),
+            lengths=np.concatenate([tree.lengths for tree in trees]),
+        )
+        others = [
+            replace(features, hidden=np.concatenate([states[head] for states in split]))
+            for head in range(1, self.n_heads)
+        ]
+        return [features, *others]
+
+    def _run(self, outputs: list[str], past: _Past, **inputs: NDArray[Any]) -> list[Any]:
+        size = len(inputs["input_ids"])
+        arrays = past.arrays if size == 1 else [array.repeat(size, 0) for array in past.arrays]
+        return self.session.run(
+            outputs, {**inputs, **self.feeds, **dict(zip(self.past_names, arrays, strict=True))}
+        )
+
+    def _extend(self, past: _Past, tokens: NDArray[np.int64], token_budget: int) -> _Past:
+        """Read on until all of `tokens` are past, in passes of at most `token_budget`."""
+        if len(tokens) == 0:
+            return past
+        if len(past) == 0:
+            known = self.kept.first(common_length(self.kept.tokens, tokens))
+            self.kept = self._read_past(known, tokens, token_budget)
+            return self.kept
+        return self._read_past(past, tokens, token_budget)
+
+    def _read_past(self, past: _Past, tokens: NDArray[np.int64], token_budget: int) -> _Past:
+        while len(past) < len(tokens):
+            new = tokens[len(past) : len(past) + token_budget]
+            total = len(past) + len(new)
+            visible = np.tri(len(new), total, len(past), dtype=bool)
+            arrays = self._run(
+                self.present_names,
+                past,
+                input_ids=new[None],
+                position_ids=np.arange(len(past), total)[None],
+                attention_bias=np.where(visible, 0.0, MASKED).astype(np.float32)[None, None],
+                rows=np.zeros(1, np.int64),  # nothing is asked for, but int8 needs a row
+            )
+            past = _Past(tokens[:total], arrays)
+        return past
+
+
+class AdaptedReader:
+    """Runs a trunk whose low-rank adapters are inputs, for several heads at once.
+
+    Parameters
+    ----------
+    session : InferenceSession
+        Of ``adapted.onnx``.
+    path : Path
+        Of that graph, for messages.
+    """
+
+    def __init__(self, session: InferenceSession, path: Path) -> None:
+        self.session, self.path = session, path
+        nodes = {node.name: node.shape for node in session.get_inputs()}
+        names = [name for name in nodes if name.startswith(LORA) and name.endswith(".a")]
+        self.shapes = {
+            name.removeprefix(LORA).removesuffix(".a"): (
+                nodes[name][1],
+                nodes[f"{name.removesuffix('.a')}.b"][2],
+            )
+            for name in names
+        }
+        self.readers: OrderedDict[tuple[bytes, ...], Reader] = OrderedDict()
+
+    def reader(self, adapters: Sequence[LoraAdapter | None]) -> Reader:
+        """Return what reads for these heads; None is the base model."""
+        key = tuple(b"" if adapter is None else adapter.key for adapter in adapters)
+        if key not in self.readers:
+            feeds = stack_adapters(adapters, self.shapes, self.path)
+            while len(self.readers) >= MAX_READERS:
+                self.readers.popitem(last=False)
+            self.readers[key] = Reader(self.session, feeds, len(adapters))
+        self.readers.move_to_end(key)
+        return self.readers[key]
+
+
+def _passes(
+    trees: Sequence[TokenTree], groves: Rows, past: int, token_budget: int
+) -> Iterator[Rows]:
+    """Group trees into forward passes, each a list of rows."""
+    lengths = row_lengths(trees, groves, past)
+    if past <= LONG_PAST:
+        for chosen in batches(lengths, token_budget):
+            yield [groves[index] for index in chosen]
+        return
+    row: list[int] = []
+    total = 0
+    for grove, length in zip(groves, lengths, strict=True):
+        if row and total + length > token_budget:
+            yield [row]
+            row, total = [], 0
+        row.extend(grove)
+        total += length
+    if row:
+        yield [row]

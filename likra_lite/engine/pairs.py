@@ -1,0 +1,259 @@
+"""Contexts with their continuations: what a model says of them, each pair computed once.
+
+Equal pairs are computed once, and pairs that were computed before are taken from the cache,
+under a key that holds all that the result depends on: the model, the head and the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import Cache, cache_key
+from .features import Features
+from .head import LoraAdapter
+from .onnx import Head, LanguageModel
+from .ragged import span_indices
+
+__all__ = ["PAIRS_PER_CHUNK", "Pair", "PairFeatures", "PairScorer", "PairScores"]
+
+PAIRS_PER_CHUNK = 256  # pairs held in memory, and lost by an interrupt, at a time
+
+# Part of every key: a change to how pairs are encoded or scored must raise it.
+SCORES, FEATURES = "log-likelihoods 1", "features 1"
+
+Pair = tuple[str, Sequence[str]]
+
+
+class PairScores(NamedTuple):
+    """Log-likelihoods of all continuations of some pairs.
+
+    Attributes
+    ----------
+    log_likelihoods : ndarray of shape (n_heads, n_continuations)
+        In nats.
+    n_tokens : ndarray of shape (n_continuations,)
+    truncated : ndarray of shape (n_pairs,)
+        Whether the context was cut to fit the model.
+    """
+
+    log_likelihoods: NDArray[np.float64]
+    n_tokens: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+
+
+class PairFeatures(NamedTuple):
+    """Features of all continuations of some pairs, and whose context was cut."""
+
+    features: Features
+    truncated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PairScorer:
+    """A language model that does not compute twice.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    cache : Cache or None
+        None to keep nothing on disk.
+    """
+
+    model: LanguageModel
+    cache: Cache | None = None
+
+    def scores(
+        self,
+        pairs: Sequence[Pair],
+        heads: Sequence[Head],
+        first: int = 0,
+        advance: Callable[[int], object] | None = None,
+    ) -> PairScores:
+        """Return log-likelihoods.
+
+        Parameters
+        ----------
+        pairs : sequence of (context, continuations)
+        heads : sequence of ndarray of shape (H, H) or LoraAdapter
+            Output adapters, zero for the base model, and LoRA heads.
+        first : int
+            Number of the first pair, for error messages.
+        advance : callable, optional
+            Called with the number of pairs done.
+
+        Returns
+        -------
+        PairScores
+
+        Raises
+        ------
+        TextTooLongError
+            If a continuation alone does not fit the model.
+        """
+        owners = [cache_key(SCORES, self._fingerprint, _identity(head)) for head in heads]
+        distinct = _Distinct.of(pairs)
+        keys = [[_key(owner, pair) for owner in owners] for pair in distinct.pairs]
+        known = {} if self.cache is None else self.cache.get(key for row in keys for key in row)
+        found = {
+            place: np.stack([np.frombuffer(known[key]) for key in row])
+            for place, row in enumerate(keys)
+            if known.keys() >= {*row}
+        }
+        missing = [place for place in range(len(keys)) if place not in found]
+        if advance is not None:
+            advance(len(pairs) - len(missing))
+        if missing:
+            found.update(self._new_scores(distinct, missing, heads, first, advance))
+            if self.cache is not None:
+                self.cache.put(
+                    {
+                        key: row.tobytes()
+                        for place in missing
+                        for key, row in zip(keys[place], found[place], strict=True)
+                    }
+                )
+        rows = [found[place] for place in distinct.place]
+        return PairScores(
+            np.concatenate([row[:, 1 + row.shape[1] // 2 :] for row in rows], axis=1),
+            np.concatenate([row[0, 1 : 1 + row.shape[1] // 2] for row in rows]).astype(np.int64),
+            np.array([bool(row[0, 0]) for row in rows]),
+        )
+
+    def _new_scores(
+        self,
+        distinct: _Distinct,
+        places: list[int],
+        heads: Sequence[Head],
+        first: int,
+        advance: Callable[[int], object] | None,
+    ) -> dict[int, NDArray[np.float64]]:
+        """Compute what is kept of some distinct pairs of n continuations.
+
+        An array of shape (n_heads, 1 + 2 * n) for each: whether the context was cut, the
+        numbers of tokens, the log-likelihoods.
+        """
+        numbers = [first + distinct.first[place] for place in places]
+        trees, truncated = self.model.encoder.trees([distinct.pairs[p] for p in places], numbers)
+        features, tokens = self.model.token_log_probs_of_heads(trees, heads, advance)
+        values = np.add.reduceat(tokens, features.offsets[:-1], axis=1)
+        ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
+        cut = set(truncated)
+        return {
+            place: np.array([[number in cut, *tree.lengths, *row] for row in part], np.float64)
+            for place, number, tree, part in zip(
+                places, numbers, trees, np.split(values, ends, axis=1), strict=True
+            )
+        }
+
+    def features(
+        self, pairs: Sequence[Pair], advance: Callable[[int], object] | None = None
+    ) -> PairFeatures:
+        """Return features, to fit heads on.
+
+        Parameters, errors and order are those of :meth:`scores`. Hidden states that are too
+        many for the memory come back in a temporary file that is mapped into it.
+        """
+        distinct = _Distinct.of(pairs)
+        cut: list[int] = []
+        joined = Features.concatenate(self._feature_chunks(distinct, cut, advance))
+        if advance is not None:
+            advance(len(pairs) - len(distinct.pairs))
+        truncated = np.isin(np.arange(len(distinct.pairs)), cut)[distinct.place]
+        if len(distinct.pairs) == len(pairs):
+            return PairFeatures(joined, truncated)
+        counts = np.array([len(continuations) for _, continuations in distinct.pairs])
+        starts = np.cumsum(counts) - counts
+        chosen = span_indices(starts[distinct.place], counts[distinct.place])
+        return PairFeatures(joined.take(chosen), truncated)
+
+    def _feature_chunks(
+        self, distinct: _Distinct, cut: list[int], advance: Callable[[int], object] | None
+    ) -> Iterator[Features]:
+        """Yield the features of some distinct pairs at a time, noting whose context was cut."""
+        owner = cache_key(FEATURES, self._fingerprint)
+        for start in range(0, len(distinct.pairs), PAIRS_PER_CHUNK):
+            pairs = distinct.pairs[start : start + PAIRS_PER_CHUNK]
+            keys = [_key(owner, pair) for pair in pairs]
+            known = {} if self.cache is None else self.cache.get(keys)
+            missing = [place for place, key in enumerate(keys) if key not in known]
+            if advance is not None:
+                advance(len(pairs) - len(missing))
+            if missing:
+                numbers = [distinct.first[start + place] for place in missing]
+                trees, cut_here = self.model.encoder.trees([pairs[p] for p in missing], numbers)
+                new = self.model.features(trees, advance=advance)
+                ends = np.cumsum([len(tree.lengths) for tree in trees])
+                for place, number, end in zip(missing, numbers, ends, strict=True):
+                    part = new.take(np.arange(end - len(pairs[place][1]), end))
+                    known[keys[place]] = _to_bytes(part, number in cut_here)
+                if self.cache is not None:
+                    self.cache.put({keys[place]: known[keys[place]] for place in missing})
+            parts = [_from_bytes(known[key], self.model.hidden_size) for key in keys]
+            cut.extend(start + place for place, (_, was_cut) in enumerate(parts) if was_cut)
+            yield Features.concatenate(part for part, _ in parts)
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.model.manifest.fingerprint
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """Pairs without repetition.
+
+    Attributes
+    ----------
+    pairs : list of (context, continuations)
+    first : list of int
+        Where each occurs first among the given pairs.
+    place : list of int
+        Which of `pairs` each of the given pairs is.
+    """
+
+    pairs: list[Pair]
+    first: list[int]
+    place: list[int]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> _Distinct:
+        places: dict[tuple[str, tuple[str, ...]], int] = {}
+        first: list[int] = []
+        place = []
+        for number, (context, continuations) in enumerate(pairs):
+            where = places.setdefault((context, tuple(continuations)), len(places))
+            if where == len(first):
+                first.append(number)
+            place.append(where)
+        return cls([pairs[number] for number in first], first, place)
+
+
+def _identity(head: Head) -> bytes:
+    """Return what tells a head from all others; nothing for the base model."""
+    if isinstance(head, LoraAdapter):
+        return head.key
+    return head.tobytes() if head.any() else b""
+
+
+def _key(owner: bytes, pair: Pair) -> bytes:
+    context, continuations = pair
+    return cache_key(owner, context, *continuations)
+
+
+def _to_bytes(features: Features, truncated: bool) -> bytes:
+    sizes = [truncated, len(features.lengths), len(features.targets), len(features.hidden)]
+    numbers = np.concatenate([sizes, features.lengths, features.targets, features.rows])
+    return numbers.astype("<i4").tobytes() + features.hidden.astype("<f4").tobytes()
+
+
+def _from_bytes(content: bytes, hidden_size: int) -> tuple[Features, bool]:
+    truncated, n_continuations, n_tokens, n_rows = np.frombuffer(content, "<i4", 4).tolist()
+    sizes = np.cumsum([n_continuations, n_tokens, n_tokens])
+    numbers = np.frombuffer(content, "<i4", sizes[-1], offset=16).astype(np.int64)
+    lengths, targets, rows = np.split(numbers, sizes[:-1])
+    hidden = np.frombuffer(content, "<f4", offset=16 + 4 * int(sizes[-1]))
+    return Features(hidden.reshape(n_rows, hidden_size), rows, targets, lengths), bool(truncated)

@@ -1,0 +1,130 @@
+"""From a Hugging Face checkpoint to a checked model folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+from transformers import PreTrainedModel
+
+from ..engine.folder import (
+    ADAPTED,
+    GRADIENT,
+    HEAD,
+    TOKENIZER,
+    TRUNK,
+    WEIGHTS,
+    Manifest,
+    atomic_folder,
+    check_folder_target,
+    write_manifest,
+)
+from ..engine.onnx import LanguageModel
+from ..errors import ExportError, first_line
+from ..progress import progress_bar
+from ..prompts import PROMPTS
+from .adapted import AdaptedTrunk
+from .graphs import trunk_graph
+from .loading import load_checkpoint, logit_transform, max_length, name_of, special_tokens
+from .output_graphs import WEIGHT, Projection, gradient_graph, head_graph
+from .parity import TOLERANCE, check_parity, merged, random_adapter, reference_scores
+from .targets import Targets
+from .trunk import Trunk, past_shapes
+from .weights import store_weights
+
+__all__ = ["export_checkpoint"]
+
+
+STEPS = ("loading", "scoring with PyTorch", "tracing", "writing", "checking")
+
+
+def export_checkpoint(
+    model: str,
+    out: Path,
+    revision: str | None,
+    verbose: bool,
+    adapt: Callable[[PreTrainedModel], Targets] | None = None,
+) -> Manifest:
+    """Do the work of :func:`likra_lite.export.export_model`.
+
+    `adapt` finds what LoRA heads may change; then there is a graph for them too.
+    """
+    check_folder_target(out)
+    with progress_bar(len(STEPS), STEPS[0], verbose, unit="step") as bar:
+
+        def step(done: int) -> None:
+            bar.update()
+            bar.set_description(STEPS[done])
+
+        # Eager attention is the reference that the graphs are compared with.
+        decoder, tokenizer = load_checkpoint(model, revision)
+        window = max_length(decoder.config, tokenizer)
+        tokens = special_tokens(tokenizer, model)
+        step(1)
+        cases, expected = reference_scores(decoder, window)
+        targets = None if adapt is None else adapt(decoder)
+        if targets is not None:
+            probe = random_adapter(targets.modules)
+            with merged(decoder, probe):
+                adapted = reference_scores(decoder, window)[1]
+        architecture = type(decoder).__name__
+        step(2)
+        with atomic_folder(out) as folder:
+            graphs = _graphs(decoder, architecture, targets)
+            step(3)
+            names = store_weights(graphs, folder, WEIGHTS)
+            tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
+            vocabulary, size = decoder.get_output_embeddings().weight.shape
+            manifest = Manifest(
+                base_model=name_of(model, decoder, revision),
+                precision="float32",
+                hidden_size=size,
+                vocab_size=vocabulary,
+                n_layers=decoder.config.num_hidden_layers,
+                max_length=window,
+                head={
+                    "weight": names[GRADIENT, WEIGHT],
+                    "logit_scale": logit_transform(decoder.config)[0],
+                },
+                tokens=tokens,
+                prompt=PROMPTS["question"],
+            )
+            write_manifest(folder, manifest)
+            step(4)
+            written = LanguageModel(folder)
+            difference = check_parity(written, cases, expected, architecture)
+            if targets is not None:
+                lora = check_parity(written, cases, adapted, architecture, probe)
+                difference = max(difference, lora)
+            parity = {"max_difference_nats": difference, "tolerance_nats": TOLERANCE}
+            return write_manifest(folder, replace(manifest, parity=parity))
+
+
+def _graphs(
+    decoder: PreTrainedModel, architecture: str, targets: Targets | None
+) -> dict[str, onnx.ModelProto]:
+    """Return the graphs by file name. The decoder's attention is replaced for good."""
+    output = decoder.get_output_embeddings()
+    if output is None:
+        raise ExportError(
+            f"{architecture} has no vocabulary projection; expected a causal language model"
+        )
+    bias = None if output.bias is None else output.bias.detach().numpy()
+    projection = Projection(output.weight.detach().numpy(), bias, *logit_transform(decoder.config))
+    trunk = Trunk(decoder).eval()
+    past = past_shapes(trunk)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            graphs = {TRUNK: trunk_graph(trunk, past, Path(scratch) / TRUNK)}
+            if targets is not None:
+                trunk = AdaptedTrunk(decoder, targets).eval()
+                graphs[ADAPTED] = trunk_graph(trunk, past, Path(scratch) / ADAPTED)
+        except Exception as error:
+            raise ExportError(
+                f"{architecture} cannot be traced to ONNX: {first_line(error)}"
+            ) from error
+    graphs |= {HEAD: head_graph(projection), GRADIENT: gradient_graph(projection)}
+    return graphs

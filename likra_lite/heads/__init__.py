@@ -1,0 +1,1 @@
+"""Answered items to fitted heads, on the CPU."""

@@ -1,0 +1,322 @@
+"""Heads from items: one trunk pass, then any number of fits on the stored features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..engine.features import Features
+from ..errors import LikraError
+from ..questions.item import Item
+from ..scoring.decision import Decision
+from ..scoring.scorer import ChoiceScorer, choice_table, warn_of_truncation
+from ..scoring.table import LogLikelihoods
+from .negatives import Negatives, draw_negatives
+from .output import fit_output_adapter
+
+__all__ = [
+    "FITTED_HEADS",
+    "NO_NEGATIVES",
+    "FittedHeads",
+    "HeldOutItems",
+    "TrainingSet",
+    "cross_fit",
+    "fit_heads",
+    "fold_of_items",
+    "related_items",
+    "training_set",
+]
+
+FITTED_HEADS = ("positive", "negative")
+
+# Above this many items two folds already give heads as good as the final ones, and
+# held-out items enough.
+MANY_ITEMS = 1000
+
+# A set of choices that a larger share of the items has, such as yes and no, relates nothing.
+COMMON_CHOICES = 0.1
+
+_NONE = np.zeros(0, dtype=np.int64)
+NO_NEGATIVES = Negatives(_NONE, _NONE, _NONE)
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Everything that heads are fitted on, after the only trunk pass.
+
+    Attributes
+    ----------
+    features : Features
+        Of every choice of every item, in order, then of the answers borrowed from other items.
+    positive : ndarray of shape (n_items,)
+        Continuation of every item's right answer.
+    negative : ndarray of shape (n_negatives,)
+        Continuation of every drawn negative.
+    negatives : Negatives
+        Where those come from.
+    table : LogLikelihoods
+        The items under the heads that need no fitting.
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    """
+
+    features: Features
+    positive: IntArray
+    negative: IntArray
+    negatives: Negatives
+    table: LogLikelihoods
+    y: IntArray
+
+
+@dataclass(frozen=True)
+class HeldOutItems:
+    """Items that heads are not fitted on.
+
+    Attributes
+    ----------
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    """
+
+    items: Sequence[Item]
+    y: IntArray
+
+
+@dataclass(frozen=True)
+class FittedHeads:
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    scorer : ChoiceScorer
+        With the fitted heads.
+    negatives : Negatives
+        The wrong answers that were drawn.
+    table : LogLikelihoods
+        Of held-out items.
+    y : ndarray of shape (n_held_out,)
+        Their right choices.
+    n_items : int
+        Items that the heads were fitted on.
+    penalty : float or None
+        That was used, if there was one.
+    """
+
+    scorer: ChoiceScorer
+    negatives: Negatives
+    table: LogLikelihoods
+    y: IntArray
+    n_items: int
+    penalty: float | None = None
+
+
+def training_set(
+    scorer: ChoiceScorer,
+    items: Sequence[Item],
+    y: IntArray,
+    heads: Sequence[str],
+    negatives: str | None,
+    normalization: str,
+    advance: Any = None,
+    **draw: Any,
+) -> TrainingSet:
+    """Draw negatives and run the trunk over items and negatives.
+
+    Parameters
+    ----------
+    scorer : ChoiceScorer
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+    heads : sequence of str
+        Heads of the table: ``base`` and, if wanted, ``neutral``.
+    negatives : str or None
+        Kind of negatives, see :func:`likra_lite.heads.negatives.draw_negatives`; None for none.
+    normalization : str
+        How ``hardest`` and ``easiest`` compare the base model's likelihoods.
+    advance : callable, optional
+    **draw
+        Further arguments of :func:`likra_lite.heads.negatives.draw_negatives`.
+
+    Returns
+    -------
+    TrainingSet
+    """
+    drawn: Negatives | None = None
+    if negatives is None:
+        drawn = NO_NEGATIVES
+    elif negatives not in ("hardest", "easiest"):
+        drawn = draw_negatives(items, y, negatives, **draw)
+    counts = np.array([len(item.choices) for item in items])
+    starts = np.cumsum(counts) - counts
+    n_choices = int(counts.sum())
+    pairs = scorer.pairs(items)
+    if drawn is not None:
+        # Pairs of their own: a long borrowed answer must not cut the context of the item's.
+        borrowed = drawn.item != drawn.source
+        pairs += [
+            (scorer.prompt.context(items[i]), [scorer.prompt.borrowed(items[j].choices[c])])
+            for i, j, c in zip(
+                drawn.item[borrowed], drawn.source[borrowed], drawn.choice[borrowed], strict=True
+            )
+        ]
+    features, truncated = scorer.pair_scorer.features(pairs, advance)
+    cut = np.flatnonzero(truncated[: len(items)]).tolist()
+    warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
+    choices = np.arange(n_choices)
+    base = scorer.model.log_likelihoods(features.take(choices), scorer.stack(["base"]))[0]
+    columns = {"base": base}
+    if "neutral" in heads:
+        columns["neutral"] = scorer.neutral(items)
+    table = choice_table(items, features.lengths[:n_choices], columns)
+    if drawn is None and negatives is not None:
+        scores = table.split(Decision("base", normalization=normalization).scores(table))
+        drawn = draw_negatives(items, y, negatives, base_scores=scores, **draw)
+        borrowed = np.zeros(len(drawn), dtype=bool)
+    assert drawn is not None
+    negative = starts[drawn.item] + drawn.choice
+    negative[borrowed] = n_choices + np.arange(borrowed.sum())
+    return TrainingSet(features, starts + y, negative, drawn, table, y)
+
+
+def fit_heads(
+    scorer: ChoiceScorer,
+    training: TrainingSet,
+    heads: Sequence[str],
+    penalty: float,
+    keep: BoolArray | None = None,
+) -> ChoiceScorer:
+    """Fit output adapters on some of the training items.
+
+    Parameters
+    ----------
+    scorer : ChoiceScorer
+    training : TrainingSet
+    heads : sequence of str
+        Which of ``positive`` and ``negative``.
+    penalty : float
+        See :func:`likra_lite.heads.output.fit_output_adapter`.
+    keep : ndarray of shape (n_items,), optional
+        Items to fit on, all by default. A negative is used if both the item that asks and
+        the item that it was taken from are kept.
+
+    Returns
+    -------
+    ChoiceScorer
+        With the fitted heads.
+    """
+    if keep is None:
+        keep = np.ones(len(training.y), dtype=bool)
+    drawn = training.negatives
+    answers = {
+        "positive": training.positive[keep],
+        "negative": training.negative[keep[drawn.item] & keep[drawn.source]],
+    }
+    for head in heads:
+        if len(answers[head]) == 0:
+            raise LikraError(
+                f"no answer is left to fit the {head} head on, in a fit on {int(keep.sum())} of "
+                f"{len(keep)} items; use more items, or fewer folds"
+            )
+    deltas = {
+        head: fit_output_adapter(
+            training.features.take(answers[head]),
+            scorer.model.projection,
+            penalty,
+        )
+        for head in heads
+    }
+    return replace(scorer, deltas=deltas)
+
+
+def related_items(items: Sequence[Item]) -> IntArray:
+    """Return a group number for every item, of shape (n_items,).
+
+    Items with the same question, or with the same set of choices, are related: heads that
+    have seen one know something of the other, as with the twins of WinoGrande. A set of
+    choices that more than a tenth of the items have relates nothing.
+    """
+    members: dict[object, list[int]] = {}
+    for index, item in enumerate(items):
+        members.setdefault((item.context, item.question), []).append(index)
+        members.setdefault(frozenset(item.choices), []).append(index)
+    most = max(2, COMMON_CHOICES * len(items))
+    links = [
+        (indices[0], other)
+        for key, indices in members.items()
+        if isinstance(key, tuple) or len(indices) <= most
+        for other in indices[1:]
+    ]
+    rows, columns = np.array(links, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(items), len(items)))
+    _, groups = connected_components(graph, directed=False)
+    return np.asarray(groups, dtype=np.int64)
+
+
+def fold_of_items(items: Sequence[Item], cv: int | None, seed: int) -> IntArray:
+    """Assign every item to a fold, of shape (n_items,), related items to the same.
+
+    By default five folds, or two where there are many items.
+    """
+    groups = related_items(items)
+    n_groups = int(groups.max()) + 1
+    if n_groups == 1:
+        groups, n_groups = np.arange(len(items)), len(items)
+    folds = cv or (5 if len(items) <= MANY_ITEMS else 2)
+    fold_of_group = np.random.default_rng(seed).permutation(n_groups) % min(folds, n_groups)
+    return fold_of_group[groups]
+
+
+def cross_fit(
+    scorer: ChoiceScorer,
+    training: TrainingSet,
+    heads: Sequence[str],
+    penalty: float,
+    folds: IntArray,
+    advance: Any = None,
+) -> LogLikelihoods:
+    """Return the training items' log-likelihoods under heads that have not seen them.
+
+    Parameters
+    ----------
+    scorer, training, heads, penalty
+        See :func:`fit_heads`.
+    folds : ndarray of shape (n_items,)
+        Fold of every item; the heads that score a fold are fitted on the others.
+    advance : callable, optional
+        Called with the number of items done.
+
+    Returns
+    -------
+    LogLikelihoods
+        The columns of ``training.table`` and one per fitted head.
+    """
+    table = training.table
+    columns = {head: np.empty(table.offsets[-1]) for head in heads}
+    if heads:
+        fold_of_choice = np.repeat(folds, table.n_choices)
+        for fold in range(int(folds.max()) + 1):
+            fitted = fit_heads(scorer, training, heads, penalty, folds != fold)
+            chosen = np.flatnonzero(fold_of_choice == fold)
+            features = training.features.take(chosen)
+            scored = scorer.model.log_likelihoods(features, fitted.stack(heads))
+            for head, values in zip(heads, scored, strict=True):
+                columns[head][chosen] = values
+            if advance is not None:
+                advance(int(np.sum(folds == fold)))
+    return LogLikelihoods(
+        offsets=table.offsets,
+        heads={**table.heads, **columns},
+        n_tokens=table.n_tokens,
+        n_chars=table.n_chars,
+        n_bytes=table.n_bytes,
+    )

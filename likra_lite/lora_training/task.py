@@ -1,0 +1,121 @@
+"""What LoRA heads are trained on: the texts of right answers, and of the wrong ones drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.pairs import Pair
+from ..errors import LikraError
+from ..heads.negatives import Negatives, draw_negatives
+from ..heads.recipe import LoraRecipe
+from ..heads.training_set import FITTED_HEADS, NO_NEGATIVES
+from ..prompts import Prompt
+from ..questions.item import Item
+from ..scoring.decision import Decision
+from ..scoring.scorer import ChoiceScorer
+
+if TYPE_CHECKING:
+    from ..estimator import LikraClassifier
+
+__all__ = ["LoraTask", "task_of"]
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LoraTask:
+    """What heads are trained on.
+
+    Attributes
+    ----------
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    prompt : Prompt
+    heads : sequence of str
+        Which of ``positive`` and ``negative``.
+    negatives : Negatives
+        The wrong answers that were drawn.
+    recipe : LoraRecipe
+    """
+
+    items: Sequence[Item]
+    y: IntArray
+    prompt: Prompt
+    heads: Sequence[str]
+    negatives: Negatives
+    recipe: LoraRecipe
+
+    def pairs(self, head: str, keep: NDArray[np.bool_]) -> list[Pair]:
+        """Return contexts with the answers to train on, the right one first if there are several.
+
+        `keep`, of shape (n_items,), says which items may be used.
+        """
+        drawn, items, prompt = self.negatives, self.items, self.prompt
+        wrong: dict[int, list[str]] = {}
+        for index in np.flatnonzero(keep[drawn.item] & keep[drawn.source]).tolist():
+            i, j, c = int(drawn.item[index]), int(drawn.source[index]), int(drawn.choice[index])
+            own = prompt.continuations(items[i].choices)
+            wrong.setdefault(i, []).append(
+                own[c] if i == j else prompt.borrowed(items[j].choices[c])
+            )
+        kept = np.flatnonzero(keep).tolist()
+        right = {i: prompt.continuations(items[i].choices)[self.y[i]] for i in kept}
+        if self.recipe.objective != "likelihood":
+            answers = [(i, [right[i], *wrong[i]]) for i in kept if i in wrong]
+        elif head == "positive":
+            answers = [(i, [right[i]]) for i in kept]
+        else:
+            answers = [(i, [text]) for i in kept for text in wrong.get(i, [])]
+        if not answers:
+            raise LikraError(
+                f"no answer is left to train the {head} head on, of {len(kept)} items; use more "
+                "items, or fewer folds"
+            )
+        return [(prompt.context(items[i]), texts) for i, texts in answers]
+
+
+def task_of(
+    classifier: LikraClassifier,
+    scorer: ChoiceScorer,
+    items: Sequence[Item],
+    y: IntArray,
+    recipe: LoraRecipe,
+    used: Collection[str],
+) -> LoraTask:
+    """Draw the wrong answers that a classifier's parameters ask for.
+
+    Raises
+    ------
+    LikraError
+        If the objective trains one head and a mode reads two.
+    """
+    rival = recipe.objective != "likelihood"
+    heads = [head for head in FITTED_HEADS if head in used]
+    if rival and "negative" in heads:
+        raise LikraError(
+            f"objective {recipe.objective!r} trains a single head; use mode 'sft', not one with a "
+            "negative head"
+        )
+    drawn = NO_NEGATIVES
+    if rival or "negative" in heads:
+        scores = None
+        if classifier.negatives in ("hardest", "easiest"):
+            table = scorer.table(items, ["base"])
+            rule = "none" if classifier.normalization == "auto" else classifier.normalization
+            scores = table.split(Decision("base", normalization=rule).scores(table))
+        drawn = draw_negatives(
+            items,
+            y,
+            classifier.negatives,
+            n_negatives=classifier.n_negatives,
+            contamination=classifier.contamination,
+            seed=classifier.random_state,
+            base_scores=scores,
+        )
+    return LoraTask(items, y, scorer.prompt, heads, drawn, recipe)

@@ -1,0 +1,93 @@
+"""What a classifier shows of itself in a notebook, above scikit-learn's diagram."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from .engine.onnx import LanguageModel
+from .errors import DecisionError
+from .scoring.decision import Decision
+from .scoring.statistics import accuracy, paired_difference
+
+if TYPE_CHECKING:
+    from .estimator import LikraClassifier
+
+__all__ = ["summary_html"]
+
+# Colours are those of the page, so that light and dark notebooks are both served.
+STYLE = """
+.likra-summary { color: inherit; font-size: 0.9em; line-height: 1.5; margin: 0 0 0.5em; }
+.likra-summary table { border: 0; border-collapse: collapse; margin: 0; }
+.likra-summary tr { background: none; border-top: 1px solid rgba(128, 128, 128, 0.35); }
+.likra-summary tr:first-child { border-top: 0; }
+.likra-summary th, .likra-summary td {
+  color: inherit; padding: 0.15em 1em 0.15em 0; text-align: left; vertical-align: top;
+}
+.likra-summary th { font-weight: 600; white-space: nowrap; }
+.likra-summary td { overflow-wrap: anywhere; }
+"""
+
+
+def summary_html(classifier: LikraClassifier) -> str:
+    """Return a table of what a classifier is: its model and, once fitted, what it learned.
+
+    Parameters
+    ----------
+    classifier : LikraClassifier
+
+    Returns
+    -------
+    str
+        A fragment of HTML that needs nothing else. Every text in it is escaped.
+    """
+    rows = _fitted_rows(classifier) if hasattr(classifier, "held_out_") else _model_rows(classifier)
+    cells = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(text)}</td></tr>'
+        for name, text in rows.items()
+    )
+    return (
+        f"<style>{STYLE}</style>"
+        f'<div class="likra-summary"><table><tbody>{cells}</tbody></table></div>'
+    )
+
+
+def _model_rows(classifier: LikraClassifier) -> dict[str, str]:
+    """Tell which language model will be used, without opening it."""
+    model = classifier.model
+    folder = model.folder if isinstance(model, LanguageModel) else model
+    return {"Language model": "the bundled tiny model" if folder is None else str(folder)}
+
+
+def _fitted_rows(classifier: LikraClassifier) -> dict[str, str]:
+    scorer = classifier.scorer_
+    manifest = scorer.model.manifest
+    base = manifest.base_model
+    rows = {
+        "Language model": f"{base['id']} ({base['architecture']}), {manifest.n_layers} layers "
+        f"\N{MULTIPLICATION SIGN} {manifest.hidden_size}, {manifest.precision}",
+        "Folder": str(scorer.model.folder),
+        "Heads": " and ".join(scorer.fitted_heads) or "none",
+        "Training items": f"{classifier.n_items_:,}",
+    }
+    try:
+        decision = classifier.decision_
+    except DecisionError as error:
+        return rows | {"Decision": str(error)}
+    return rows | {"Decision": str(decision), "Held-out accuracy": _held_out(classifier, decision)}
+
+
+def _held_out(classifier: LikraClassifier, decision: Decision) -> str:
+    """Return accuracy on the held-out items, with that of the base model."""
+    table, y = classifier.held_out_, classifier.held_out_y_
+    base = Decision("base", normalization=decision.normalization)
+    ours, theirs = (each.predict(table) == y for each in (decision, base))
+    text = f"{_with_error(*accuracy(ours))} on {len(y):,} items"
+    if decision.mode == "base":
+        return text
+    difference = _with_error(*paired_difference(ours, theirs), sign="+")
+    return f"{text}; base {_with_error(*accuracy(theirs))}, difference {difference}"
+
+
+def _with_error(value: float, error: float, sign: str = "") -> str:
+    return f"{value:{sign}.3f} \N{PLUS-MINUS SIGN} {error:.3f}"

@@ -1,0 +1,257 @@
+"""The multiple-choice item, and everything that is accepted as a list of items."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import DuplicateChoicesWarning, ItemError, OverlapWarning
+from .layouts import fields_of_record, type_name
+
+__all__ = [
+    "NEEDS_ANSWER",
+    "Item",
+    "answer_indices",
+    "as_items",
+    "item_from_record",
+    "warn_of_duplicates",
+    "warn_of_overlap",
+]
+
+NEEDS_ANSWER = "items without one can be scored, but not fitted or evaluated"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question, its choices and, where known, the right one.
+
+    Parameters
+    ----------
+    question : str
+    choices : sequence of str
+        At least two, none of them empty. Stored as a tuple.
+    answer : int, optional
+        Index of the right choice, counted from 0.
+    id : str, optional
+        A name for reports.
+    context : str, optional
+        A passage that belongs to the question.
+    metadata : mapping, optional
+        Anything else; not used for scoring.
+
+    Raises
+    ------
+    ItemError
+        If a field has the wrong type, a choice is empty, or the answer is out of range.
+    """
+
+    question: str
+    choices: tuple[str, ...]
+    answer: int | None = None
+    id: str | None = None
+    context: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.question, str):
+            raise ItemError(f"question must be a string, got {type_name(self.question)}")
+        if self.context is not None and not isinstance(self.context, str):
+            raise ItemError(f"context must be a string, got {type_name(self.context)}")
+        if not self.question.strip() and not (self.context or "").strip():
+            raise ItemError("question is empty")
+        if isinstance(self.choices, str) or not isinstance(self.choices, Sequence | np.ndarray):
+            raise ItemError(f"choices must be a list of strings, got {type_name(self.choices)}")
+        object.__setattr__(self, "choices", tuple(self.choices))
+        if len(self.choices) < 2:
+            raise ItemError(f"an item needs at least two choices, got {len(self.choices)}")
+        for index, choice in enumerate(self.choices):
+            if not isinstance(choice, str):
+                raise ItemError(f"choice {index} must be a string, got {type_name(choice)}")
+            if not choice.strip():
+                raise ItemError(f"choice {index} is empty")
+        for text in (self.question, self.context or "", *self.choices):
+            if not _is_unicode(text):
+                raise ItemError("the text holds half a character (a lone surrogate); repair it")
+        if self.answer is not None:
+            object.__setattr__(self, "answer", self._index(self.answer))
+
+    def _index(self, answer: Any) -> int:
+        if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
+            raise ItemError(
+                f"answer must be the index of a choice from 0, or its letter, got {answer!r}"
+            )
+        if not 0 <= answer < len(self.choices):
+            raise ItemError(
+                f"answer {answer} is out of range for {len(self.choices)} choices, "
+                f"expected 0 to {len(self.choices) - 1}"
+            )
+        return int(answer)
+
+    @property
+    def duplicates(self) -> tuple[int, int] | None:
+        """The first two indices that hold the same choice, or None."""
+        seen: dict[str, int] = {}
+        for index, choice in enumerate(self.choices):
+            if choice in seen:
+                return seen[choice], index
+            seen[choice] = index
+        return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def item_from_record(record: Any) -> Item:
+    """Read one item from a mapping, see :func:`likra_lite.questions.layouts.fields_of_record`.
+
+    Raises
+    ------
+    ItemError
+        If a field is missing or malformed.
+    """
+    return Item(**fields_of_record(record))
+
+
+def _as_item(entry: Any) -> Item:
+    if isinstance(entry, Item):
+        return entry
+    if isinstance(entry, Mapping):
+        return item_from_record(entry)
+    if isinstance(entry, Sequence | np.ndarray) and not isinstance(entry, str) and len(entry) == 2:
+        return Item(question=entry[0], choices=entry[1])
+    raise ItemError(
+        f"expected an Item, a dict with question and choices, or a pair (question, choices), "
+        f"got {type_name(entry)}"
+    )
+
+
+def as_items(X: Any) -> list[Item]:
+    """Return `X` as a list of items.
+
+    Parameters
+    ----------
+    X : list or 1-D object array of Item, dict or (question, choices), or DataFrame
+        A DataFrame has the columns ``question``, ``choices`` (a list each) and, if
+        wanted, ``answer``, ``id`` and ``context``.
+
+    Returns
+    -------
+    list of Item
+
+    Raises
+    ------
+    ItemError
+        If `X` is empty or an entry is malformed; the message names its index.
+    """
+    if hasattr(X, "to_dict") and hasattr(X, "columns"):
+        X = X.to_dict("records")
+    elif isinstance(X, np.ndarray) and X.ndim != 1:
+        raise ItemError(f"expected a 1-D array of items, got shape {X.shape}")
+    if isinstance(X, str | bytes | Mapping | Item) or not isinstance(X, Iterable):
+        hint = "; a file is read by read_items" if isinstance(X, str) else ""
+        raise ItemError(f"expected a list of items, got {type_name(X)}{hint}")
+    items = []
+    for index, entry in enumerate(X):
+        try:
+            items.append(_as_item(entry))
+        except ItemError as error:
+            raise ItemError(f"item {index}: {error}") from None
+    if not items:
+        raise ItemError("expected at least one item, got none")
+    return items
+
+
+def answer_indices(items: Sequence[Item], y: ArrayLike | None = None) -> NDArray[np.int64]:
+    """Return the index of every item's right choice.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    y : array-like of shape (n_items,), optional
+        Indices to check; the items' own answers by default.
+
+    Returns
+    -------
+    ndarray of shape (n_items,)
+
+    Raises
+    ------
+    ItemError
+        If an answer is missing, no integer, or out of range.
+    """
+    if y is None:
+        for index, item in enumerate(items):
+            if item.answer is None:
+                name = f" (id {item.id})" if item.id else ""
+                raise ItemError(
+                    f"item {index}{name} has no answer; pass y, or give it one: {NEEDS_ANSWER}"
+                )
+        return np.array([item.answer for item in items], dtype=np.int64)
+    answers = np.asarray(y)
+    if answers.shape != (len(items),):
+        raise ItemError(f"got y of shape {answers.shape} for {len(items)} items")
+    if not np.issubdtype(answers.dtype, np.integer):
+        raise ItemError(f"got y of dtype {answers.dtype}; expected the index of each right choice")
+    for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        try:
+            replace(item, answer=int(answer))
+        except ItemError as error:
+            raise ItemError(f"item {index}: {error}") from None
+    return answers.astype(np.int64)
+
+
+def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:
+    """Warn once of the items that list a choice twice, and return the number of items.
+
+    Published benchmarks have some. Equal choices get equal scores, the first of them is
+    predicted, and a copy of the right choice is never used as a wrong answer.
+
+    Parameters
+    ----------
+    located : iterable of (str, Item)
+        Items with the place that each came from.
+    """
+    first: tuple[str, Item] | None = None
+    found = total = 0
+    for place, item in located:
+        total += 1
+        if item.duplicates is not None:
+            found += 1
+            first = first or (place, item)
+    if first is not None:
+        place, item = first
+        one, two = item.duplicates or (0, 0)
+        warnings.warn(
+            f"{found} of {total} items list a choice twice, first {place}: choices {one} and {two} "
+            f"are both {item.choices[one]!r}; equal choices score alike, remove one",
+            DuplicateChoicesWarning,
+            stacklevel=3,
+        )
+    return total
+
+
+def warn_of_overlap(training: Sequence[Item], held_out: Sequence[Item]) -> int:
+    """Warn of held-out items that are training items too, and return their number.
+
+    Items are the same if question, choices and context are, whatever their id and answer.
+    """
+    seen = {(item.context, item.question, item.choices) for item in training}
+    shared = sum((item.context, item.question, item.choices) in seen for item in held_out)
+    if shared:
+        warnings.warn(
+            f"{shared} of {len(held_out)} held-out items are training items too; accuracy on them "
+            "will look better than it is",
+            OverlapWarning,
+            stacklevel=3,
+        )
+    return shared

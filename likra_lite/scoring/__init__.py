@@ -1,0 +1,1 @@
+"""Log-likelihoods to scores, decisions, and what can be said of them."""

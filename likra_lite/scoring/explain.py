@@ -1,0 +1,134 @@
+"""Which tokens decide: per-token log-probabilities of one item under every head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..questions.item import Item
+from .decision import MODES, Decision
+from .scorer import ChoiceScorer, choice_table
+
+__all__ = ["ChoiceExplanation", "Explanation", "explain_item"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChoiceExplanation:
+    """One choice, token by token.
+
+    Attributes
+    ----------
+    choice : str
+    tokens : list of str
+        The pieces join to the text that was scored, as the tokenizer decodes it.
+    log_probs : dict of str to ndarray of shape (n_tokens,)
+        Under each head, in nats. Their sum is the choice's log-likelihood. ``neutral`` is
+        there if the choice has the same tokens without the question.
+    log_likelihoods : dict of str to float
+        Under each head, in nats; with ``neutral``, the base model without the question.
+    score : float
+    probability : float
+    """
+
+    choice: str
+    tokens: list[str]
+    log_probs: Mapping[str, FloatArray]
+    log_likelihoods: Mapping[str, float]
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Every choice of an item, token by token; ``str()`` gives a table.
+
+    Attributes
+    ----------
+    item : Item
+    decision : Decision
+        Mode, alpha and normalization in force.
+    prediction : int
+    choices : list of ChoiceExplanation
+    """
+
+    item: Item
+    decision: Decision
+    prediction: int
+    choices: Sequence[ChoiceExplanation]
+
+    def __str__(self) -> str:
+        """Return a table with a line per token, of the heads that the mode reads."""
+        heads = MODES[self.decision.mode].heads
+        lines = [self.item.question, str(self.decision)]
+        for index, choice in enumerate(self.choices):
+            marks = ["predicted"] * (index == self.prediction)
+            marks += ["right"] * (index == self.item.answer)
+            note = f" ({', '.join(marks)})" if marks else ""
+            lines.append(
+                f"\n[{index}] {choice.choice}{note}: score {choice.score:.3f}, "
+                f"probability {choice.probability:.3f}"
+            )
+            shown = [head for head in heads if head in choice.log_probs]
+            lines.append(f"    {'token':<16}" + "".join(f"{head:>10}" for head in heads))
+            for place, token in enumerate(choice.tokens):
+                values = "".join(f"{choice.log_probs[head][place]:>10.3f}" for head in shown)
+                lines.append(f"    {token!r:<16}{values}")
+            totals = "".join(f"{choice.log_likelihoods[head]:>10.3f}" for head in heads)
+            lines.append(f"    {'sum':<16}{totals}")
+        return "\n".join(lines)
+
+
+def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explanation:
+    """Score one item and keep the tokens apart.
+
+    Parameters
+    ----------
+    scorer : ChoiceScorer
+    decision : Decision
+    item : Item
+
+    Returns
+    -------
+    Explanation
+        Tokens are shown under the heads that read the question.
+    """
+    (tree,), _ = scorer.model.encoder.trees(scorer.pairs([item]))
+    heads = [head for head in scorer.heads if head != "neutral"]
+    features, log_probs = scorer.model.token_log_probs_of_heads([tree], scorer.select(heads))
+    columns = dict(
+        zip(heads, np.add.reduceat(log_probs, features.offsets[:-1], axis=1), strict=True)
+    )
+    columns["neutral"] = scorer.neutral([item])
+    unasked = (scorer.prompt.neutral_context, scorer.prompt.continuations(item.choices))
+    (bare,), _ = scorer.model.encoder.trees([unasked])
+    same = [
+        np.array_equal(getattr(bare, part), getattr(tree, part)) for part in ("targets", "lengths")
+    ]
+    if all(same):  # the same tokens, with and without a question
+        _, neutral = scorer.model.token_log_probs_of_heads([bare], scorer.select(["base"]))
+        heads, log_probs = [*heads, "neutral"], np.concatenate([log_probs, neutral])
+    table = choice_table([item], features.lengths, columns)
+    scores, probabilities = decision.scores(table), decision.probabilities(table)
+    bounds = features.offsets
+    choices = [
+        ChoiceExplanation(
+            choice=choice,
+            tokens=scorer.model.encoder.pieces(
+                features.targets[bounds[i] : bounds[i + 1]].tolist()
+            ),
+            log_probs={
+                head: row[bounds[i] : bounds[i + 1]]
+                for head, row in zip(heads, log_probs, strict=True)
+            },
+            log_likelihoods={head: float(column[i]) for head, column in table.heads.items()},
+            score=float(scores[i]),
+            probability=float(probabilities[i]),
+        )
+        for i, choice in enumerate(item.choices)
+    ]
+    return Explanation(item, decision, int(decision.predict(table)[0]), choices)

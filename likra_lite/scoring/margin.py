@@ -1,0 +1,169 @@
+"""Which tokens decide: each token's part in the margin between two choices."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .decision import MODES, Decision
+from .explain import ChoiceExplanation, Explanation
+
+__all__ = ["Margin", "margin_of", "margin_text"]
+
+WIDTH = 80  # characters of a line
+TOKEN = 18  # characters of a token
+MOST = 3  # tokens named as deciding
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far the chosen answer is ahead of its rival, and which tokens make that up.
+
+    Attributes
+    ----------
+    chosen : int
+        The predicted choice.
+    rival : int
+        The right choice where the prediction is wrong, else the one that comes second.
+    value : float
+        Difference of their scores, in nats (per unit of length).
+    contributions : list of ndarray of shape (n_tokens,), or None
+        For every choice, each token's part in its score; None if the mode compares with the
+        text without the question and has other tokens there.
+    shares : dict of int to ndarray of shape (n_tokens,)
+        For the chosen answer and its rival, each token's part in the margin: those of both
+        together sum to 1. A rival's token that is unlikely under the score counts for the
+        chosen answer. Tokens with which both begin count 0: they cancel, unless scores are
+        normalized. Empty if the margin is 0 or there are no contributions.
+    """
+
+    chosen: int
+    rival: int
+    value: float
+    contributions: list[FloatArray] | None
+    shares: Mapping[int, FloatArray]
+
+
+def _contributions(choice: ChoiceExplanation, decision: Decision) -> FloatArray:
+    plus, minus, weighted = MODES[decision.mode]
+    parts = choice.log_probs[plus]
+    if minus is not None:
+        parts = parts - (decision.alpha if weighted else 1.0) * choice.log_probs[minus]
+    lengths = {
+        "none": 1,
+        "chars": len(choice.choice),
+        "bytes": len(choice.choice.encode()),
+        "tokens": len(choice.tokens),
+    }
+    return parts / lengths[decision.normalization]
+
+
+def margin_of(explanation: Explanation) -> Margin:
+    """Return the margin of an explained item.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        See :func:`likra_lite.scoring.explain.explain_item`.
+
+    Returns
+    -------
+    Margin
+    """
+    scores = np.array([choice.score for choice in explanation.choices])
+    chosen, right = explanation.prediction, explanation.item.answer
+    order = [index for index in np.argsort(-scores, kind="stable").tolist() if index != chosen]
+    rival = order[0] if right is None or right == chosen else right
+    value = float(scores[chosen] - scores[rival])
+    heads = MODES[explanation.decision.mode].heads
+    if any(head not in choice.log_probs for choice in explanation.choices for head in heads):
+        return Margin(chosen, rival, value, None, {})
+    parts = [_contributions(choice, explanation.decision) for choice in explanation.choices]
+    if value == 0:
+        return Margin(chosen, rival, value, parts, {})
+    shares = {chosen: parts[chosen] / value, rival: -parts[rival] / value}
+    if explanation.decision.normalization == "none":
+        pairs = zip(*(explanation.choices[index].tokens for index in shares), strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        for share in shares.values():
+            share[:shared] = 0.0
+    return Margin(chosen, rival, value, parts, shares)
+
+
+def margin_text(explanation: Explanation) -> str:
+    """Return tables of tokens, no wider than a terminal, and which tokens decide.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    """
+    margin = margin_of(explanation)
+    item = explanation.item
+    lines = [
+        *textwrap.wrap(f"{item.context or ''} {item.question}".strip(), WIDTH),
+        str(explanation.decision),
+    ]
+    for index, choice in enumerate(explanation.choices):
+        lines += ["", *_choice_lines(explanation, margin, index, choice)]
+    return "\n".join([*lines, "", *_verdict(explanation, margin)])
+
+
+def _choice_lines(
+    explanation: Explanation, margin: Margin, index: int, choice: ChoiceExplanation
+) -> list[str]:
+    marks = ["chosen"] * (index == margin.chosen) + ["right"] * (index == explanation.item.answer)
+    note = f" ({', '.join(marks)})" if marks else ""
+    title = (
+        f"[{index}] {choice.choice}{note}: score {choice.score:.3f}, "
+        f"probability {choice.probability:.3f}"
+    )
+    lines = textwrap.wrap(title, WIDTH, subsequent_indent="    ")
+    used = {"base", *MODES[explanation.decision.mode].heads}
+    heads = [head for head in choice.log_probs if head in used or head in ("positive", "negative")]
+    header = f"    {'token':<{TOKEN}}" + "".join(f"{head:>9}" for head in heads)
+    lines.append(header + f"{'score':>9}{'share':>8}")
+    for place, token in enumerate(choice.tokens):
+        line = f"    {_shortened(token):<{TOKEN}}"
+        line += "".join(f"{choice.log_probs[head][place]:>9.3f}" for head in heads)
+        if margin.contributions is not None:
+            line += f"{margin.contributions[index][place]:>9.3f}"
+        if index in margin.shares:
+            line += f"{margin.shares[index][place]:>+8.0%}"
+        lines.append(line)
+    line = f"    {'sum':<{TOKEN}}"
+    line += "".join(f"{choice.log_likelihoods[head]:>9.3f}" for head in heads)
+    line += f"{choice.score:>9.3f}"
+    if index in margin.shares:
+        line += f"{margin.shares[index].sum():>+8.0%}"
+    return [*lines, line]
+
+
+def _shortened(token: str) -> str:
+    shown = repr(token)
+    return shown if len(shown) < TOKEN else f"{shown[: TOKEN - 4]}..."
+
+
+def _verdict(explanation: Explanation, margin: Margin) -> list[str]:
+    right = explanation.item.answer
+    against = "the right" if right not in (None, margin.chosen) else "the second"
+    text = f"[{margin.chosen}] is {margin.value:.3f} ahead of {against}, [{margin.rival}]"
+    if not margin.shares:
+        reason = "a tie" if margin.value == 0 else "its parts cannot be told token by token"
+        return [f"{text}: {reason}"]
+    ranked = sorted(
+        (
+            (float(share), index, token)
+            for index, shares in margin.shares.items()
+            for share, token in zip(shares, explanation.choices[index].tokens, strict=True)
+        ),
+        key=lambda entry: -abs(entry[0]),
+    )
+    named = ", ".join(f"{token!r} in [{i}] ({share:+.0%})" for share, i, token in ranked[:MOST])
+    return textwrap.wrap(f"{text}. What decides most: {named}", WIDTH)

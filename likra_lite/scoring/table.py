@@ -1,0 +1,94 @@
+"""The ragged table of log-likelihoods: per item, choice and head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.ragged import span_indices
+from ..errors import LikraError
+
+__all__ = ["LogLikelihoods"]
+
+
+@dataclass(frozen=True)
+class LogLikelihoods:
+    """Log-likelihoods and lengths of every choice of some items.
+
+    Changing alpha, the mode or the normalisation is arithmetic on this table; no forward
+    pass is needed. The classifier's methods take it in place of items.
+
+    Attributes
+    ----------
+    offsets : ndarray of shape (n_items + 1,)
+        Item i has the choices ``offsets[i]`` to ``offsets[i + 1] - 1``.
+    heads : dict of str to ndarray of shape (n_choices,)
+        Sum of log-probabilities in nats under each head: ``base``, ``positive``,
+        ``negative``, and ``neutral``, the base model without the question.
+    n_tokens, n_chars, n_bytes : ndarray of shape (n_choices,)
+        Length of each choice in tokens, Python characters, and bytes of UTF-8.
+    """
+
+    offsets: NDArray[np.int64]
+    heads: Mapping[str, NDArray[np.float64]]
+    n_tokens: NDArray[np.int64]
+    n_chars: NDArray[np.int64]
+    n_bytes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_choices(self) -> NDArray[np.int64]:
+        """Number of choices of each item, of shape (n_items,)."""
+        return np.diff(self.offsets)
+
+    def head(self, name: str) -> NDArray[np.float64]:
+        """Return one head's column.
+
+        Raises
+        ------
+        LikraError
+            If the table lacks it.
+        """
+        if name not in self.heads:
+            raise LikraError(
+                f"the log-likelihoods have no {name!r} head, only {', '.join(self.heads)}; "
+                "fit a mode that uses it"
+            )
+        return self.heads[name]
+
+    def split(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Cut a column of shape (n_choices,) into one array per item."""
+        return np.split(values, self.offsets[1:-1])
+
+    def take(self, items: NDArray[np.int64]) -> LogLikelihoods:
+        """Return the table of some items, in the order given."""
+        counts = self.n_choices[items]
+        rows = span_indices(self.offsets[items], counts)
+        return LogLikelihoods(
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            heads={name: column[rows] for name, column in self.heads.items()},
+            n_tokens=self.n_tokens[rows],
+            n_chars=self.n_chars[rows],
+            n_bytes=self.n_bytes[rows],
+        )
+
+    @staticmethod
+    def concatenate(tables: Sequence[LogLikelihoods]) -> LogLikelihoods:
+        """Join tables that have the same heads."""
+        counts = np.concatenate([table.n_choices for table in tables])
+        return LogLikelihoods(
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            heads={
+                name: np.concatenate([table.heads[name] for table in tables])
+                for name in tables[0].heads
+            },
+            n_tokens=np.concatenate([table.n_tokens for table in tables]),
+            n_chars=np.concatenate([table.n_chars for table in tables]),
+            n_bytes=np.concatenate([table.n_bytes for table in tables]),
+        )
