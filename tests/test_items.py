@@ -102,3 +102,32 @@ def test_the_rest_of_a_record_is_metadata():
 
 def test_numbers_as_choices():
     assert item_from_record({"question": "2 + 2?", "choices": [3, 4.5]}).choices == ("3", "4.5")
+
+
+def test_choices_may_complete_contexts_of_their_own():
+    contexts = ["The ball broke because the ball", "The ball broke because the bag"]
+    item = Item("", ["was glass.", "was glass."], 0, contexts=contexts)  # type: ignore[arg-type]
+    assert item.contexts == tuple(contexts)
+    assert item.duplicates is None
+    assert not item.same(0, 1)
+    assert hash(item) != hash(Item("", item.choices, 0, contexts=("", "")))
+    assert Item("", ("It rains.", "It rain."), contexts=("", "")).contexts == ("", "")
+    assert Item("", ("a", "a"), contexts=("", "")).duplicates == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("contexts", "message"),
+    [
+        (("one",), "got 1 contexts for 2 choices"),
+        ("ab", "contexts must be a list of strings, got str"),
+        (("one", 2), "context 1 must be a string, got int"),
+        (("one", "\ud800"), "half a character"),
+    ],
+)
+def test_contexts_are_checked(contexts, message):
+    with pytest.raises(ValueError, match=message):
+        Item("", ("a", "b"), contexts=contexts)
+
+
+def test_the_source_of_an_item_is_no_part_of_it():
+    assert Item("q", ("a", "b"), source="exam.csv, line 7") == Item("q", ("a", "b"))

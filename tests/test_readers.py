@@ -54,6 +54,7 @@ def test_every_layout_gives_the_same_items(name, tmp_path):
     ]
     assert list(iter_items(path)) == read
     assert count_items(path) == 2
+    assert read[0].source == f"{name}, line {1 if name.endswith('jsonl') else 2}"
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,10 @@ def checksum(content: Any) -> str:
 
 def identity_of_items(name: str, items: Sequence[Item]) -> dict[str, Any]:
     """Return the name, the number and the checksum of items."""
-    fields = [(item.question, item.choices, item.answer, item.context) for item in items]
+    fields = [
+        (item.question, item.choices, item.answer, item.context, *(item.contexts or ()))
+        for item in items
+    ]
     return {"name": name, "count": len(items), "sha256": checksum(fields)}
 
 

@@ -88,7 +88,7 @@ def draw_negatives(
     for index, item in enumerate(items):
         right = int(y[index])
         # A copy of the right choice is not wrong.
-        wrong = [c for c, text in enumerate(item.choices) if text != item.choices[right]]
+        wrong = [c for c in range(len(item.choices)) if not item.same(c, right)]
         if kind == "other":
             drawn.extend(_from_others(items, y, index, n_negatives, rng))
         elif kind == "all":

@@ -241,13 +241,13 @@ def fit_heads(
 def related_items(items: Sequence[Item]) -> IntArray:
     """Return a group number for every item, of shape (n_items,).
 
-    Items with the same question, or with the same set of choices, are related: heads that
-    have seen one know something of the other, as with the twins of WinoGrande. A set of
+    Items with the same question and contexts, or with the same set of choices, are related:
+    heads that have seen one know something of the other, as with the twins of WinoGrande. A set of
     choices that more than a tenth of the items have relates nothing.
     """
     members: dict[object, list[int]] = {}
     for index, item in enumerate(items):
-        members.setdefault((item.context, item.question), []).append(index)
+        members.setdefault((item.context, item.question, item.contexts), []).append(index)
         members.setdefault(frozenset(item.choices), []).append(index)
     most = max(2, COMMON_CHOICES * len(items))
     links = [

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -108,7 +109,8 @@ def _located(path: Path) -> Iterator[tuple[str, Item]]:
                 if isinstance(record, ItemError):
                     raise record
                 count += 1
-                yield f"{path}:{line}", item_from_record(record)
+                item = replace(item_from_record(record), source=f"{path.name}, line {line}")
+                yield f"{path}:{line}", item
     except ItemError as error:
         raise ItemError(f"{path}:{line}: {error}") from None
     except UnicodeDecodeError as error:

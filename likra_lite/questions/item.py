@@ -33,6 +33,7 @@ class Item:
     Parameters
     ----------
     question : str
+        May be empty if there is a context, or contexts, for the choices to complete.
     choices : sequence of str
         At least two, none of them empty. Stored as a tuple.
     answer : int, optional
@@ -40,14 +41,22 @@ class Item:
     id : str, optional
         A name for reports.
     context : str, optional
-        A passage that belongs to the question.
+        A passage that belongs to the question. Without a question, the text that the choices
+        complete.
     metadata : mapping, optional
         Anything else; not used for scoring.
+    contexts : sequence of str, optional
+        One for each choice, where choices complete different texts: choice ``i`` is scored as
+        the continuation of ``contexts[i]``, and of nothing else. Empty ones make whole
+        sentences of the choices. Stored as a tuple.
+    source : str, optional
+        Where the item was read, such as ``exam.csv, line 7``, for messages.
 
     Raises
     ------
     ItemError
-        If a field has the wrong type, a choice is empty, or the answer is out of range.
+        If a field has the wrong type, a choice is empty, the answer is out of range, or the
+        contexts are not as many as the choices.
     """
 
     question: str
@@ -56,17 +65,15 @@ class Item:
     id: str | None = None
     context: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    contexts: tuple[str, ...] | None = None
+    source: str | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.question, str):
             raise ItemError(f"question must be a string, got {type_name(self.question)}")
         if self.context is not None and not isinstance(self.context, str):
             raise ItemError(f"context must be a string, got {type_name(self.context)}")
-        if not self.question.strip() and not (self.context or "").strip():
-            raise ItemError("question is empty")
-        if isinstance(self.choices, str) or not isinstance(self.choices, Sequence | np.ndarray):
-            raise ItemError(f"choices must be a list of strings, got {type_name(self.choices)}")
-        object.__setattr__(self, "choices", tuple(self.choices))
+        object.__setattr__(self, "choices", _texts("choices", self.choices))
         if len(self.choices) < 2:
             raise ItemError(f"an item needs at least two choices, got {len(self.choices)}")
         for index, choice in enumerate(self.choices):
@@ -74,11 +81,24 @@ class Item:
                 raise ItemError(f"choice {index} must be a string, got {type_name(choice)}")
             if not choice.strip():
                 raise ItemError(f"choice {index} is empty")
-        for text in (self.question, self.context or "", *self.choices):
+        if self.contexts is not None:
+            self._check_contexts()
+        elif not self.question.strip() and not (self.context or "").strip():
+            raise ItemError("question is empty")
+        for text in (self.question, self.context or "", *self.choices, *(self.contexts or ())):
             if not _is_unicode(text):
                 raise ItemError("the text holds half a character (a lone surrogate); repair it")
         if self.answer is not None:
             object.__setattr__(self, "answer", self._index(self.answer))
+
+    def _check_contexts(self) -> None:
+        object.__setattr__(self, "contexts", _texts("contexts", self.contexts))
+        contexts = self.contexts or ()
+        if len(contexts) != len(self.choices):
+            raise ItemError(f"got {len(contexts)} contexts for {len(self.choices)} choices")
+        for index, context in enumerate(contexts):
+            if not isinstance(context, str):
+                raise ItemError(f"context {index} must be a string, got {type_name(context)}")
 
     def _index(self, answer: Any) -> int:
         if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
@@ -92,15 +112,27 @@ class Item:
             )
         return int(answer)
 
+    def same(self, first: int, second: int) -> bool:
+        """Return whether two choices are the same text after the same context."""
+        alike = self.choices[first] == self.choices[second]
+        return alike and (self.contexts is None or self.contexts[first] == self.contexts[second])
+
     @property
     def duplicates(self) -> tuple[int, int] | None:
         """The first two indices that hold the same choice, or None."""
-        seen: dict[str, int] = {}
-        for index, choice in enumerate(self.choices):
-            if choice in seen:
-                return seen[choice], index
-            seen[choice] = index
+        contexts = self.contexts or ("",) * len(self.choices)
+        seen: dict[tuple[str, str], int] = {}
+        for index, pair in enumerate(zip(contexts, self.choices, strict=True)):
+            if pair in seen:
+                return seen[pair], index
+            seen[pair] = index
         return None
+
+
+def _texts(name: str, given: Any) -> tuple[Any, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+        raise ItemError(f"{name} must be a list of strings, got {type_name(given)}")
+    return tuple(given)
 
 
 def _is_unicode(text: str) -> bool:
@@ -243,10 +275,10 @@ def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:
 def warn_of_overlap(training: Sequence[Item], held_out: Sequence[Item]) -> int:
     """Warn of held-out items that are training items too, and return their number.
 
-    Items are the same if question, choices and context are, whatever their id and answer.
+    Items are the same if question, choices and contexts are, whatever their id and answer.
     """
-    seen = {(item.context, item.question, item.choices) for item in training}
-    shared = sum((item.context, item.question, item.choices) in seen for item in held_out)
+    seen = {replace(item, id=None, answer=None) for item in training}
+    shared = sum(replace(item, id=None, answer=None) in seen for item in held_out)
     if shared:
         warnings.warn(
             f"{shared} of {len(held_out)} held-out items are training items too; accuracy on them "
