@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from .heads.fit import fit_output_heads
 from .heads.negatives import NEGATIVES
 from .heads.output import DEFAULT_PENALTY
 from .heads.recipe import LoraRecipe
-from .heads.settings import FitSettings
 from .heads.training_set import FittedHeads, HeldOutItems
 from .notebook import summary_html
 from .progress import progress_bar
@@ -32,7 +30,7 @@ from .scoring.conformal import (
 )
 from .scoring.decision import MODES, NORMALIZATIONS, Decision
 from .scoring.explain import Explanation, explain_item
-from .scoring.selection import DecisionRule, worse_than_base
+from .scoring.selection import ALPHAS, choose, worse_than_base
 from .scoring.table import LogLikelihoods
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
 
@@ -40,6 +38,10 @@ __all__ = ["LikraClassifier"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+# In order of trust, see `choose`: first what needs no examples, and of these the ratio, which
+# corrects for answers that are likely whatever the question (Holtzman et al. 2021).
+AUTO_MODES = ("pmi", "base", "likra", "base-likra", "sft", "pos-base")
 
 
 class LikraClassifier(ClassifierMixin, BaseEstimator):
@@ -271,9 +273,11 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
         if self.adapter == "lora":
             lora: Any = import_extra("likra_lite.lora_training.fit", "train")
-            fitted = lora.fit_lora(self.model, self._settings(), items, answers, held_out)
+            fitted = lora.fit_lora(self, items, answers, held_out, self._used_heads())
         else:
-            fitted = fit_output_heads(self.model, self._settings(), items, answers, held_out)
+            fitted = fit_output_heads(
+                self, items, answers, held_out, self._used_heads(), self._candidates()
+            )
         self._adopt(fitted, self.n_choices or seen)  # now, so that a failed fit leaves the last one
         problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
         if problem is not None:
@@ -315,29 +319,25 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def _progress(self, total: int | None, description: str) -> Any:
         return progress_bar(total, description, self.verbose)
 
-    def _rule(self) -> DecisionRule:
-        rule = DecisionRule(self.mode, self.alpha, self.normalization)
+    def _modes(self) -> tuple[str, ...]:
+        if self.mode != "auto":
+            return (self.mode,)
         if self.adapter == "lora" and (self.recipe or LoraRecipe()).objective != "likelihood":
-            one_head = tuple(mode for mode in rule.modes if "negative" not in MODES[mode].heads)
-            return replace(rule, modes=one_head)
-        return rule
+            return tuple(mode for mode in AUTO_MODES if "negative" not in MODES[mode].heads)
+        return AUTO_MODES
 
-    def _settings(self) -> FitSettings:
-        return FitSettings(
-            rule=self._rule(),
-            negatives=self.negatives,
-            n_negatives=self.n_negatives,
-            contamination=self.contamination,
-            penalty=self.penalty,
-            recipe=self.recipe,
-            train_dir=self.train_dir,
-            prompt=self.prompt,
-            cv=self.cv,
-            seed=self.random_state,
-            n_threads=self.n_threads,
-            cached=self.cache,
-            verbose=self.verbose,
-        )
+    def _used_heads(self) -> set[str]:
+        return {head for mode in self._modes() for head in MODES[mode].heads}
+
+    def _candidates(self) -> tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]:
+        """Return what is chosen from: modes, alphas and normalizations."""
+        return self._modes(), self._alphas(), self._normalizations()
+
+    def _alphas(self) -> tuple[float, ...]:
+        return ALPHAS if self.alpha == "auto" else (float(self.alpha),)
+
+    def _normalizations(self) -> tuple[str, ...]:
+        return NORMALIZATIONS if self.normalization == "auto" else (self.normalization,)
 
     @property
     def decision_(self) -> Decision:
@@ -353,7 +353,19 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         key = (self.mode, self.alpha, self.normalization)
         decided = getattr(self, "_decided", None)
         if decided is None or decided[0] != key:
-            decision, _ = self._rule().decide(self.held_out_, self.held_out_y_)
+            modes = self._modes()
+            if self.mode == "auto":  # as far as there are heads
+                modes = tuple(m for m in modes if {*MODES[m].heads} <= {*self.held_out_.heads})
+            for mode in modes:
+                for head in MODES[mode].heads:
+                    self.held_out_.head(head)
+            decision, _ = choose(
+                self.held_out_,
+                self.held_out_y_,
+                modes,
+                self._alphas(),
+                self._normalizations(),
+            )
             decided = self._decided = (key, decision)
         return decided[1]
 
@@ -518,19 +530,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         LikraError
             If the folder cannot be written. Nothing is left behind then.
         """
-        from .heads.saved import save_fit
+        from .heads.saved import save_classifier
 
         check_is_fitted(self, "held_out_")
-        fitted = FittedHeads(
-            self.scorer_,
-            self.negatives_,
-            self.held_out_,
-            self.held_out_y_,
-            self.n_items_,
-            self.penalty_,
-        )
-        parameters = {name: value for name, value in self.get_params().items() if name != "model"}
-        save_fit(fitted, self.decision_, len(self.classes_), parameters, Path(folder))
+        save_classifier(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], n_threads: int | None = None) -> LikraClassifier:
@@ -550,18 +553,6 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         ModelFolderError
             If the folder is damaged, newer than this version, or has no fitted heads.
         """
-        from .heads.saved import load_fit, readable
+        from .heads.saved import load_classifier
 
-        path = Path(folder)
-        fitted, decision, settings = load_fit(path, n_threads)
-        with readable(path):
-            parameters = settings["parameters"] | {"n_threads": n_threads}
-            for name in parameters:
-                check_one_of("parameter", name, cls().get_params())
-            classifier = cls(model=path.resolve(), **parameters)
-            if not classifier.cache:
-                fitted = replace(fitted, scorer=replace(fitted.scorer, cache=None))
-            classifier._adopt(fitted, settings["n_classes"])
-            key = (classifier.mode, classifier.alpha, classifier.normalization)
-            classifier._decided = (key, decision)
-        return classifier
+        return load_classifier(cls, Path(folder), n_threads)

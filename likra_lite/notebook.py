@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import html
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from .engine.onnx import LanguageModel
 from .errors import DecisionError
 from .scoring.decision import Decision
-from .scoring.scorer import ChoiceScorer
 from .scoring.statistics import accuracy, paired_difference
-from .scoring.table import LogLikelihoods
+
+if TYPE_CHECKING:
+    from .estimator import LikraClassifier
 
 __all__ = ["summary_html"]
 
@@ -31,21 +29,7 @@ STYLE = """
 """
 
 
-class Classifier(Protocol):
-    """What is shown of a :class:`likra_lite.LikraClassifier`, which stands above this module."""
-
-    model: Any
-    scorer_: ChoiceScorer
-    n_items_: int
-    held_out_: LogLikelihoods
-    held_out_y_: NDArray[np.int64]
-
-    @property
-    def decision_(self) -> Decision:
-        """What is in force."""
-
-
-def summary_html(classifier: Classifier) -> str:
+def summary_html(classifier: LikraClassifier) -> str:
     """Return a table of what a classifier is: its model and, once fitted, what it learned.
 
     Parameters
@@ -68,14 +52,14 @@ def summary_html(classifier: Classifier) -> str:
     )
 
 
-def _model_rows(classifier: Classifier) -> dict[str, str]:
+def _model_rows(classifier: LikraClassifier) -> dict[str, str]:
     """Tell which language model will be used, without opening it."""
     model = classifier.model
     folder = model.folder if isinstance(model, LanguageModel) else model
     return {"Language model": "the bundled tiny model" if folder is None else str(folder)}
 
 
-def _fitted_rows(classifier: Classifier) -> dict[str, str]:
+def _fitted_rows(classifier: LikraClassifier) -> dict[str, str]:
     scorer = classifier.scorer_
     manifest = scorer.model.manifest
     base = manifest.base_model
@@ -93,7 +77,7 @@ def _fitted_rows(classifier: Classifier) -> dict[str, str]:
     return rows | {"Decision": str(decision), "Held-out accuracy": _held_out(classifier, decision)}
 
 
-def _held_out(classifier: Classifier, decision: Decision) -> str:
+def _held_out(classifier: LikraClassifier, decision: Decision) -> str:
     """Return accuracy on the held-out items, with that of the base model."""
     table, y = classifier.held_out_, classifier.held_out_y_
     base = Decision("base", normalization=decision.normalization)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,10 @@ from ..errors import LikraError
 from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
+from ..scoring.selection import choose
 from .output import DEFAULT_PENALTY
-from .settings import FitSettings
 from .training_set import (
+    FITTED_HEADS,
     FittedHeads,
     HeldOutItems,
     cross_fit,
@@ -26,58 +27,67 @@ from .training_set import (
     training_set,
 )
 
+if TYPE_CHECKING:
+    from ..estimator import LikraClassifier
+
 __all__ = ["fit_output_heads"]
 
 PENALTIES = (DEFAULT_PENALTY / 10, DEFAULT_PENALTY, DEFAULT_PENALTY * 10)
 
 
 def fit_output_heads(
-    model: Any,
-    settings: FitSettings,
+    classifier: LikraClassifier,
     items: Sequence[Item],
     y: NDArray[np.int64],
     held_out: HeldOutItems | None,
+    used: Collection[str],
+    candidates: tuple[Sequence[str], Sequence[float], Sequence[str]],
 ) -> FittedHeads:
-    """Fit output matrices, and score held-out items with them.
+    """Do the work of :meth:`likra_lite.LikraClassifier.fit` for output adapters.
 
     Parameters
     ----------
-    model : path, LanguageModel or None
-        The bundled model if None.
-    settings : FitSettings
-        What its rule decides best on held-out items tells which penalty is best.
+    classifier : LikraClassifier
+        With its parameters, not fitted.
     items : sequence of Item
     y : ndarray of shape (n_items,)
         Index of the right choice.
     held_out : HeldOutItems or None
         Validation items; the items themselves are cross-fitted if None.
+    used : collection of str
+        Heads that the modes read.
+    candidates : (modes, alphas, normalizations)
+        Of these, what explains held-out items best tells which penalty is best.
 
     Returns
     -------
     FittedHeads
     """
-    scorer = ChoiceScorer.of(
-        _open_model(model, settings.n_threads), settings.prompt, settings.cached
-    )
-    heads = settings.fitted_heads
-    with progress_bar(len(items), "reading", settings.verbose) as bar:
+    model = _open_model(classifier)
+    scorer = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
+    with progress_bar(len(items), "reading", classifier.verbose) as bar:
         training = training_set(
             scorer,
             items,
             y,
-            settings.free_heads,
-            negatives=settings.negatives if "negative" in heads else None,
-            normalization=settings.base_normalization,
-            n_negatives=settings.n_negatives,
-            contamination=settings.contamination,
-            seed=settings.seed,
+            ["base", "neutral"] if "neutral" in used else ["base"],
+            negatives=classifier.negatives if "negative" in used else None,
+            normalization="none"
+            if classifier.normalization == "auto"
+            else classifier.normalization,
+            n_negatives=classifier.n_negatives,
+            contamination=classifier.contamination,
+            seed=classifier.random_state,
             advance=bar.update,
         )
-    folds = None if held_out is not None else fold_of_items(items, settings.cv, settings.seed)
-    grid = PENALTIES if settings.penalty == "auto" and heads else (settings.penalty,)
+    heads = [head for head in FITTED_HEADS if head in used]
+    folds = None
+    if held_out is None:
+        folds = fold_of_items(items, classifier.cv, classifier.random_state)
+    grid = PENALTIES if classifier.penalty == "auto" and heads else (classifier.penalty,)
     right = y if held_out is None else held_out.y
     results = []
-    with progress_bar(len(grid) * len(items), "fitting", settings.verbose) as bar:
+    with progress_bar(len(grid) * len(items), "fitting", classifier.verbose) as bar:
         for given in grid:
             penalty = DEFAULT_PENALTY if given == "auto" else float(given)
             fitted = fit_heads(scorer, training, heads, penalty)
@@ -87,13 +97,14 @@ def fit_output_heads(
             else:
                 assert folds is not None
                 table = cross_fit(scorer, training, heads, penalty, folds, bar.update)
-            loss = settings.rule.decide(table, right)[1]
+            loss = choose(table, right, *candidates)[1]
             done = FittedHeads(fitted, training.negatives, table, right, len(items), penalty)
             results.append((loss, done))
     return min(results, key=lambda result: result[0])[1]
 
 
-def _open_model(model: Any, n_threads: int | None) -> LanguageModel:
+def _open_model(classifier: LikraClassifier) -> LanguageModel:
+    model = classifier.model
     if isinstance(model, LanguageModel):
         return model
     if model is not None and not isinstance(model, str | os.PathLike):
@@ -101,4 +112,4 @@ def _open_model(model: Any, n_threads: int | None) -> LanguageModel:
             f"got a model of type {type(model).__name__}; expected a model folder, made "
             "with: likra-lite export MODEL --out DIR"
         )
-    return LanguageModel(bundled_model() if model is None else model, n_threads)
+    return LanguageModel(bundled_model() if model is None else model, classifier.n_threads)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,20 @@ from ..prompts import Prompt
 from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.table import LogLikelihoods
+from ..validation import check_one_of
 from .negatives import Negatives
 from .recipe import LoraRecipe
-from .training_set import FittedHeads
+
+if TYPE_CHECKING:
+    from ..estimator import LikraClassifier
 
 __all__ = [
     "Fitted",
     "is_fitted_folder",
-    "load_fit",
+    "load_classifier",
     "read_fitted",
     "read_held_out",
-    "readable",
-    "save_fit",
+    "save_classifier",
 ]
 
 SETTINGS = "classifier.json"
@@ -46,47 +48,26 @@ def is_fitted_folder(folder: Path) -> bool:
     return (folder / SETTINGS).is_file()
 
 
-def save_fit(
-    fitted: FittedHeads,
-    decision: Decision,
-    n_classes: int,
-    parameters: Mapping[str, Any],
-    folder: Path,
-) -> None:
-    """Write a model folder with heads, replacing an existing one.
-
-    Parameters
-    ----------
-    fitted : FittedHeads
-    decision : Decision
-        In force.
-    n_classes : int
-    parameters : dict
-        Of the classifier, except its model.
-    folder : Path
-
-    Raises
-    ------
-    ModelFolderError
-        If the model that the heads belong to is gone, or another.
-    LikraError
-        If the folder cannot be written.
-    """
-    scorer, table, drawn = fitted.scorer, fitted.table, fitted.negatives
+def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
+    """Do the work of :meth:`likra_lite.LikraClassifier.save`."""
+    scorer = classifier.scorer_
     settings = {
-        "parameters": dict(parameters),
+        "parameters": {
+            name: value for name, value in classifier.get_params().items() if name != "model"
+        },
         "prompt": scorer.prompt.template,
         "heads": list(scorer.fitted_heads),
-        "penalty": fitted.penalty,
-        "n_items": fitted.n_items,
-        "n_classes": n_classes,
-        "decision": asdict(decision),
+        "penalty": classifier.penalty_,
+        "n_items": classifier.n_items_,
+        "n_classes": len(classifier.classes_),
+        "decision": asdict(classifier.decision_),
     }
     for name in scorer.model.manifest.model_files:
         if not (scorer.model.folder / name).is_file():
             raise ModelFolderError(
                 f"{scorer.model.folder / name} is gone; fit again with the model where it is now"
             )
+    table, drawn = classifier.held_out_, classifier.negatives_
     with atomic_folder(folder) as scratch:
         for name in scorer.model.manifest.model_files:
             link_or_copy(scorer.model.folder / name, scratch / name)
@@ -101,7 +82,7 @@ def save_fit(
                 "n_tokens": table.n_tokens,
                 "n_chars": table.n_chars,
                 "n_bytes": table.n_bytes,
-                "y": fitted.y,
+                "y": classifier.held_out_y_,
                 **{f"log_likelihood.{head}": column for head, column in table.heads.items()},
             },
         )
@@ -163,7 +144,7 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
             f"{folder} has no fitted heads; fit some with: "
             f"likra-lite fit ITEMS --model {folder} --out DIR"
         )
-    with readable(folder):
+    with _readable(folder):
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         heads = {head: _read(folder / HEADS / f"{head}.safetensors") for head in settings["heads"]}
         scorer = ChoiceScorer(
@@ -193,7 +174,7 @@ def read_held_out(folder: Path) -> tuple[LogLikelihoods, NDArray[np.int64]]:
             f"{folder} has no fitted heads, hence no held-out items to calibrate on; fit some "
             f"with: likra-lite fit ITEMS --model {folder} --out DIR"
         )
-    with readable(folder):
+    with _readable(folder):
         held_out = _read(folder / HELD_OUT)
         y = held_out.pop("y")
         heads = {
@@ -211,8 +192,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def readable(folder: Path) -> Iterator[None]:
-    """Turn whatever a malformed file raises into one ModelFolderError."""
+def _readable(folder: Path) -> Iterator[None]:
+    """Turn whatever a malformed file raises into one error."""
     try:
         yield
     except LikraError:
@@ -224,27 +205,24 @@ def readable(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def load_fit(folder: Path, n_threads: int | None) -> tuple[FittedHeads, Decision, dict[str, Any]]:
-    """Read what :func:`save_fit` has written.
-
-    Returns
-    -------
-    fitted : FittedHeads
-    decision : Decision
-    settings : dict
-        With ``n_classes``, and the ``parameters`` of the classifier.
-
-    Raises
-    ------
-    ModelFolderError
-        If the folder is damaged, of another version, or has no fitted heads.
-    """
+def load_classifier(
+    cls: type[LikraClassifier], folder: Path, n_threads: int | None
+) -> LikraClassifier:
+    """Do the work of :meth:`likra_lite.LikraClassifier.load`."""
     scorer, decision, settings = read_fitted(folder, n_threads)
-    table, y = read_held_out(folder)
-    with readable(folder):
-        negatives = Negatives(**_read(folder / NEGATIVES))
-        parameters = settings["parameters"]
+    with _readable(folder):
+        parameters = settings["parameters"] | {"n_threads": n_threads}
+        for name in parameters:
+            check_one_of("parameter", name, cls().get_params())
         if parameters.get("recipe") is not None:
             parameters["recipe"] = LoraRecipe(**parameters["recipe"])
-        n_items, penalty = settings["n_items"], settings["penalty"]
-        return FittedHeads(scorer, negatives, table, y, n_items, penalty), decision, settings
+        classifier = cls(model=folder.resolve(), **parameters)
+        classifier.scorer_ = scorer if classifier.cache else replace(scorer, cache=None)
+        classifier.held_out_, classifier.held_out_y_ = read_held_out(folder)
+        classifier.negatives_ = Negatives(**_read(folder / NEGATIVES))
+        classifier.penalty_ = settings["penalty"]
+        classifier.n_items_ = settings["n_items"]
+        classifier.classes_ = np.arange(settings["n_classes"])
+        key = (classifier.mode, classifier.alpha, classifier.normalization)
+        classifier._decided = (key, decision)
+        return classifier

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from ..engine.head import LoraAdapter
 from ..errors import LikraError, SlowTrainingWarning, import_extra
 from ..export.targets import find_targets
 from ..heads.recipe import LoraRecipe
-from ..heads.settings import FitSettings
 from ..heads.training_set import FittedHeads, HeldOutItems, fold_of_items
 from ..progress import progress_bar
 from ..questions.item import Item
@@ -31,6 +30,9 @@ from .objectives import Example
 from .source import checkpoint_of, open_adapted, scratch_folder
 from .task import LoraTask, task_of
 
+if TYPE_CHECKING:
+    from ..estimator import LikraClassifier
+
 __all__ = ["fit_lora"]
 
 IntArray = NDArray[np.int64]
@@ -40,35 +42,36 @@ LARGE = 100_000_000  # parameters
 
 
 def fit_lora(
-    model: Any,
-    settings: FitSettings,
+    classifier: LikraClassifier,
     items: Sequence[Item],
     y: IntArray,
     held_out: HeldOutItems | None,
+    used: Collection[str],
 ) -> FittedHeads:
-    """Train LoRA heads, and score held-out items with them.
+    """Do the work of :meth:`likra_lite.LikraClassifier.fit` for LoRA heads.
 
     Parameters
     ----------
-    model : path, str or LanguageModel
-        The checkpoint, or a model folder exported from one on the hub.
-    settings : FitSettings
+    classifier : LikraClassifier
+        With its parameters, not fitted.
     items : sequence of Item
     y : ndarray of shape (n_items,)
         Index of the right choice.
     held_out : HeldOutItems or None
         Validation items. Without any, a fold of the items is held out and not trained on; with
         ``cv``, all items are cross-fitted and the heads then trained on all of them.
+    used : collection of str
+        Heads that the modes read.
 
     Returns
     -------
     FittedHeads
     """
-    recipe = settings.recipe or LoraRecipe(seed=settings.seed)
-    source = checkpoint, revision = checkpoint_of(model)
-    folder = scratch_folder(settings.train_dir)
+    recipe = classifier.recipe or LoraRecipe(seed=classifier.random_state)
+    checkpoint, revision = checkpoint_of(classifier.model)
+    folder = scratch_folder(classifier.train_dir)
     names = recipe.target_modules
-    adapted = open_adapted(
+    model = open_adapted(
         checkpoint,
         revision,
         folder,
@@ -77,14 +80,15 @@ def fit_lora(
             "top_layers": recipe.top_layers or "all",
         },
         lambda decoder: find_targets(decoder, names, recipe.top_layers),
-        settings.n_threads,
-        settings.verbose,
+        classifier.n_threads,
+        classifier.verbose,
     )
-    scorer = ChoiceScorer.of(adapted, settings.prompt, settings.cached)
-    task = task_of(settings, scorer, items, y, recipe)
-    runs = _runs(settings, task, folder, held_out)
-    if settings.n_threads is not None:
-        torch.set_num_threads(settings.n_threads)
+    scorer = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
+    task = task_of(classifier, scorer, items, y, recipe, used)
+    columns = [name for name in ("base", "neutral") if name == "base" or name in used]
+    runs = _runs(classifier, task, folder, held_out)
+    if classifier.n_threads is not None:
+        torch.set_num_threads(classifier.n_threads)
     device = PartialState().device
     dtype = choose_dtype(recipe.precision, device)
     decoder = LoraDecoder(checkpoint, revision, recipe, dtype).to(device)
@@ -99,13 +103,12 @@ def fit_lora(
     tables, labels, places = [], [], []
     for run in runs:
         adapters = {
-            head: _train(decoder, task, head, run, scorer, source, settings.verbose)
-            for head in task.heads
+            head: _train(decoder, task, head, run, scorer, classifier) for head in task.heads
         }
         fitted = replace(scorer, adapters=adapters)
         if run.held_out is not None:
-            with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:
-                heads = [*settings.free_heads, *task.heads]
+            with progress_bar(len(run.held_out.items), "scoring", classifier.verbose) as bar:
+                heads = [*columns, *task.heads]
                 tables.append(fitted.table(run.held_out.items, heads, bar.update))
             labels.append(run.held_out.y)
             places.append(run.places)
@@ -126,19 +129,19 @@ class _Run:
 
 
 def _runs(
-    settings: FitSettings, task: LoraTask, folder: Path, held_out: HeldOutItems | None
+    classifier: LikraClassifier, task: LoraTask, folder: Path, held_out: HeldOutItems | None
 ) -> list[_Run]:
     everything = np.ones(len(task.items), dtype=bool)
     if held_out is not None:
         return [_Run(folder, everything, held_out, np.arange(len(held_out.items)))]
-    folds = fold_of_items(task.items, settings.cv, settings.seed)
+    folds = fold_of_items(task.items, classifier.cv, classifier.random_state)
 
     def run(fold: int, where: Path) -> _Run:
         out = np.flatnonzero(folds == fold)
         part = HeldOutItems([task.items[i] for i in out.tolist()], task.y[out])
         return _Run(where, folds != fold, part, out)
 
-    if settings.cv is None:
+    if classifier.cv is None:
         return [run(0, folder)]
     count = int(folds.max()) + 1
     crossed = [run(fold, folder / f"fold-{fold}") for fold in range(count)]
@@ -151,18 +154,18 @@ def _train(
     head: str,
     run: _Run,
     scorer: ChoiceScorer,
-    source: tuple[str, str | None],
-    verbose: bool,
+    classifier: LikraClassifier,
 ) -> LoraAdapter:
     recipe, folder = task.recipe, run.folder / head
     pairs = task.pairs(head, run.keep)
     total = recipe.epochs * len(pairs)
-    with progress_bar(total, f"training {head}", verbose, "example") as bar:
+    with progress_bar(total, f"training {head}", classifier.verbose, "example") as bar:
         if recipe.objective == "dpo":
             preferences: Any = import_extra("likra_lite.lora_training.preferences", "baselines")
+            checkpoint, revision = checkpoint_of(classifier.model)
             window = scorer.model.manifest.max_length
             return preferences.train_preferences(
-                *source, pairs, recipe, decoder.targets, window, folder, bar.update
+                checkpoint, revision, pairs, recipe, decoder.targets, window, folder, bar.update
             )
         evaluate = None
         if recipe.patience is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,14 @@ from ..engine.pairs import Pair
 from ..errors import LikraError
 from ..heads.negatives import Negatives, draw_negatives
 from ..heads.recipe import LoraRecipe
-from ..heads.settings import FitSettings
-from ..heads.training_set import NO_NEGATIVES
+from ..heads.training_set import FITTED_HEADS, NO_NEGATIVES
 from ..prompts import Prompt
 from ..questions.item import Item
 from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer
+
+if TYPE_CHECKING:
+    from ..estimator import LikraClassifier
 
 __all__ = ["LoraTask", "task_of"]
 
@@ -78,13 +81,14 @@ class LoraTask:
 
 
 def task_of(
-    settings: FitSettings,
+    classifier: LikraClassifier,
     scorer: ChoiceScorer,
     items: Sequence[Item],
     y: IntArray,
     recipe: LoraRecipe,
+    used: Collection[str],
 ) -> LoraTask:
-    """Draw the wrong answers that the settings ask for.
+    """Draw the wrong answers that a classifier's parameters ask for.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def task_of(
         If the objective trains one head and a mode reads two.
     """
     rival = recipe.objective != "likelihood"
-    heads = settings.fitted_heads
+    heads = [head for head in FITTED_HEADS if head in used]
     if rival and "negative" in heads:
         raise LikraError(
             f"objective {recipe.objective!r} trains a single head; use mode 'sft', not one with a "
@@ -101,17 +105,17 @@ def task_of(
     drawn = NO_NEGATIVES
     if rival or "negative" in heads:
         scores = None
-        if settings.negatives in ("hardest", "easiest"):
+        if classifier.negatives in ("hardest", "easiest"):
             table = scorer.table(items, ["base"])
-            rule = Decision("base", normalization=settings.base_normalization)
-            scores = table.split(rule.scores(table))
+            rule = "none" if classifier.normalization == "auto" else classifier.normalization
+            scores = table.split(Decision("base", normalization=rule).scores(table))
         drawn = draw_negatives(
             items,
             y,
-            settings.negatives,
-            n_negatives=settings.n_negatives,
-            contamination=settings.contamination,
-            seed=settings.seed,
+            classifier.negatives,
+            n_negatives=classifier.n_negatives,
+            contamination=classifier.contamination,
+            seed=classifier.random_state,
             base_scores=scores,
         )
     return LoraTask(items, y, scorer.prompt, heads, drawn, recipe)

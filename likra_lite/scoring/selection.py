@@ -15,7 +15,6 @@ from .table import LogLikelihoods
 
 __all__ = [
     "ALPHAS",
-    "DecisionRule",
     "ModeAccuracy",
     "choose",
     "evaluate_modes",
@@ -29,10 +28,6 @@ ALPHAS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1)
 # Total held-out log-likelihood, in nats, by which a challenger must beat the incumbent: a
 # pseudo-Bayes factor (Geisser & Eddy 1979) of 20 to 1, "strong" to Kass & Raftery (1995).
 EVIDENCE = 3.0
-
-# In order of trust, see `choose`: first what needs no examples, and of these the ratio, which
-# corrects for answers that are likely whatever the question (Holtzman et al. 2021).
-AUTO_MODES = ("pmi", "base", "likra", "base-likra", "sft", "pos-base")
 
 IntArray = NDArray[np.int64]
 
@@ -103,54 +98,6 @@ def choose(
     assert in_force is not None
     decision, loss = in_force
     return decision, loss / len(table)
-
-
-@dataclass(frozen=True)
-class DecisionRule:
-    """What a user asks for: each a value, or ``"auto"`` for what held-out answers favour.
-
-    Parameters
-    ----------
-    mode : str, default="auto"
-        ``auto``, or a key of :data:`likra_lite.scoring.decision.MODES`.
-    alpha : float or "auto", default="auto"
-    normalization : str, default="none"
-    modes : tuple of str, optional
-        What ``auto`` chooses from, in order of trust; :data:`AUTO_MODES` by default.
-    """
-
-    mode: str = "auto"
-    alpha: float | str = "auto"
-    normalization: str = "none"
-    modes: tuple[str, ...] = AUTO_MODES
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """The modes to choose from."""
-        return self.modes if self.mode == "auto" else (self.mode,)
-
-    @property
-    def heads(self) -> frozenset[str]:
-        """Every head that may be read."""
-        return frozenset(head for mode in self.candidates for head in MODES[mode].heads)
-
-    def decide(self, table: LogLikelihoods, y: IntArray) -> tuple[Decision, float]:
-        """Choose on held-out log-likelihoods, see :func:`choose`.
-
-        Raises
-        ------
-        LikraError
-            If the table lacks a head that the mode reads; ``auto`` does with those there are.
-        """
-        modes = self.candidates
-        if self.mode == "auto":
-            modes = tuple(mode for mode in modes if {*MODES[mode].heads} <= {*table.heads})
-        for mode in modes:
-            for head in MODES[mode].heads:
-                table.head(head)
-        alphas = ALPHAS if isinstance(self.alpha, str) else (float(self.alpha),)
-        auto = self.normalization == "auto"
-        return choose(table, y, modes, alphas, NORMALIZATIONS if auto else (self.normalization,))
 
 
 def worse_than_base(decision: Decision, table: LogLikelihoods, y: IntArray) -> str | None:
