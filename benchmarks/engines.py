@@ -339,7 +339,6 @@ def score_trees(
     from likra_lite.engine.pairs import PAIRS_PER_CHUNK
     from likra_lite.engine.trees import TokenTree
 
-    deltas = np.zeros((n_heads, model.hidden_size, model.hidden_size), np.float32)
     scores = []
     trunk = {"seconds": 0.0, "tokens": 0}
     for start in range(0, len(items), PAIRS_PER_CHUNK):
@@ -349,7 +348,7 @@ def score_trees(
         features = model.features(trees)
         trunk["seconds"] += time.perf_counter() - begin
         trunk["tokens"] += tokens_read(trees)
-        scores.append(model.log_likelihoods(features, deltas)[-1])
+        scores.append(model.log_likelihoods(features, [None] * n_heads)[-1])
     return np.concatenate(scores), trunk
 
 

@@ -45,7 +45,7 @@ class Fitting:
         """Return seconds of each step, and the peak of memory."""
         from likra_lite import LanguageModel
         from likra_lite.engine.trees import TokenTree
-        from likra_lite.heads.output import fit_output_adapter
+        from likra_lite.heads.output import fit_output_matrix
 
         vocabulary = self.engine.checkpoint.vocabulary
         model = LanguageModel(self.engine.folder, n_threads=self.engine.threads)
@@ -64,7 +64,7 @@ class Fitting:
         choices = np.arange(self.n_items) * 4
         for head, chosen in (("positive head", choices), ("negative head", choices + 1)):
             begin = time.perf_counter()
-            fit_output_adapter(features.take(chosen), model.projection)
+            fit_output_matrix(features.take(chosen), model.projection)
             seconds[head] = time.perf_counter() - begin
         return {"seconds": seconds, "rows": len(features.hidden), "peak_bytes": peak_memory()}
 

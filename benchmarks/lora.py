@@ -59,16 +59,15 @@ def measure(kind: str, folders: list[str], count: int, threads: int) -> tuple[fl
     models = [LanguageModel(folder, threads) for folder in folders]
     items = zero_shot(count, models[0].manifest.vocab_size)
     trees = [TokenTree(context, choices) for context, choices in items]
-    base = np.zeros((models[0].hidden_size,) * 2, np.float32)
 
     def score() -> Any:
         if kind == "merged":
-            scored = [model.token_log_probs(model.features(trees), base[None]) for model in models]
+            scored = [model.token_log_probs(model.features(trees), [None]) for model in models]
             return np.concatenate(scored)
         if kind == "base":
-            return models[0].token_log_probs(models[0].features(trees), base[None])
+            return models[0].token_log_probs(models[0].features(trees), [None])
         shapes = models[0]._open().adapted.shapes
-        return models[0].token_log_probs_of_heads(trees, [base, random_adapter(shapes)])[1]
+        return models[0].read_and_score(trees, [None, random_adapter(shapes)])[1]
 
     score()
     best = float("inf")

@@ -72,7 +72,7 @@ class Contest:
         )
         classifier.fit(self.subset(size, seed), X_validation=self.held_out)
         seconds = time.perf_counter() - start
-        table = classifier.log_likelihoods(self.test, ("base", *classifier.scorer_.fitted_heads))
+        table = classifier.log_likelihoods(self.test, ("base", *classifier.scorer_.fitted))
         result: dict[str, Any] = {"seconds": seconds, "modes": {}}
         held_out, y = classifier.held_out_, classifier.held_out_y_
         for mode in modes:

@@ -110,7 +110,7 @@ def compare(
     from likra_lite.scoring.comparisons import compare_modes
 
     if report_file is not None:
-        from likra_lite.engine.folder import check_file_target
+        from likra_lite.atomic import check_file_target
 
         check_file_target(report_file)
         if not is_results_folder(folder):
@@ -148,7 +148,7 @@ def compare(
     comparisons = compare_modes(correct, known)
     click.echo(comparison_text(correct, comparisons))
     if report_file is not None:
-        from likra_lite.engine.folder import write_bytes
+        from likra_lite.atomic import write_bytes
         from likra_lite.report.from_results import report_of_results
         from likra_lite.report.page import page
 

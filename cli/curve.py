@@ -272,7 +272,7 @@ def curve(
         if trajectories:
             write_csv(trajectories, trajectories_of(results, points))
         if report_file:
-            from likra_lite.engine.folder import write_bytes
+            from likra_lite.atomic import write_bytes
             from likra_lite.report.from_results import report_of_experiment
             from likra_lite.report.page import page
 

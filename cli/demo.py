@@ -75,11 +75,11 @@ def demo(
     model that knows a small made-up world. --items, --test and --model do the same for
     questions and a model of your own. --png needs the extra "report".
     """
-    from likra_lite.engine.folder import write_bytes
+    from likra_lite.atomic import write_bytes
     from likra_lite.errors import LikraError, import_extra
     from likra_lite.experiments import Bench, check_claims, curve_sizes, number_of_fits
     from likra_lite.progress import progress_bar
-    from likra_lite.report.text import report
+    from likra_lite.report.claims_text import report
     from likra_lite.validation import check_number
 
     from .opening import (

@@ -169,15 +169,13 @@ def fit(
     classifier.save(out)
 
     decision = classifier.decision_
-    heads = " and ".join(classifier.scorer_.fitted_heads) or "no"
-    plural = "s" if len(classifier.scorer_.fitted_heads) != 1 else ""
+    heads = " and ".join(classifier.scorer_.fitted) or "no"
+    plural = "s" if len(classifier.scorer_.fitted) != 1 else ""
     click.echo(
         f"fitted {heads} head{plural} on {classifier.n_items_} items in {seconds:.1f} s: {out}"
     )
-    unused = set(classifier.scorer_.fitted_heads).isdisjoint(MODES[decision.mode].heads)
-    weak = (
-        " (no strong evidence for the heads)" if unused and classifier.scorer_.fitted_heads else ""
-    )
+    unused = set(classifier.scorer_.fitted).isdisjoint(MODES[decision.mode].heads)
+    weak = " (no strong evidence for the heads)" if unused and classifier.scorer_.fitted else ""
     click.echo(f"in force: {decision}{weak}")
     if recipe is not None:
         click.echo(f"checkpoints and losses: {train_dir}")

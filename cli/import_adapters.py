@@ -55,7 +55,7 @@ def import_adapters(items: str, model: str, out: str, cached: bool, **parameters
     classifier = imports.import_adapters(model, held_out, cache=cached, verbose=True, **parameters)
     classifier.save(out)
     decision = classifier.decision_
-    heads = " and ".join(classifier.scorer_.fitted_heads)
+    heads = " and ".join(classifier.scorer_.fitted)
     click.echo(f"imported {heads}: {out}\nin force: {decision}")
     how = "; auto has chosen on them" if "auto" in (classifier.mode, classifier.alpha) else ""
     click.echo(f"accuracy on {len(held_out)} items ({items}{how}):")

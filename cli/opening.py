@@ -52,7 +52,7 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) 
 
     Both are by the name of their option.
     """
-    from likra_lite.engine.folder import check_file_target
+    from likra_lite.atomic import check_file_target
     from likra_lite.errors import LikraError
 
     taken = {Path(path).resolve(): name for name, path in inputs.items() if not is_bundled(path)}
@@ -180,7 +180,7 @@ def open_experiment(
         name: read_answered(test, "test")
         for name, test in zip(_short_names(test_items), test_items, strict=True)
     }
-    scorer = replace(open_model(model, n_threads, cached).scorer, deltas={}, adapters={})
+    scorer = replace(open_model(model, n_threads, cached).scorer, fitted={})
     if prompt is not None:
         scorer = replace(scorer, prompt=as_prompt(prompt))
     unrelated: list[str] = []

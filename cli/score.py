@@ -55,7 +55,7 @@ def score(
 
     After Ctrl-C, what is done is in FILE.partial.
     """
-    from likra_lite.engine.folder import atomic_text, partial_path
+    from likra_lite.atomic import atomic_text, partial_path
     from likra_lite.progress import progress_bar
 
     from .opening import check_outputs, open_model, stream_items, warn_of_bundled_model

@@ -15,8 +15,8 @@ import click
 import numpy as np
 
 from likra_lite import Item, LanguageModel, LikraError, read_items
+from likra_lite.atomic import write_bytes
 from likra_lite.datasets import bundled_model, load_demo
-from likra_lite.engine.folder import write_bytes
 from likra_lite.experiments import Bench, check_claims, curve_sizes
 from likra_lite.prompts import Prompt
 from likra_lite.report.charts import Line, LineChart, Point

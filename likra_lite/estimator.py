@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .datasets.demo import bundled_model
 from .engine.onnx import LanguageModel
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
-from .heads.fit import fit_output_heads
+from .heads.fit_output import fit_output_heads
 from .heads.negatives import NEGATIVES
 from .heads.output import DEFAULT_PENALTY
 from .heads.recipe import LoraRecipe
+from .heads.settings import FitSettings
 from .heads.training_set import FittedHeads, HeldOutItems
 from .notebook import summary_html
 from .progress import progress_bar
@@ -30,6 +33,7 @@ from .scoring.conformal import (
 )
 from .scoring.decision import MODES, NORMALIZATIONS, Decision
 from .scoring.explain import Explanation, explain_item
+from .scoring.scorer import ChoiceScorer
 from .scoring.selection import ALPHAS, choose, worse_than_base
 from .scoring.table import LogLikelihoods
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
@@ -81,7 +85,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Share of wrong answers replaced by right ones, for experiments.
     penalty : float or "auto", default=100_000.0
         Strength of the L2 penalty on the heads, as a number of answer tokens, see
-        :func:`likra_lite.heads.output.fit_output_adapter`. ``auto`` tries a tenth and ten times
+        :func:`likra_lite.heads.output.fit_output_matrix`. ``auto`` tries a tenth and ten times
         the default too.
     adapter : {"output", "lora"}, default="output"
         What a head is: a small matrix behind the language model, fitted on the CPU in seconds,
@@ -272,19 +276,44 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
         if self.adapter == "lora":
-            lora: Any = import_extra("likra_lite.lora_training.fit", "train")
-            fitted = lora.fit_lora(self, items, answers, held_out, self._used_heads())
+            lora: Any = import_extra("likra_lite.lora_training.fit_lora", "train")
+            fitted = lora.fit_lora(self.model, items, answers, held_out, self._settings())
         else:
-            fitted = fit_output_heads(
-                self, items, answers, held_out, self._used_heads(), self._candidates()
-            )
-        self._adopt(fitted, self.n_choices or seen)  # now, so that a failed fit leaves the last one
+            scorer = ChoiceScorer.of(self._open_model(), self.prompt, self.cache)
+            fitted = fit_output_heads(scorer, items, answers, held_out, self._settings())
+        # Only now, so that a failed fit leaves the last one.
+        self.adopt(fitted, self.n_choices or seen)
         problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
         if problem is not None:
             warnings.warn(problem, RatioWarning, stacklevel=2)
         return self
 
-    def _adopt(self, fitted: FittedHeads, n_classes: int) -> None:
+    def _open_model(self) -> LanguageModel:
+        model = self.model
+        if isinstance(model, LanguageModel):
+            return model
+        if model is not None and not isinstance(model, str | os.PathLike):
+            raise LikraError(
+                f"got a model of type {type(model).__name__}; expected a model folder, made "
+                "with: likra-lite export MODEL --out DIR"
+            )
+        return LanguageModel(bundled_model() if model is None else model, self.n_threads)
+
+    def adopt(self, fitted: FittedHeads, n_classes: int) -> LikraClassifier:
+        """Take heads that were fitted elsewhere in place of a fit.
+
+        Parameters
+        ----------
+        fitted : FittedHeads
+            With the log-likelihoods of held-out items, on which the decision is chosen.
+        n_classes : int
+            At least the largest number of choices of an item.
+
+        Returns
+        -------
+        LikraClassifier
+            Itself, fitted.
+        """
         self.classes_ = np.arange(n_classes)
         self.scorer_ = fitted.scorer
         self.penalty_ = fitted.penalty
@@ -293,6 +322,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.held_out_ = fitted.table
         self.held_out_y_ = fitted.y
         self._decided: tuple[object, Decision] | None = None
+        return self
 
     def _check_parameters(self) -> None:
         if self.prompt is not None and not isinstance(self.prompt, str):
@@ -326,12 +356,24 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             return tuple(mode for mode in AUTO_MODES if "negative" not in MODES[mode].heads)
         return AUTO_MODES
 
-    def _used_heads(self) -> set[str]:
-        return {head for mode in self._modes() for head in MODES[mode].heads}
-
-    def _candidates(self) -> tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]:
-        """Return what is chosen from: modes, alphas and normalizations."""
-        return self._modes(), self._alphas(), self._normalizations()
+    def _settings(self) -> FitSettings:
+        return FitSettings(
+            modes=self._modes(),
+            alphas=self._alphas(),
+            normalizations=self._normalizations(),
+            negatives=self.negatives,
+            n_negatives=self.n_negatives,
+            contamination=self.contamination,
+            penalty=self.penalty,
+            recipe=self.recipe,
+            prompt=self.prompt,
+            cv=self.cv,
+            seed=self.random_state,
+            train_dir=self.train_dir,
+            n_threads=self.n_threads,
+            cache=self.cache,
+            verbose=self.verbose,
+        )
 
     def _alphas(self) -> tuple[float, ...]:
         return ALPHAS if self.alpha == "auto" else (float(self.alpha),)
@@ -530,10 +572,20 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         LikraError
             If the folder cannot be written. Nothing is left behind then.
         """
-        from .heads.saved import save_classifier
+        from .heads.saved import Saved, save_heads
 
         check_is_fitted(self, "held_out_")
-        save_classifier(self, Path(folder))
+        parameters = self.get_params()
+        del parameters["model"]
+        fitted = FittedHeads(
+            self.scorer_,
+            self.negatives_,
+            self.held_out_,
+            self.held_out_y_,
+            self.n_items_,
+            self.penalty_,
+        )
+        save_heads(Path(folder), Saved(fitted, self.decision_, parameters, len(self.classes_)))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], n_threads: int | None = None) -> LikraClassifier:
@@ -553,6 +605,14 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         ModelFolderError
             If the folder is damaged, newer than this version, or has no fitted heads.
         """
-        from .heads.saved import load_classifier
+        from .heads.saved import read_saved
 
-        return load_classifier(cls, Path(folder), n_threads)
+        saved = read_saved(Path(folder), n_threads, cls().get_params())
+        classifier = cls(model=Path(folder).resolve(), **saved.parameters)
+        fitted = saved.fitted
+        if not classifier.cache:
+            fitted = replace(fitted, scorer=replace(fitted.scorer, cache=None))
+        classifier.adopt(fitted, saved.n_classes)
+        key = (classifier.mode, classifier.alpha, classifier.normalization)
+        classifier._decided = (key, saved.decision)
+        return classifier

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .engine.onnx import LanguageModel
 from .errors import DecisionError
 from .scoring.decision import Decision
+from .scoring.scorer import ChoiceScorer
 from .scoring.statistics import accuracy, paired_difference
-
-if TYPE_CHECKING:
-    from .estimator import LikraClassifier
+from .scoring.table import LogLikelihoods
 
 __all__ = ["summary_html"]
 
@@ -29,7 +31,21 @@ STYLE = """
 """
 
 
-def summary_html(classifier: LikraClassifier) -> str:
+class Summarized(Protocol):
+    """What is read of a classifier; all but `model` once it is fitted."""
+
+    model: Any
+    scorer_: ChoiceScorer
+    n_items_: int
+    held_out_: LogLikelihoods
+    held_out_y_: NDArray[np.int64]
+
+    @property
+    def decision_(self) -> Decision:
+        """What is in force."""
+
+
+def summary_html(classifier: Summarized) -> str:
     """Return a table of what a classifier is: its model and, once fitted, what it learned.
 
     Parameters
@@ -52,14 +68,14 @@ def summary_html(classifier: LikraClassifier) -> str:
     )
 
 
-def _model_rows(classifier: LikraClassifier) -> dict[str, str]:
+def _model_rows(classifier: Summarized) -> dict[str, str]:
     """Tell which language model will be used, without opening it."""
     model = classifier.model
     folder = model.folder if isinstance(model, LanguageModel) else model
     return {"Language model": "the bundled tiny model" if folder is None else str(folder)}
 
 
-def _fitted_rows(classifier: LikraClassifier) -> dict[str, str]:
+def _fitted_rows(classifier: Summarized) -> dict[str, str]:
     scorer = classifier.scorer_
     manifest = scorer.model.manifest
     base = manifest.base_model
@@ -67,7 +83,7 @@ def _fitted_rows(classifier: LikraClassifier) -> dict[str, str]:
         "Language model": f"{base['id']} ({base['architecture']}), {manifest.n_layers} layers "
         f"\N{MULTIPLICATION SIGN} {manifest.hidden_size}, {manifest.precision}",
         "Folder": str(scorer.model.folder),
-        "Heads": " and ".join(scorer.fitted_heads) or "none",
+        "Heads": " and ".join(scorer.fitted) or "none",
         "Training items": f"{classifier.n_items_:,}",
     }
     try:
@@ -77,7 +93,7 @@ def _fitted_rows(classifier: LikraClassifier) -> dict[str, str]:
     return rows | {"Decision": str(decision), "Held-out accuracy": _held_out(classifier, decision)}
 
 
-def _held_out(classifier: LikraClassifier, decision: Decision) -> str:
+def _held_out(classifier: Summarized, decision: Decision) -> str:
     """Return accuracy on the held-out items, with that of the base model."""
     table, y = classifier.held_out_, classifier.held_out_y_
     base = Decision("base", normalization=decision.normalization)

@@ -12,7 +12,7 @@ from likra_lite.engine.features import Features, OutputProjection
 from likra_lite.engine.sessions import session_options
 from likra_lite.errors import LikraError
 from likra_lite.export.output_graphs import Projection, gradient_graph
-from likra_lite.heads.output import AdapterObjective, fit_output_adapter
+from likra_lite.heads.output import MatrixObjective, fit_output_matrix
 
 VOCABULARY, SIZE, ROWS, TARGETS = 23, 4, 12, 30
 
@@ -67,7 +67,7 @@ VARIANTS = [
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradient_equals_finite_differences_and_autograd(variant):
     features, projection = problem(**variant)
-    objective = AdapterObjective(features, opened(projection))
+    objective = MatrixObjective(features, opened(projection))
     matrix = np.random.default_rng(1).normal(scale=0.3, size=(SIZE, SIZE))
     loss, gradient = objective(matrix)
     expected_loss, expected_gradient = loss_in_torch(features, projection, matrix)
@@ -85,10 +85,10 @@ def test_gradient_equals_finite_differences_and_autograd(variant):
 def test_chunks_do_not_change_the_sum(monkeypatch):
     features, projection = problem()
     matrix = np.random.default_rng(1).normal(scale=0.3, size=(SIZE, SIZE))
-    whole = AdapterObjective(features, opened(projection))(matrix)
+    whole = MatrixObjective(features, opened(projection))(matrix)
     monkeypatch.setattr(adapters, "MIN_ROWS", 1)
     monkeypatch.setattr(adapters, "CHUNK_BYTES", 4 * VOCABULARY * 5)
-    parted = AdapterObjective(features, opened(projection))
+    parted = MatrixObjective(features, opened(projection))
     assert parted.chunk < ROWS
     loss, gradient = parted(matrix)
     assert loss == pytest.approx(whole[0], abs=1e-6)
@@ -100,8 +100,8 @@ def test_chunks_do_not_change_the_sum(monkeypatch):
 def test_fit_finds_the_optimum_of_a_plain_solver(variant, per_token):
     features, projection = problem(**variant)
     n_tokens = len(features.targets)
-    fitted = fit_output_adapter(features, opened(projection), 2 * per_token * n_tokens, tol=1e-9)
-    kappa = AdapterObjective(features, opened(projection)).start()[2].product.mean()
+    fitted = fit_output_matrix(features, opened(projection), 2 * per_token * n_tokens, tol=1e-9)
+    kappa = MatrixObjective(features, opened(projection)).start()[2].product.mean()
 
     def plain(flat):
         matrix = flat.reshape(SIZE, SIZE)
@@ -126,7 +126,7 @@ def test_kappa_is_the_mean_curvature_along_the_entries():
         change[i, j] = step
         ends = [loss_in_torch(features, projection, s * change)[0] for s in (1, -1)]
         second.append((sum(ends) - 2 * base) / step**2)
-    kappa = AdapterObjective(features, opened(projection)).start()[2].product.mean()
+    kappa = MatrixObjective(features, opened(projection)).start()[2].product.mean()
     # The product of mean factors stands for the mean of products; equal up to their correlation.
     assert 0.5 < kappa / np.mean(second) < 2.0
 
@@ -134,17 +134,17 @@ def test_kappa_is_the_mean_curvature_along_the_entries():
 def test_more_penalty_means_a_smaller_matrix_and_likelier_answers_than_without():
     features, plain = problem()
     projection = opened(plain)
-    fits = [fit_output_adapter(features, projection, penalty) for penalty in (1.0, 100.0, 1e4)]
+    fits = [fit_output_matrix(features, projection, penalty) for penalty in (1.0, 100.0, 1e4)]
     sizes = [np.abs(matrix).sum() for matrix in fits]
     assert sizes[0] > sizes[1] > sizes[2]
-    objective = AdapterObjective(features, projection)
+    objective = MatrixObjective(features, projection)
     before = objective(np.zeros((SIZE, SIZE)))[0]
-    assert objective(fit_output_adapter(features, projection, 10.0).astype(float))[0] < before
+    assert objective(fit_output_matrix(features, projection, 10.0).astype(float))[0] < before
 
 
 def test_the_pass_at_zero_is_the_objective_at_zero():
     features, projection = problem(bias=True)
-    objective = AdapterObjective(features, opened(projection))
+    objective = MatrixObjective(features, opened(projection))
     loss, gradient = objective(np.zeros((SIZE, SIZE)))
     at_zero = objective.start()
     assert at_zero[0] == pytest.approx(loss, abs=1e-6)
@@ -153,18 +153,18 @@ def test_the_pass_at_zero_is_the_objective_at_zero():
 
 def test_fit_is_deterministic_and_independent_of_threads():
     features, projection = problem()
-    one, two = (fit_output_adapter(features, opened(projection, n)) for n in (1, 2))
+    one, two = (fit_output_matrix(features, opened(projection, n)) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 
 def test_no_answers():
     features, projection = problem()
     with pytest.raises(LikraError, match="at least one answer"):
-        fit_output_adapter(features.take(np.array([], dtype=int)), opened(projection))
+        fit_output_matrix(features.take(np.array([], dtype=int)), opened(projection))
 
 
 def test_damaged_hidden_states():
     features, projection = problem()
     features.hidden[0, 0] = np.nan
     with pytest.raises(LikraError, match="not finite"):
-        fit_output_adapter(features, opened(projection))
+        fit_output_matrix(features, opened(projection))

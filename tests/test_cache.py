@@ -13,6 +13,7 @@ from likra_lite import Item, LikraClassifier, LogLikelihoods
 from likra_lite.engine.cache import Cache, cache_key, default_cache
 from likra_lite.engine.features import Features
 from likra_lite.engine.forward import Reader
+from likra_lite.engine.head import OutputMatrix
 from likra_lite.engine.pairs import PairScorer
 from likra_lite.errors import CacheWarning, LikraError, TruncationWarning
 from likra_lite.prompts import as_prompt
@@ -80,7 +81,10 @@ def test_another_prompt_head_model_or_text_has_another_key(model, items, cache, 
     variants = [
         ChoiceScorer(model, as_prompt("question"), {}, cache),
         ChoiceScorer(model, as_prompt("completion"), {}, cache),
-        *(ChoiceScorer(model, as_prompt("question"), {"negative": d}, cache) for d in deltas),
+        *(
+            ChoiceScorer(model, as_prompt("question"), {"negative": OutputMatrix(d)}, cache)
+            for d in deltas
+        ),
     ]
     results = [scorer.table(items[:3], scorer.heads[:-1]) for scorer in variants]
     assert passes == [3] * 4
@@ -113,8 +117,8 @@ def test_a_second_fit_gives_the_same_heads_without_a_pass(
     passes.clear()
     second = LikraClassifier(model_folder, mode="likra", alpha=0.5).fit(items)
     assert passes == []
-    for head, delta in first.scorer_.deltas.items():
-        np.testing.assert_array_equal(second.scorer_.deltas[head], delta)
+    for head, fitted in first.scorer_.fitted.items():
+        np.testing.assert_array_equal(second.scorer_.fitted[head].matrix, fitted.matrix)
     LikraClassifier(model_folder, mode="likra", cache=False).fit(items)
     assert sum(passes) > 0
 

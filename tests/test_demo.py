@@ -15,11 +15,11 @@ from likra_lite.cli.main import main
 from likra_lite import LanguageModel, LikraClassifier
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Claims, Difference, Observation, Trajectory
+from likra_lite.report.claims_text import chart, report, table
 from likra_lite.report.from_claims import report_of_claims
 from likra_lite.report.page import page
 from likra_lite.report.sentences import typeset
 from likra_lite.report.summary import findings, summarize, total_difference
-from likra_lite.report.text import chart, report, table
 
 SIZES = (8, 16, 128)
 

@@ -22,6 +22,7 @@ from sklearn.utils import estimator_checks
 
 from likra_lite import Item, LanguageModel, LikraClassifier, as_items
 from likra_lite.datasets import load_demo
+from likra_lite.engine.head import OutputMatrix
 from likra_lite.errors import (
     AbstentionWarning,
     LikraError,
@@ -29,7 +30,7 @@ from likra_lite.errors import (
     OverlapWarning,
     RatioWarning,
 )
-from likra_lite.heads.output import fit_output_adapter
+from likra_lite.heads.output import fit_output_matrix
 from likra_lite.heads.training_set import fold_of_items
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.decision import MODES
@@ -161,7 +162,7 @@ def test_modes_score_by_their_formula(mode, model_folder, items):
     }[mode]()
     np.testing.assert_allclose(np.concatenate(classifier.score_choices(items)), expected, atol=1e-4)
     fitted_heads = {"sft": 1, "pos-base": 1, "base-likra": 1, "likra": 2}
-    assert len(classifier.scorer_.deltas) == fitted_heads.get(mode, 0)
+    assert len(classifier.scorer_.fitted) == fitted_heads.get(mode, 0)
 
 
 def test_likra_learns_what_is_wrong(model_folder):
@@ -242,7 +243,6 @@ def test_held_out_negatives_are_not_trained_on(negatives, model_folder, items):
     ).fit(items)
     scorer, drawn = classifier.scorer_, classifier.negatives_
     folds = fold_of_items(items, 2, 0)
-    size = scorer.model.hidden_size
     for fold in (0, 1):
         inside = np.flatnonzero(folds == fold)
         kept = [
@@ -253,9 +253,9 @@ def test_held_out_negatives_are_not_trained_on(negatives, model_folder, items):
         assert len(kept) < (folds[drawn.item] != fold).sum() or negatives == "own"
         pairs = [(scorer.prompt.context(item), [" " + text]) for item, text in kept]
         features = scorer.model.features(scorer.model.encoder.trees(pairs)[0])
-        delta = fit_output_adapter(features, scorer.model.projection)
+        matrix = fit_output_matrix(features, scorer.model.projection)
         held_out = scorer.pair_scorer.features(scorer.pairs([items[i] for i in inside])).features
-        expected = scorer.model.log_likelihoods(held_out, delta.reshape(1, size, size))[0]
+        expected = scorer.model.log_likelihoods(held_out, [OutputMatrix(matrix)])[0]
         found = classifier.held_out_.take(inside).heads["negative"]
         np.testing.assert_allclose(found, expected, atol=2e-2)
 
@@ -324,7 +324,7 @@ def test_concurrent_fits_find_the_same_heads(model_folder, items):
     first, *others = joblib.Parallel(n_jobs=3, backend="threading")(fits)
     for other in others:
         np.testing.assert_array_equal(
-            other.scorer_.deltas["positive"], first.scorer_.deltas["positive"]
+            other.scorer_.fitted["positive"].matrix, first.scorer_.fitted["positive"].matrix
         )
 
 

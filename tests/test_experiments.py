@@ -37,19 +37,19 @@ def bench(scorer, items) -> Bench:
 
 @pytest.mark.parametrize("kind", ["own", "all", "hardest", "easiest", "other"])
 def test_a_fit_on_everything_is_the_classifiers_fit(kind, bench, scorer):
-    heads = bench.fit(24, draw=3, negatives=kind).deltas
+    heads = bench.fit(24, draw=3, negatives=kind).fitted
     y = answer_indices(bench.items)
     training = training_set(scorer, bench.items, y, ["base"], kind, "none", seed=3)
     expected = fit_heads(scorer, training, FITTED_HEADS, bench.penalty)
     for name in FITTED_HEADS:
-        np.testing.assert_allclose(heads[name], expected.deltas[name], atol=1e-4)
+        np.testing.assert_allclose(heads[name].matrix, expected.fitted[name].matrix, atol=1e-4)
 
 
 def test_a_fit_on_a_subset_sees_nothing_else(bench, scorer, items):
     kept = bench.subset(10, draw=1)
     alone = Bench(scorer, [i for i, k in zip(bench.items, kept, strict=True) if k], items[24:26])
-    heads = bench.fit(10, draw=1).deltas["positive"]
-    np.testing.assert_allclose(heads, alone.fit(10).deltas["positive"], atol=1e-4)
+    head = bench.fit(10, draw=1).fitted["positive"]
+    np.testing.assert_allclose(head.matrix, alone.fit(10).fitted["positive"].matrix, atol=1e-4)
 
 
 def test_subsets_of_a_draw_are_nested_and_draws_differ(bench):

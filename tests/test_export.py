@@ -95,11 +95,10 @@ def test_shared_prefix_equals_scoring_everything_alone(exported):
         TokenTree([*prefix, *rng.integers(2, 300, 5)], rng.integers(2, 300, (3, 4)).tolist())
         for _ in range(24)
     ]
-    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
     (branch,) = plan(trees, TOKEN_BUDGET // 2).branches
     assert branch.stop >= len(prefix)
-    together = model.log_likelihoods(model.features(trees), base)
-    alone = [model.log_likelihoods(model.features([tree]), base) for tree in trees]
+    together = model.log_likelihoods(model.features(trees), [None])
+    alone = [model.log_likelihoods(model.features([tree]), [None]) for tree in trees]
     np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=1e-4)
 
 

@@ -14,7 +14,7 @@ from reference import TorchScorer
 from transformers import AutoModelForCausalLM
 
 from likra_lite import Item, LanguageModel, LikraClassifier, LikraError
-from likra_lite.engine.head import LoraAdapter, stack_adapters
+from likra_lite.engine.head import Lora, stack_factors
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, ModelFolderError, RatioWarning
 from likra_lite.export.targets import find_targets
@@ -135,15 +135,15 @@ def test_scores_are_cached_by_adapter(llama, items, tmp_path, monkeypatch):
 
     classifier, _, _ = llama
     scorer = classifier.scorer_
-    first = ChoiceScorer(scorer.model, scorer.prompt, {}, Cache(tmp_path), scorer.adapters)
+    first = ChoiceScorer(scorer.model, scorer.prompt, scorer.fitted, Cache(tmp_path))
     expected = first.table(items[:4])
-    swapped = {"positive": scorer.adapters["negative"], "negative": scorer.adapters["positive"]}
-    other = ChoiceScorer(scorer.model, scorer.prompt, {}, Cache(tmp_path), swapped)
+    swapped = {"positive": scorer.fitted["negative"], "negative": scorer.fitted["positive"]}
+    other = ChoiceScorer(scorer.model, scorer.prompt, swapped, Cache(tmp_path))
 
     def computed(*_, **__):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(LanguageModel, "token_log_probs_of_heads", computed)
+    monkeypatch.setattr(LanguageModel, "read_and_score", computed)
     again = first.table(items[:4])
     crossed = other.table(items[:4])
     for head in ("base", *HEADS):
@@ -178,10 +178,8 @@ def test_layers_below_the_first_adapted_one_run_once(llama_checkpoint, tmp_path,
 def test_ranks_are_filled_up_with_zeros(tmp_path):
     rng = np.random.default_rng(0)
     shapes = {"m": (5, 4)}
-    adapters = [
-        LoraAdapter({"m": (rng.normal(size=(5, r)), rng.normal(size=(r, 4)))}) for r in (1, 3)
-    ]
-    feeds = stack_adapters([adapters[0], None, adapters[1]], shapes, tmp_path)
+    adapters = [Lora({"m": (rng.normal(size=(5, r)), rng.normal(size=(r, 4)))}) for r in (1, 3)]
+    feeds = stack_factors([adapters[0], None, adapters[1]], shapes, tmp_path)
     x = rng.normal(size=(7, 5))
     for place, adapter in enumerate([adapters[0], None, adapters[1]]):
         a, b = feeds["lora.m.a"][place], feeds["lora.m.b"][place]
@@ -192,9 +190,9 @@ def test_ranks_are_filled_up_with_zeros(tmp_path):
 def test_adapters_of_another_model_are_refused(llama, tmp_path):
     classifier, _, folder = llama
     model = classifier.scorer_.model
-    foreign = LoraAdapter({"model.layers.9.mlp.up_proj": (np.zeros((32, 2)), np.zeros((2, 64)))})
+    foreign = Lora({"model.layers.9.mlp.up_proj": (np.zeros((32, 2)), np.zeros((2, 64)))})
     with pytest.raises(ModelFolderError, match=r"layers\.9"):
-        model.token_log_probs_of_heads([TokenTree([1], [[2]])], [foreign])
+        model.read_and_score([TokenTree([1], [[2]])], [foreign])
     gpt2 = save_checkpoint("gpt2", tmp_path / "gpt2")
     with pytest.raises(ExportError, match="trained on another model"):
         import_adapters(gpt2, [("q", ["a", "b"])], [0], positive=folder / "positive")
@@ -202,7 +200,7 @@ def test_adapters_of_another_model_are_refused(llama, tmp_path):
 
 def test_a_folder_without_the_graph_says_so(model, items):
     with pytest.raises(ModelFolderError, match=r"no adapted\.onnx"):
-        model.token_log_probs_of_heads([TokenTree([1], [[2]])], [LoraAdapter({})])
+        model.read_and_score([TokenTree([1], [[2]])], [Lora({})])
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,8 @@ def test_a_tokens_result_does_not_depend_on_the_batch(rounded):
         TokenTree(rng.integers(2, 300, n).tolist(), rng.integers(2, 300, (3, 4)).tolist())
         for n in (5, 9, 30, 31, 70)
     ]
-    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
-    together = model.log_likelihoods(model.features(trees), base)
-    alone = [model.log_likelihoods(model.features([tree]), base) for tree in trees]
+    together = model.log_likelihoods(model.features(trees), [None])
+    alone = [model.log_likelihoods(model.features([tree]), [None]) for tree in trees]
     np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=1e-5)
 
 
@@ -83,9 +82,8 @@ def test_what_is_shared_is_read_once_in_int8_too(rounded):
     model = LanguageModel(rounded)
     prefix = list(range(2, 200))
     trees = [TokenTree([*prefix, n, n + 1], [[5, 6], [7]]) for n in range(24)]
-    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
-    together = model.log_likelihoods(model.features(trees), base)
-    alone = [model.log_likelihoods(model.features([tree]), base) for tree in trees]
+    together = model.log_likelihoods(model.features(trees), [None])
+    alone = [model.log_likelihoods(model.features([tree]), [None]) for tree in trees]
     spread = np.std(together)
     np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=0.1 * spread)
 

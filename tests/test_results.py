@@ -234,7 +234,7 @@ def test_trajectories_against_direct_scores(results, experiment):
         for group, answers in groups.items():
             pairs = [(fitted.prompt.context(i), [" " + a for a in given])
                      for i, given in zip(test, answers, strict=True)]  # fmt: skip
-            values = fitted.pair_scorer.scores(pairs, fitted.stack([head])).log_likelihoods[0]
+            values = fitted.pair_scorer.scores(pairs, fitted.select([head])).log_likelihoods[0]
             (row,) = (
                 r for r in rows
                 if (r["head"], r["group"]) == (head, group)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from likra_lite import Item, LanguageModel, read_items
+from likra_lite.engine.head import OutputMatrix
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import LikraError, TruncationWarning
 from likra_lite.prompts import Prompt, as_prompt
@@ -18,11 +19,11 @@ def scorer_with_heads(folder) -> ChoiceScorer:
     model = LanguageModel(folder)
     rng = np.random.default_rng(0)
     size = model.hidden_size
-    deltas = {
-        head: rng.normal(scale=0.02, size=(size, size)).astype(np.float32)
+    fitted = {
+        head: OutputMatrix(rng.normal(scale=0.02, size=(size, size)).astype(np.float32))
         for head in ("positive", "negative")
     }
-    return ChoiceScorer(model, as_prompt("question"), deltas)
+    return ChoiceScorer(model, as_prompt("question"), fitted)
 
 
 def assert_independent(scorer: ChoiceScorer, items: list[Item]) -> None:
@@ -37,7 +38,7 @@ def assert_independent(scorer: ChoiceScorer, items: list[Item]) -> None:
     for budget in (1, 100, 4096):
         trees, _ = scorer.model.encoder.trees(scorer.pairs(items))
         features = scorer.model.features(trees, token_budget=budget)
-        scores = scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0]
+        scores = scorer.model.log_likelihoods(features, [None])[0]
         np.testing.assert_allclose(scores, whole.heads["base"], atol=1e-4)
     for chosen, table in variants:
         expected = whole.take(chosen)
@@ -63,7 +64,7 @@ def test_head_equals_a_softmax_in_numpy(model, items):
     deltas = rng.normal(scale=0.1, size=(3, size, size)).astype(np.float32)
     trees, _ = model.encoder.trees(ChoiceScorer(model, as_prompt("question")).pairs(items[:5]))
     features = model.features(trees)
-    result = model.token_log_probs(features, deltas)
+    result = model.token_log_probs(features, [OutputMatrix(delta) for delta in deltas])
     weight = model.projection.weight.astype(float)
     for k, delta in enumerate(deltas):
         hidden = features.hidden.astype(float)
@@ -112,7 +113,7 @@ def test_neutral_is_the_answer_without_the_question(model, items):
     for item, values in zip(items[:3], table.split(table.heads["neutral"]), strict=True):
         pairs = [(" A:", [" " + choice for choice in item.choices])]
         trees, _ = model.encoder.trees(pairs)
-        expected = model.log_likelihoods(model.features(trees), scorer.stack(["base"]))[0]
+        expected = model.log_likelihoods(model.features(trees), [None])[0]
         np.testing.assert_allclose(values, expected, atol=1e-4)
 
 

@@ -296,7 +296,7 @@ def test_a_gpu_without_bfloat16_is_named(monkeypatch):
 
 
 def test_a_large_model_without_a_gpu_is_a_warning(llama_checkpoint, monkeypatch, items):
-    monkeypatch.setattr("likra_lite.lora_training.fit.LARGE", 1000)
+    monkeypatch.setattr("likra_lite.lora_training.fit_lora.LARGE", 1000)
     with pytest.warns(SlowTrainingWarning, match="no GPU was found"):
         lora(llama_checkpoint, mode="sft").fit(items[:12])
 
@@ -422,7 +422,7 @@ def test_fit_trains_holds_out_and_scores(llama_checkpoint, tmp_path, items):
     decoder = LoraDecoder(str(llama_checkpoint), None, FAST)
     scorer = classifier.scorer_
     trees, _ = scorer.model.encoder.trees(scorer.pairs(items))
-    for head, adapter in scorer.adapters.items():
+    for head, adapter in scorer.fitted.items():
         decoder.activate(head)
         name = f"{classifier.n_items_:06d}"
         path = tmp_path / head / "checkpoints" / name / "adapter_model.safetensors"
@@ -444,8 +444,8 @@ def test_cross_fitting_and_validation_items(llama_checkpoint, tmp_path, items):
     np.testing.assert_allclose(crossed.held_out_.heads["base"], base.heads["base"], atol=1e-4)
     validated = lora(llama_checkpoint).fit(items[:20], X_validation=items[20:30])
     assert len(validated.held_out_) == 10
-    for head, adapter in validated.scorer_.adapters.items():
-        for module, pair in crossed.scorer_.adapters[head].factors.items():
+    for head, adapter in validated.scorer_.fitted.items():
+        for module, pair in crossed.scorer_.fitted[head].factors.items():
             for ours, theirs in zip(adapter.factors[module], pair, strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=1e-6)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .features import Features
-from .head import LORA, ROWS_OF_HEADS, LoraAdapter, stack_adapters
+from .head import LORA, ROWS_OF_HEADS, Lora, stack_factors
 from .prefixes import plan
 from .ragged import span_indices
 from .trees import MASKED, TokenTree, batches, common_length, pack, row_lengths
@@ -20,14 +20,14 @@ from .trees import MASKED, TokenTree, batches, common_length, pack, row_lengths
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["TOKEN_BUDGET", "AdaptedReader", "Reader"]
+__all__ = ["TOKEN_BUDGET", "LoraTrunkRunner", "TrunkRunner"]
 
 TOKEN_BUDGET = 512  # tokens in one forward pass, padding included
 
 # Behind a past longer than this, trees lie in a single row, so that it is not copied for each.
 LONG_PAST = 64  # tokens
 
-MAX_READERS = 4  # sets of heads whose last beginning is kept
+MAX_RUNNERS = 4  # sets of heads whose last beginning is kept
 
 Rows = list[list[int]]
 
@@ -60,7 +60,7 @@ class _Past:
         )
 
 
-class Reader:
+class TrunkRunner:
     """Runs a trunk, and keeps what its last trees had in common.
 
     Parameters
@@ -98,7 +98,7 @@ class Reader:
         """Let go of what the last trees had in common."""
         self.kept = self.nothing
 
-    def read(
+    def run(
         self,
         trees: Sequence[TokenTree],
         token_budget: int = TOKEN_BUDGET,
@@ -115,7 +115,7 @@ class Reader:
             branches.extend((longer, past) for longer in branch.branches)
             for chosen in _passes(trees, branch.groves, len(past), token_budget):
                 batch = pack(trees, chosen, len(past))
-                (states,) = self._run(
+                (states,) = self._pass(
                     ["hidden"],
                     past,
                     input_ids=batch.input_ids,
@@ -149,7 +149,7 @@ class Reader:
         ]
         return [features, *others]
 
-    def _run(self, outputs: list[str], past: _Past, **inputs: NDArray[Any]) -> list[Any]:
+    def _pass(self, outputs: list[str], past: _Past, **inputs: NDArray[Any]) -> list[Any]:
         size = len(inputs["input_ids"])
         arrays = past.arrays if size == 1 else [array.repeat(size, 0) for array in past.arrays]
         return self.session.run(
@@ -171,7 +171,7 @@ class Reader:
             new = tokens[len(past) : len(past) + token_budget]
             total = len(past) + len(new)
             visible = np.tri(len(new), total, len(past), dtype=bool)
-            arrays = self._run(
+            arrays = self._pass(
                 self.present_names,
                 past,
                 input_ids=new[None],
@@ -183,7 +183,7 @@ class Reader:
         return past
 
 
-class AdaptedReader:
+class LoraTrunkRunner:
     """Runs a trunk whose low-rank adapters are inputs, for several heads at once.
 
     Parameters
@@ -205,18 +205,18 @@ class AdaptedReader:
             )
             for name in names
         }
-        self.readers: OrderedDict[tuple[bytes, ...], Reader] = OrderedDict()
+        self.runners: OrderedDict[tuple[bytes, ...], TrunkRunner] = OrderedDict()
 
-    def reader(self, adapters: Sequence[LoraAdapter | None]) -> Reader:
-        """Return what reads for these heads; None is the base model."""
-        key = tuple(b"" if adapter is None else adapter.key for adapter in adapters)
-        if key not in self.readers:
-            feeds = stack_adapters(adapters, self.shapes, self.path)
-            while len(self.readers) >= MAX_READERS:
-                self.readers.popitem(last=False)
-            self.readers[key] = Reader(self.session, feeds, len(adapters))
-        self.readers.move_to_end(key)
-        return self.readers[key]
+    def with_heads(self, heads: Sequence[Lora | None]) -> TrunkRunner:
+        """Return what runs the trunk under these heads; None is the model as it is."""
+        key = tuple(b"" if head is None else head.key for head in heads)
+        if key not in self.runners:
+            feeds = stack_factors(heads, self.shapes, self.path)
+            while len(self.runners) >= MAX_RUNNERS:
+                self.runners.popitem(last=False)
+            self.runners[key] = TrunkRunner(self.session, feeds, len(heads))
+        self.runners.move_to_end(key)
+        return self.runners[key]
 
 
 def _passes(

@@ -1,6 +1,7 @@
-"""Low-rank adapters inside a language model, as arrays: what a LoRA head is made of.
+"""What a head is: a change of the language model, as arrays.
 
-Hu et al. 2021, "LoRA: Low-rank adaptation of large language models", arXiv 2106.09685.
+A head is an :class:`OutputMatrix`, behind the model, or a :class:`Lora`, inside it. Where a
+head may be None, that is the model as it is.
 """
 
 from __future__ import annotations
@@ -16,8 +17,17 @@ from numpy.typing import NDArray
 from ..errors import ModelFolderError
 from .cache import cache_key
 
-__all__ = ["LORA", "ROWS_OF_HEADS", "LoraAdapter", "stack_adapters"]
+__all__ = [
+    "LORA",
+    "ROWS_OF_HEADS",
+    "Head",
+    "Lora",
+    "OutputMatrix",
+    "head_of_tensors",
+    "stack_factors",
+]
 
+MATRIX = "delta"  # the name of an output matrix in its file
 LORA = "lora."  # graph inputs: lora.{module}.a and lora.{module}.b
 ROWS_OF_HEADS = "KB"  # the name of the batch axis from the first adapted layer on
 
@@ -25,8 +35,31 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class LoraAdapter:
+class OutputMatrix:
+    """A matrix behind the model: the final hidden state h becomes ``h + h @ matrix``.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (H, H)
+    """
+
+    matrix: FloatArray
+
+    @cached_property
+    def key(self) -> bytes:
+        """A hash of the matrix; no two heads share one."""
+        return cache_key("output matrix", np.ascontiguousarray(self.matrix).tobytes())
+
+    def tensors(self) -> dict[str, FloatArray]:
+        """Return the matrix by its name, as it is stored."""
+        return {MATRIX: self.matrix}
+
+
+@dataclass(frozen=True, eq=False)
+class Lora:
     """A low-rank change of some weight matrices: ``x @ W`` becomes ``x @ W + x @ a @ b``.
+
+    Hu et al. 2021, "LoRA: Low-rank adaptation of large language models", arXiv 2106.09685.
 
     Parameters
     ----------
@@ -38,7 +71,7 @@ class LoraAdapter:
 
     @cached_property
     def key(self) -> bytes:
-        """A hash of the factors: no other adapter has it."""
+        """A hash of the factors; no two heads share one."""
         parts: list[str | bytes] = []
         for module, pair in sorted(self.factors.items()):
             parts.append(module)
@@ -54,21 +87,32 @@ class LoraAdapter:
             for side, factor in zip("ab", pair, strict=True)
         }
 
-    @classmethod
-    def of_tensors(cls, tensors: Mapping[str, FloatArray]) -> LoraAdapter:
-        """Return the adapter whose :meth:`tensors` these are."""
-        modules = dict.fromkeys(name.rpartition(".")[0] for name in tensors)
-        return cls({name: (tensors[f"{name}.a"], tensors[f"{name}.b"]) for name in modules})
+
+Head = OutputMatrix | Lora
 
 
-def stack_adapters(
-    adapters: Sequence[LoraAdapter | None], shapes: Mapping[str, tuple[int, int]], graph: Path
+def head_of_tensors(tensors: Mapping[str, FloatArray]) -> Head:
+    """Return the head whose :meth:`tensors` these are.
+
+    Raises
+    ------
+    KeyError
+        If a factor has no partner.
+    """
+    if MATRIX in tensors:
+        return OutputMatrix(tensors[MATRIX])
+    modules = dict.fromkeys(name.rpartition(".")[0] for name in tensors)
+    return Lora({name: (tensors[f"{name}.a"], tensors[f"{name}.b"]) for name in modules})
+
+
+def stack_factors(
+    heads: Sequence[Lora | None], shapes: Mapping[str, tuple[int, int]], graph: Path
 ) -> dict[str, FloatArray]:
-    """Return the graph inputs of K adapters; None is the base model.
+    """Return the graph inputs of K LoRA heads.
 
     Parameters
     ----------
-    adapters : sequence of LoraAdapter or None
+    heads : sequence of Lora or None
     shapes : mapping of str to (n_in, n_out)
         Of the modules that the graph can adapt.
     graph : Path
@@ -82,19 +126,19 @@ def stack_adapters(
     Raises
     ------
     ModelFolderError
-        If an adapter changes what the graph cannot.
+        If a head changes what the graph cannot.
     """
-    for adapter in adapters:
-        for module, (a, b) in {} if adapter is None else adapter.factors.items():
+    for head in heads:
+        for module, (a, b) in {} if head is None else head.factors.items():
             shape = (a.shape[0], b.shape[1])
             if shapes.get(module) != shape or a.shape[1] != b.shape[0]:
                 raise ModelFolderError(
-                    f"an adapter changes {module} by factors of shapes {a.shape} and {b.shape}, "
+                    f"a head changes {module} by factors of shapes {a.shape} and {b.shape}, "
                     f"which is not in {graph} or has shape {shapes.get(module)}"
                 )
     feeds = {}
     for module, (n_in, n_out) in shapes.items():
-        pairs = [None if one is None else one.factors.get(module) for one in adapters]
+        pairs = [None if one is None else one.factors.get(module) for one in heads]
         rank = max((pair[0].shape[1] for pair in pairs if pair is not None), default=1)
         a = np.zeros((len(pairs), n_in, rank), np.float32)
         b = np.zeros((len(pairs), rank, n_out), np.float32)

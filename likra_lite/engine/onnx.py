@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelFolderError
+from ..errors import LikraError, ModelFolderError
 from .features import Features, OutputProjection
 from .folder import ADAPTED, TOKENIZER, WEIGHTS, Manifest, check_weights, read_manifest
 from .forward import TOKEN_BUDGET
-from .head import LoraAdapter
+from .head import Head, Lora, OutputMatrix
 from .sessions import Sessions, available_threads, open_sessions
 from .tokens import TextEncoder
 from .trees import TokenTree
 
-__all__ = ["Head", "LanguageModel"]
+__all__ = ["LanguageModel"]
 
 FloatArray = NDArray[np.float32]
-Head = FloatArray | LoraAdapter
 
 # Rows of one head call: logits that fit in the cache, but enough rows to be worth a pass over
 # a large vocabulary.
@@ -134,29 +133,43 @@ class LanguageModel:
         Features
             In the order of `trees`, whatever the batches were.
         """
-        return self._open().trunk.read(trees, token_budget, advance)[0]
+        return self._open().trunk.run(trees, token_budget, advance)[0]
 
-    def token_log_probs(self, features: Features, deltas: FloatArray) -> NDArray[np.float64]:
+    def token_log_probs(
+        self, features: Features, heads: Sequence[Head | None]
+    ) -> NDArray[np.float64]:
         """Return the log-probability of every continuation token under several heads.
 
         Parameters
         ----------
         features : Features
-        deltas : ndarray of shape (K, H, H)
-            Output adapters: head k reads ``h + h @ deltas[k]``. Zero is the base model.
+        heads : sequence of OutputMatrix or None
+            None is the base model. A :class:`Lora` changes the features themselves, see
+            :meth:`read_and_score`.
 
         Returns
         -------
         ndarray of shape (K, M)
             In nats.
+
+        Raises
+        ------
+        LikraError
+            If a head is no output matrix.
         """
-        head = self._open().head
-        deltas = np.ascontiguousarray(deltas, dtype=np.float32)
+        graph = self._open().head
+        zero = np.zeros((self.hidden_size,) * 2, np.float32)
+        matrices = []
+        for head in heads:
+            if isinstance(head, Lora):
+                raise LikraError("LoRA heads score token trees, not features of the base model")
+            matrices.append(zero if head is None else head.matrix)
+        deltas = np.stack(matrices).astype(np.float32, copy=False)
         row_bytes = 4 * len(deltas) * self.manifest.vocab_size
         step = max(MIN_HEAD_ROWS, LOGIT_BYTES // row_bytes)
         result = np.empty((len(deltas), len(features.targets)))
         for part, tokens, rows in features.chunks(step):
-            (result[:, tokens],) = head.run(
+            (result[:, tokens],) = graph.run(
                 None,
                 {
                     "hidden": features.hidden[part],
@@ -167,19 +180,19 @@ class LanguageModel:
             )
         return result
 
-    def token_log_probs_of_heads(
+    def read_and_score(
         self,
         trees: Sequence[TokenTree],
-        heads: Sequence[Head],
+        heads: Sequence[Head | None],
         advance: Callable[[int], object] | None = None,
     ) -> tuple[Features, NDArray[np.float64]]:
-        """Read token trees and return the log-probability of every token under several heads.
+        """Run token trees and return the log-probability of every token under several heads.
 
         Parameters
         ----------
         trees : sequence of TokenTree
-        heads : sequence of ndarray of shape (H, H) or LoraAdapter
-            Output adapters, zero for the base model, and LoRA heads.
+        heads : sequence of Head or None
+            None is the base model.
         advance : callable, optional
             Called with the number of trees done after each forward pass.
 
@@ -189,43 +202,50 @@ class LanguageModel:
             Of the first head; rows, targets and lengths are those of all.
         log_probs : ndarray of shape (K, M)
             In nats.
+
+        Raises
+        ------
+        ModelFolderError
+            If there are LoRA heads and the folder has no graph that takes them.
         """
-        if not self.has_adapters:
-            features = self.features(trees, advance=advance)
-            deltas = [head for head in heads if not isinstance(head, LoraAdapter)]
-            if len(deltas) < len(heads):
+        inside = [head if isinstance(head, Lora) else None for head in heads]
+        behind = [head if isinstance(head, OutputMatrix) else None for head in heads]
+        if not self.takes_lora:
+            if any(inside):
                 raise ModelFolderError(
                     f"{self.folder} has no {ADAPTED}, which LoRA heads need; fit them again"
                 )
-            return features, self.token_log_probs(features, np.stack(deltas))
+            features = self.features(trees, advance=advance)
+            return features, self.token_log_probs(features, behind)
         # Everything is read with one graph, so that the weights are in memory once.
-        adapters = [head if isinstance(head, LoraAdapter) else None for head in heads]
-        distinct = list(dict.fromkeys(adapters))
-        read = self._open().adapted.reader(distinct).read(trees, advance=advance)
-        rows = []
-        for head, adapter in zip(heads, adapters, strict=True):
-            zero = np.zeros((self.hidden_size,) * 2, np.float32)
-            delta = zero if isinstance(head, LoraAdapter) else head
-            rows.append(self.token_log_probs(read[distinct.index(adapter)], delta[None]))
+        distinct = list(dict.fromkeys(inside))
+        read = self._open().adapted.with_heads(distinct).run(trees, advance=advance)
+        rows = [
+            self.token_log_probs(read[distinct.index(lora)], [matrix])
+            for lora, matrix in zip(inside, behind, strict=True)
+        ]
         return read[0], np.concatenate(rows)
 
     @property
-    def has_adapters(self) -> bool:
+    def takes_lora(self) -> bool:
         """Whether the folder has a graph that takes LoRA heads."""
         return ADAPTED in self.manifest.files
 
-    def log_likelihoods(self, features: Features, deltas: FloatArray) -> NDArray[np.float64]:
+    def log_likelihoods(
+        self, features: Features, heads: Sequence[Head | None]
+    ) -> NDArray[np.float64]:
         """Return each continuation's log-likelihood, the sum over its tokens.
 
         Parameters
         ----------
         features : Features
-        deltas : ndarray of shape (K, H, H)
+        heads : sequence of OutputMatrix or None
+            None is the base model.
 
         Returns
         -------
         ndarray of shape (K, n_continuations)
             In nats.
         """
-        tokens = self.token_log_probs(features, deltas)
+        tokens = self.token_log_probs(features, heads)
         return np.add.reduceat(tokens, features.offsets[:-1], axis=1)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .cache import Cache, cache_key
 from .features import Features
-from .head import LoraAdapter
-from .onnx import Head, LanguageModel
+from .head import Head
+from .onnx import LanguageModel
 from .ragged import span_indices
 
 __all__ = ["PAIRS_PER_CHUNK", "Pair", "PairFeatures", "PairScorer", "PairScores"]
@@ -70,7 +70,7 @@ class PairScorer:
     def scores(
         self,
         pairs: Sequence[Pair],
-        heads: Sequence[Head],
+        heads: Sequence[Head | None],
         first: int = 0,
         advance: Callable[[int], object] | None = None,
     ) -> PairScores:
@@ -79,8 +79,8 @@ class PairScorer:
         Parameters
         ----------
         pairs : sequence of (context, continuations)
-        heads : sequence of ndarray of shape (H, H) or LoraAdapter
-            Output adapters, zero for the base model, and LoRA heads.
+        heads : sequence of Head or None
+            None is the base model.
         first : int
             Number of the first pair, for error messages.
         advance : callable, optional
@@ -95,7 +95,10 @@ class PairScorer:
         TextTooLongError
             If a continuation alone does not fit the model.
         """
-        owners = [cache_key(SCORES, self._fingerprint, _identity(head)) for head in heads]
+        owners = [
+            cache_key(SCORES, self._fingerprint, b"" if head is None else head.key)
+            for head in heads
+        ]
         distinct = _Distinct.of(pairs)
         keys = [[_key(owner, pair) for owner in owners] for pair in distinct.pairs]
         known = {} if self.cache is None else self.cache.get(key for row in keys for key in row)
@@ -128,7 +131,7 @@ class PairScorer:
         self,
         distinct: _Distinct,
         places: list[int],
-        heads: Sequence[Head],
+        heads: Sequence[Head | None],
         first: int,
         advance: Callable[[int], object] | None,
     ) -> dict[int, NDArray[np.float64]]:
@@ -139,7 +142,7 @@ class PairScorer:
         """
         numbers = [first + distinct.first[place] for place in places]
         trees, truncated = self.model.encoder.trees([distinct.pairs[p] for p in places], numbers)
-        features, tokens = self.model.token_log_probs_of_heads(trees, heads, advance)
+        features, tokens = self.model.read_and_score(trees, heads, advance)
         values = np.add.reduceat(tokens, features.offsets[:-1], axis=1)
         ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
         cut = set(truncated)
@@ -230,13 +233,6 @@ class _Distinct:
                 first.append(number)
             place.append(where)
         return cls([pairs[number] for number in first], first, place)
-
-
-def _identity(head: Head) -> bytes:
-    """Return what tells a head from all others; nothing for the base model."""
-    if isinstance(head, LoraAdapter):
-        return head.key
-    return head.tobytes() if head.any() else b""
 
 
 def _key(owner: bytes, pair: Pair) -> bytes:

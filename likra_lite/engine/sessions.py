@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ModelFolderError, first_line
 from .folder import ADAPTED, GRADIENT, HEAD, TRUNK, check_weights, read_manifest
-from .forward import AdaptedReader, Reader
+from .forward import LoraTrunkRunner, TrunkRunner
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -33,14 +33,14 @@ class Sessions:
         self.n_threads = n_threads
 
     @cached_property
-    def trunk(self) -> Reader:
+    def trunk(self) -> TrunkRunner:
         """Token trees to hidden states."""
-        return Reader(self._open(TRUNK))
+        return TrunkRunner(self._open(TRUNK))
 
     @cached_property
-    def adapted(self) -> AdaptedReader:
+    def adapted(self) -> LoraTrunkRunner:
         """Token trees to the hidden states of several LoRA heads."""
-        return AdaptedReader(self._open(ADAPTED), self.folder / ADAPTED)
+        return LoraTrunkRunner(self._open(ADAPTED), self.folder / ADAPTED)
 
     @cached_property
     def head(self) -> InferenceSession:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import write_bytes
+from ..atomic import write_bytes
 from ..errors import LikraError
 from ..scoring.table import LogLikelihoods
 from .points import Point

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.features import Features
+from ..engine.head import Head
 from ..engine.onnx import LanguageModel
 from ..engine.ragged import span_indices
 from ..errors import LikraError
 from ..heads.negatives import Negatives, draw_negatives
 from ..heads.output import DEFAULT_PENALTY
-from ..heads.training_set import FITTED_HEADS, fit_heads, training_set
+from ..heads.settings import FITTED_HEADS, FitSettings
+from ..heads.training_set import fit_heads, training_set
 from ..prompts import AnswerOnly
 from ..questions.item import Item, answer_indices, warn_of_overlap
 from ..scoring.decision import Decision
@@ -33,7 +35,6 @@ RIGHT = "right"
 MAX_UNUSED = 1000  # training items that alpha is chosen on
 
 BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float32]
 
 
 def roles_of(items: Sequence[Item]) -> NDArray[np.str_] | None:
@@ -84,6 +85,10 @@ def mean_log_likelihoods(
     }
 
 
+# Heads are fitted point by point; what is read first needs none.
+NO_HEADS = FitSettings(modes=("base",), alphas=(1.0,), normalizations=("none",))
+
+
 class Bench:
     """Training and test items under one language model, read once.
 
@@ -96,7 +101,7 @@ class Bench:
     test_items : sequence of Item, or dict of str to HeldOut
         Items with answers; or several test sets that were read already, by name.
     penalty : float
-        See :func:`likra_lite.heads.output.fit_output_adapter`.
+        See :func:`likra_lite.heads.output.fit_output_matrix`.
     advance : callable, optional
         Called with the number of items read.
 
@@ -136,13 +141,11 @@ class Bench:
         if not isinstance(test_items, Mapping) and not self.hidden:
             answer_indices(test_items)
             warn_of_overlap(items, test_items)
-        self._training = training_set(
-            scorer, items, self.y, ["base"], None, "none", advance=advance
-        )
+        self._training = training_set(scorer, items, self.y, NO_HEADS, advance)
         if not isinstance(test_items, Mapping):
             test_items = {"test": HeldOut.read(scorer, test_items, advance=advance)}
         self.held_out = test_items
-        self._positive: dict[tuple[int, int], FloatArray] = {}
+        self._positive: dict[tuple[int, int], Head] = {}
         self._borrowed: dict[tuple[int, int, int], int] = {}
 
     def without_question(self, advance: Callable[[int], object] | None = None) -> Bench:
@@ -273,10 +276,10 @@ class Bench:
         missing = FITTED_HEADS if positive is None else ("negative",)
         fitted = fit_heads(self.scorer, training, missing, self.penalty, keep)
         positive = self._positive.setdefault(
-            (n_items, draw), fitted.deltas["positive"] if positive is None else positive
+            (n_items, draw), fitted.fitted["positive"] if positive is None else positive
         )
-        deltas = {"positive": positive, "negative": fitted.deltas["negative"]}
-        return ChoiceScorer(self.scorer.model, self.scorer.prompt, deltas)
+        heads = {"positive": positive, "negative": fitted.fitted["negative"]}
+        return ChoiceScorer(self.scorer.model, self.scorer.prompt, heads)
 
     def read_borrowed(
         self, drawn: Iterable[Negatives], advance: Callable[[int], object] | None = None
@@ -380,9 +383,9 @@ class Bench:
         """Return some training items' log-likelihoods under the base model and fitted heads."""
         whole = self.training_table
         choices = span_indices(whole.offsets[items], whole.n_choices[items])
-        heads = tuple(fitted.deltas)
+        heads = tuple(fitted.fitted)
         features = self._training.features.take(choices)
-        scored = fitted.model.log_likelihoods(features, fitted.stack(heads))
+        scored = fitted.model.log_likelihoods(features, fitted.select(heads))
         table = whole.take(items)
         return replace(table, heads={**table.heads, **dict(zip(heads, scored, strict=True))})
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LikraError
-from ..heads.training_set import FITTED_HEADS
+from ..heads.settings import FITTED_HEADS
 from ..scoring.decision import Decision
 from ..scoring.table import LogLikelihoods
 from ..validation import check_number

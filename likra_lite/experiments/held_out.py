@@ -73,7 +73,7 @@ class HeldOut:
         features, truncated = scorer.pair_scorer.features(scorer.pairs(items), advance)
         cut = np.flatnonzero(truncated).tolist()
         warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
-        base = scorer.model.log_likelihoods(features, scorer.stack(["base"]))[0]
+        base = scorer.model.log_likelihoods(features, [None])[0]
         hidden = isinstance(scorer.prompt, AnswerOnly)
         columns = {"base": base, "neutral": base if hidden else scorer.neutral(items)}
         table = choice_table(items, features.lengths, columns)
@@ -106,8 +106,8 @@ class HeldOut:
 
     def score(self, fitted: ChoiceScorer) -> LogLikelihoods:
         """Return the table with the columns of fitted heads."""
-        heads = tuple(fitted.deltas)
-        scored = fitted.model.log_likelihoods(self.features, fitted.stack(heads))
+        heads = tuple(fitted.fitted)
+        scored = fitted.model.log_likelihoods(self.features, fitted.select(heads))
         columns = {**self.table.heads, **dict(zip(heads, scored, strict=True))}
         return replace(self.table, heads=columns)
 
@@ -123,7 +123,7 @@ class HeldOut:
         """
         if self.probe_features is None:
             return {}
-        scored = fitted.model.log_likelihoods(self.probe_features, fitted.stack(heads))
+        scored = fitted.model.log_likelihoods(self.probe_features, fitted.select(heads))
         padded = np.concatenate([scored, np.full((len(heads), 1), np.nan)], axis=1)
         return {
             group: dict(zip(heads, padded[:, places], strict=True))

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import write_bytes
+from ..atomic import write_bytes
 from ..errors import LikraError
-from ..heads.training_set import FITTED_HEADS
+from ..heads.settings import FITTED_HEADS
 from ..scoring.decision import MODES, Decision
 from ..scoring.selection import ALPHAS, choose
 from ..scoring.table import LogLikelihoods

@@ -48,7 +48,7 @@ class Experiment:
     name : str
         What the training items are called.
     penalty : float
-        See :func:`likra_lite.heads.output.fit_output_adapter`.
+        See :func:`likra_lite.heads.output.fit_output_matrix`.
     unrelated : sequence of str
         Answers from another source, whose likelihood is followed too; none by default.
 
@@ -262,7 +262,7 @@ def _fit(bench: Bench, points: Sequence[Point]) -> list[tuple[Point, Arrays]]:
 
 def _under(bench: Bench, fitted: ChoiceScorer, head: str, unused: NDArray[np.int64]) -> Arrays:
     """Return everything's log-likelihoods under one of the fitted heads."""
-    fitted = replace(fitted, deltas={head: fitted.deltas[head]})
+    fitted = replace(fitted, fitted={head: fitted.fitted[head]})
     arrays: Arrays = {f"unused.{head}": np.zeros(0)}
     if len(unused):
         arrays = {f"unused.{head}": bench.score_training(fitted, unused).head(head)}

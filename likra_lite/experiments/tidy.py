@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import atomic_text
+from ..atomic import atomic_text
 from ..errors import LikraError
 from ..scoring.decision import MODES, NORMALIZATIONS, Decision
 from ..scoring.statistics import accuracy

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from ..engine.head import LoraAdapter
+from ..engine.head import Lora
 from ..engine.onnx import LanguageModel
 from ..engine.trees import TokenTree
 from ..errors import ExportError, first_line
@@ -85,18 +85,18 @@ def reference_scores(
     return cases, np.array(expected)
 
 
-def random_adapter(modules: Mapping[str, tuple[int, int]]) -> LoraAdapter:
+def random_adapter(modules: Mapping[str, tuple[int, int]]) -> Lora:
     """Draw an adapter that changes every score."""
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> NDArray[np.float32]:
         return rng.normal(0.0, 0.3 * shape[0] ** -0.5, shape).astype(np.float32)
 
-    return LoraAdapter({name: (draw(n_in, 4), draw(4, n)) for name, (n_in, n) in modules.items()})
+    return Lora({name: (draw(n_in, 4), draw(4, n)) for name, (n_in, n) in modules.items()})
 
 
 @contextmanager
-def merged(model: PreTrainedModel, adapter: LoraAdapter) -> Iterator[None]:
+def merged(model: PreTrainedModel, adapter: Lora) -> Iterator[None]:
     """Add an adapter to the weights of `model`, for a time."""
     kept = {}
     for name, (a, b) in adapter.factors.items():
@@ -117,7 +117,7 @@ def check_parity(
     cases: list[Case],
     expected: NDArray[np.float64],
     architecture: str,
-    adapter: LoraAdapter | None = None,
+    adapter: Lora | None = None,
 ) -> float:
     """Compare a model folder with PyTorch's scores.
 
@@ -128,7 +128,7 @@ def check_parity(
     expected : ndarray of shape (n_continuations,)
     architecture : str
         For the message.
-    adapter : LoraAdapter, optional
+    adapter : Lora, optional
         With which PyTorch scored.
 
     Returns
@@ -142,12 +142,11 @@ def check_parity(
         If it exceeds :data:`TOLERANCE`.
     """
     trees = [TokenTree(context, continuations) for context, continuations in cases]
-    base = np.zeros((model.hidden_size, model.hidden_size), np.float32)
     try:
         if adapter is None:
-            scores = model.log_likelihoods(model.features(trees), base[None])[0]
+            scores = model.log_likelihoods(model.features(trees), [None])[0]
         else:  # between two others, to see heads kept apart
-            features, tokens = model.token_log_probs_of_heads(trees, [base, adapter, base])
+            features, tokens = model.read_and_score(trees, [None, adapter, None])
             scores = np.add.reduceat(tokens[1], features.offsets[:-1])
     except Exception as error:
         raise ExportError(

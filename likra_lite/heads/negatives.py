@@ -12,11 +12,16 @@ from ..errors import LikraError
 from ..questions.item import Item
 from ..validation import check_integer, check_one_of, check_share
 
-__all__ = ["NEGATIVES", "Negatives", "draw_negatives"]
+__all__ = ["NEGATIVES", "Negatives", "draw_negatives", "needs_scores"]
 
 NEGATIVES = ("own", "all", "hardest", "easiest", "other")
 
 MAX_TRIES = 100  # draws of another question's answer before giving up on an item
+
+
+def needs_scores(kind: str) -> bool:
+    """Return whether a kind of negatives compares the base model's scores."""
+    return kind in ("hardest", "easiest")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Output adapters: heads that are fitted on the CPU.
+"""Output matrices: heads that are fitted on the CPU.
 
 A head replaces the final hidden state h by ``h + h @ M``. M maximises the likelihood of
 the head's answers under an L2 penalty, a convex problem (as long as the model does not
@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from ..engine.features import Features, OutputProjection
 from ..errors import LikraError
 
-__all__ = ["DEFAULT_PENALTY", "AdapterObjective", "Curvature", "fit_output_adapter"]
+__all__ = ["DEFAULT_PENALTY", "Curvature", "MatrixObjective", "fit_output_matrix"]
 
 DEFAULT_PENALTY = 100_000.0  # tokens
 
@@ -55,7 +55,7 @@ class Curvature:
     product: DoubleArray
 
 
-class AdapterObjective:
+class MatrixObjective:
     """Mean negative log-likelihood of tokens as a function of M, and its gradient.
 
     Parameters
@@ -140,7 +140,7 @@ class AdapterObjective:
         return loss, gradient, Curvature(left, right, np.outer(a.clip(0), b.clip(0)))
 
 
-def fit_output_adapter(
+def fit_output_matrix(
     features: Features,
     projection: OutputProjection,
     penalty: float = DEFAULT_PENALTY,
@@ -178,13 +178,11 @@ def fit_output_adapter(
     LikraError
         If there are no answers, or the hidden states are not finite.
     """
-    objective = AdapterObjective(features, projection)
+    objective = MatrixObjective(features, projection)
     return _minimize(objective, penalty, max_iter, tol).astype(np.float32)
 
 
-def _minimize(
-    objective: AdapterObjective, penalty: float, max_iter: int, tol: float
-) -> DoubleArray:
+def _minimize(objective: MatrixObjective, penalty: float, max_iter: int, tol: float) -> DoubleArray:
     loss_at_zero, gradient_at_zero, curvature = objective.start()
     ridge = 0.5 * penalty / len(objective.features.targets) * float(curvature.product.mean())
     scale = 1.0 / np.sqrt(curvature.product + 2.0 * ridge)

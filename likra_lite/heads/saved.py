@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.cache import default_cache
 from ..engine.folder import atomic_folder, link_or_copy, write_manifest
-from ..engine.head import LoraAdapter
+from ..engine.head import head_of_tensors
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError, ModelFolderError
 from ..prompts import Prompt
@@ -24,17 +24,16 @@ from ..scoring.table import LogLikelihoods
 from ..validation import check_one_of
 from .negatives import Negatives
 from .recipe import LoraRecipe
-
-if TYPE_CHECKING:
-    from ..estimator import LikraClassifier
+from .training_set import FittedHeads
 
 __all__ = [
     "Fitted",
+    "Saved",
     "is_fitted_folder",
-    "load_classifier",
     "read_fitted",
     "read_held_out",
-    "save_classifier",
+    "read_saved",
+    "save_heads",
 ]
 
 SETTINGS = "classifier.json"
@@ -48,33 +47,63 @@ def is_fitted_folder(folder: Path) -> bool:
     return (folder / SETTINGS).is_file()
 
 
-def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
-    """Do the work of :meth:`likra_lite.LikraClassifier.save`."""
-    scorer = classifier.scorer_
+class Saved(NamedTuple):
+    """A fitted classifier, as it is stored.
+
+    Attributes
+    ----------
+    fitted : FittedHeads
+    decision : Decision
+        In force.
+    parameters : dict
+        Of the classifier, without its model.
+    n_classes : int
+    """
+
+    fitted: FittedHeads
+    decision: Decision
+    parameters: dict[str, Any]
+    n_classes: int
+
+
+def save_heads(folder: Path, saved: Saved) -> None:
+    """Write a model with its heads, what they were fitted on and how they decide.
+
+    Parameters
+    ----------
+    folder : Path
+        A new folder, or a model folder to be replaced.
+    saved : Saved
+
+    Raises
+    ------
+    LikraError
+        If the folder cannot be written. Nothing is left behind then.
+    ModelFolderError
+        If the model is no longer where it was opened.
+    """
+    fitted = saved.fitted
+    model = fitted.scorer.model
     settings = {
-        "parameters": {
-            name: value for name, value in classifier.get_params().items() if name != "model"
-        },
-        "prompt": scorer.prompt.template,
-        "heads": list(scorer.fitted_heads),
-        "penalty": classifier.penalty_,
-        "n_items": classifier.n_items_,
-        "n_classes": len(classifier.classes_),
-        "decision": asdict(classifier.decision_),
+        "parameters": saved.parameters,
+        "prompt": fitted.scorer.prompt.template,
+        "heads": list(fitted.scorer.fitted),
+        "penalty": fitted.penalty,
+        "n_items": fitted.n_items,
+        "n_classes": saved.n_classes,
+        "decision": asdict(saved.decision),
     }
-    for name in scorer.model.manifest.model_files:
-        if not (scorer.model.folder / name).is_file():
+    for name in model.manifest.model_files:
+        if not (model.folder / name).is_file():
             raise ModelFolderError(
-                f"{scorer.model.folder / name} is gone; fit again with the model where it is now"
+                f"{model.folder / name} is gone; fit again with the model where it is now"
             )
-    table, drawn = classifier.held_out_, classifier.negatives_
+    table, drawn = fitted.table, fitted.negatives
     with atomic_folder(folder) as scratch:
-        for name in scorer.model.manifest.model_files:
-            link_or_copy(scorer.model.folder / name, scratch / name)
-        for head, delta in scorer.deltas.items():
-            _write(scratch / HEADS / f"{head}.safetensors", {"delta": delta})
-        for head, adapter in scorer.adapters.items():
-            _write(scratch / HEADS / f"{head}.safetensors", adapter.tensors())
+        for name in model.manifest.model_files:
+            link_or_copy(model.folder / name, scratch / name)
+        for name, head in fitted.scorer.fitted.items():
+            _write(scratch / HEADS / f"{name}.safetensors", head.tensors())
         _write(
             scratch / HELD_OUT,
             {
@@ -82,7 +111,7 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
                 "n_tokens": table.n_tokens,
                 "n_chars": table.n_chars,
                 "n_bytes": table.n_bytes,
-                "y": classifier.held_out_y_,
+                "y": fitted.y,
                 **{f"log_likelihood.{head}": column for head, column in table.heads.items()},
             },
         )
@@ -93,10 +122,10 @@ def save_classifier(classifier: LikraClassifier, folder: Path) -> None:
         (scratch / SETTINGS).write_text(
             json.dumps(settings, indent=2, default=_plain) + "\n", encoding="utf-8"
         )
-        written = write_manifest(scratch, scorer.model.manifest)
-        if written.fingerprint != scorer.model.manifest.fingerprint:
+        written = write_manifest(scratch, model.manifest)
+        if written.fingerprint != model.manifest.fingerprint:
             raise ModelFolderError(
-                f"{scorer.model.folder} has been replaced by another model since the heads were "
+                f"{model.folder} has been replaced by another model since the heads were "
                 "fitted; fit again"
             )
 
@@ -146,18 +175,11 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
         )
     with _readable(folder):
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        heads = {head: _read(folder / HEADS / f"{head}.safetensors") for head in settings["heads"]}
-        scorer = ChoiceScorer(
-            model,
-            Prompt(settings["prompt"]),
-            {head: tensors["delta"] for head, tensors in heads.items() if "delta" in tensors},
-            default_cache(),
-            {
-                head: LoraAdapter.of_tensors(tensors)
-                for head, tensors in heads.items()
-                if "delta" not in tensors
-            },
-        )
+        heads = {
+            name: head_of_tensors(_read(folder / HEADS / f"{name}.safetensors"))
+            for name in settings["heads"]
+        }
+        scorer = ChoiceScorer(model, Prompt(settings["prompt"]), heads, default_cache())
         return Fitted(scorer, Decision(**settings["decision"]), settings)
 
 
@@ -205,24 +227,35 @@ def _readable(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def load_classifier(
-    cls: type[LikraClassifier], folder: Path, n_threads: int | None
-) -> LikraClassifier:
-    """Do the work of :meth:`likra_lite.LikraClassifier.load`."""
+def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Saved:
+    """Read a fitted classifier.
+
+    Parameters
+    ----------
+    folder : Path
+    n_threads : int or None
+        Takes the place of the stored one.
+    known : iterable of str
+        Names of parameters that a classifier has.
+
+    Returns
+    -------
+    Saved
+
+    Raises
+    ------
+    ModelFolderError
+        If the folder is damaged, of another version, or has no fitted heads.
+    """
     scorer, decision, settings = read_fitted(folder, n_threads)
+    known = list(known)
     with _readable(folder):
         parameters = settings["parameters"] | {"n_threads": n_threads}
         for name in parameters:
-            check_one_of("parameter", name, cls().get_params())
+            check_one_of("parameter", name, known)
         if parameters.get("recipe") is not None:
             parameters["recipe"] = LoraRecipe(**parameters["recipe"])
-        classifier = cls(model=folder.resolve(), **parameters)
-        classifier.scorer_ = scorer if classifier.cache else replace(scorer, cache=None)
-        classifier.held_out_, classifier.held_out_y_ = read_held_out(folder)
-        classifier.negatives_ = Negatives(**_read(folder / NEGATIVES))
-        classifier.penalty_ = settings["penalty"]
-        classifier.n_items_ = settings["n_items"]
-        classifier.classes_ = np.arange(settings["n_classes"])
-        key = (classifier.mode, classifier.alpha, classifier.normalization)
-        classifier._decided = (key, decision)
-        return classifier
+        table, y = read_held_out(folder)
+        negatives = Negatives(**_read(folder / NEGATIVES))
+        fitted = FittedHeads(scorer, negatives, table, y, settings["n_items"], settings["penalty"])
+        return Saved(fitted, decision, parameters, settings["n_classes"])

@@ -12,28 +12,28 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..engine.features import Features
+from ..engine.head import OutputMatrix
 from ..errors import LikraError
 from ..questions.item import Item
 from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer, choice_table, warn_of_truncation
 from ..scoring.table import LogLikelihoods
-from .negatives import Negatives, draw_negatives
-from .output import fit_output_adapter
+from .negatives import Negatives, draw_negatives, needs_scores
+from .output import fit_output_matrix
+from .settings import FitSettings
 
 __all__ = [
-    "FITTED_HEADS",
     "NO_NEGATIVES",
     "FittedHeads",
     "HeldOutItems",
     "TrainingSet",
     "cross_fit",
+    "draw_for",
     "fit_heads",
     "fold_of_items",
     "related_items",
     "training_set",
 ]
-
-FITTED_HEADS = ("positive", "negative")
 
 # Above this many items two folds already give heads as good as the final ones, and
 # held-out items enough.
@@ -120,15 +120,48 @@ class FittedHeads:
     penalty: float | None = None
 
 
+def draw_for(
+    settings: FitSettings,
+    items: Sequence[Item],
+    y: IntArray,
+    base: LogLikelihoods | None = None,
+) -> Negatives:
+    """Draw the wrong answers that the settings ask for.
+
+    Parameters
+    ----------
+    settings : FitSettings
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    base : LogLikelihoods, optional
+        The items under the base model, for the kinds that compare its scores.
+
+    Returns
+    -------
+    Negatives
+    """
+    scores = None
+    if base is not None:
+        decision = Decision("base", normalization=settings.drawing_normalization)
+        scores = base.split(decision.scores(base))
+    return draw_negatives(
+        items,
+        y,
+        settings.negatives,
+        n_negatives=settings.n_negatives,
+        contamination=settings.contamination,
+        seed=settings.seed,
+        base_scores=scores,
+    )
+
+
 def training_set(
     scorer: ChoiceScorer,
     items: Sequence[Item],
     y: IntArray,
-    heads: Sequence[str],
-    negatives: str | None,
-    normalization: str,
+    settings: FitSettings,
     advance: Any = None,
-    **draw: Any,
 ) -> TrainingSet:
     """Draw negatives and run the trunk over items and negatives.
 
@@ -137,25 +170,20 @@ def training_set(
     scorer : ChoiceScorer
     items : sequence of Item
     y : ndarray of shape (n_items,)
-    heads : sequence of str
-        Heads of the table: ``base`` and, if wanted, ``neutral``.
-    negatives : str or None
-        Kind of negatives, see :func:`likra_lite.heads.negatives.draw_negatives`; None for none.
-    normalization : str
-        How ``hardest`` and ``easiest`` compare the base model's likelihoods.
+    settings : FitSettings
+        Which wrong answers are drawn, and which heads the table has.
     advance : callable, optional
-    **draw
-        Further arguments of :func:`likra_lite.heads.negatives.draw_negatives`.
+        Called with the number of items done.
 
     Returns
     -------
     TrainingSet
     """
     drawn: Negatives | None = None
-    if negatives is None:
+    if "negative" not in settings.read_heads:
         drawn = NO_NEGATIVES
-    elif negatives not in ("hardest", "easiest"):
-        drawn = draw_negatives(items, y, negatives, **draw)
+    elif not needs_scores(settings.negatives):
+        drawn = draw_for(settings, items, y)
     counts = np.array([len(item.choices) for item in items])
     starts = np.cumsum(counts) - counts
     n_choices = int(counts.sum())
@@ -173,16 +201,14 @@ def training_set(
     cut = np.flatnonzero(truncated[: len(items)]).tolist()
     warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
     choices = np.arange(n_choices)
-    base = scorer.model.log_likelihoods(features.take(choices), scorer.stack(["base"]))[0]
+    base = scorer.model.log_likelihoods(features.take(choices), [None])[0]
     columns = {"base": base}
-    if "neutral" in heads:
+    if "neutral" in settings.read_heads:
         columns["neutral"] = scorer.neutral(items)
     table = choice_table(items, features.lengths[:n_choices], columns)
-    if drawn is None and negatives is not None:
-        scores = table.split(Decision("base", normalization=normalization).scores(table))
-        drawn = draw_negatives(items, y, negatives, base_scores=scores, **draw)
+    if drawn is None:
+        drawn = draw_for(settings, items, y, table)
         borrowed = np.zeros(len(drawn), dtype=bool)
-    assert drawn is not None
     negative = starts[drawn.item] + drawn.choice
     negative[borrowed] = n_choices + np.arange(borrowed.sum())
     return TrainingSet(features, starts + y, negative, drawn, table, y)
@@ -195,7 +221,7 @@ def fit_heads(
     penalty: float,
     keep: BoolArray | None = None,
 ) -> ChoiceScorer:
-    """Fit output adapters on some of the training items.
+    """Fit output matrices on some of the training items.
 
     Parameters
     ----------
@@ -204,7 +230,7 @@ def fit_heads(
     heads : sequence of str
         Which of ``positive`` and ``negative``.
     penalty : float
-        See :func:`likra_lite.heads.output.fit_output_adapter`.
+        See :func:`likra_lite.heads.output.fit_output_matrix`.
     keep : ndarray of shape (n_items,), optional
         Items to fit on, all by default. A negative is used if both the item that asks and
         the item that it was taken from are kept.
@@ -227,15 +253,14 @@ def fit_heads(
                 f"no answer is left to fit the {head} head on, in a fit on {int(keep.sum())} of "
                 f"{len(keep)} items; use more items, or fewer folds"
             )
-    deltas = {
-        head: fit_output_adapter(
-            training.features.take(answers[head]),
-            scorer.model.projection,
-            penalty,
+    matrices = {
+        head: fit_output_matrix(
+            training.features.take(answers[head]), scorer.model.projection, penalty
         )
         for head in heads
     }
-    return replace(scorer, deltas=deltas)
+    fitted = {head: OutputMatrix(matrix) for head, matrix in matrices.items()}
+    return replace(scorer, fitted=fitted)
 
 
 def related_items(items: Sequence[Item]) -> IntArray:
@@ -308,7 +333,7 @@ def cross_fit(
             fitted = fit_heads(scorer, training, heads, penalty, folds != fold)
             chosen = np.flatnonzero(fold_of_choice == fold)
             features = training.features.take(chosen)
-            scored = scorer.model.log_likelihoods(features, fitted.stack(heads))
+            scored = scorer.model.log_likelihoods(features, fitted.select(heads))
             for head, values in zip(heads, scored, strict=True):
                 columns[head][chosen] = values
             if advance is not None:

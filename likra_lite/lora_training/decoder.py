@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from ..engine.folder import TOKENIZER
-from ..engine.head import LoraAdapter
+from ..engine.head import Lora
 from ..engine.tokens import TextEncoder
 from ..engine.trees import PackedBatch, TokenTree, pack, row_lengths
 from ..engine.trees import batches as batches_of_rows
@@ -135,7 +135,7 @@ class LoraDecoder(nn.Module):
         super().__init__()
         decoder, self.tokenizer = load_checkpoint(model, revision, dtype)
         decoder.requires_grad_(False)
-        self.recipe, self.name = recipe, model
+        self.recipe, self.name, self.revision = recipe, model, revision
         self.scale, self.softcap = logit_transform(decoder.config)
         self.output = decoder.get_output_embeddings()
         self.trunk = Trunk(decoder)
@@ -191,7 +191,7 @@ class LoraDecoder(nn.Module):
         """Set an adapter's factors."""
         set_peft_model_state_dict(self.peft, tensors, adapter_name=name)
 
-    def adapter(self, name: str) -> LoraAdapter:
+    def adapter(self, name: str) -> Lora:
         """Return an adapter as arrays."""
         arrays = {key: value.float().numpy() for key, value in self.tensors(name).items()}
         return factors_of(arrays, lambda _: self.recipe.lora_alpha / self.recipe.rank)

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from ..errors import LikraError, RatioWarning
 from ..estimator import LikraClassifier
 from ..export.targets import targets_of
-from ..heads.training_set import FITTED_HEADS, NO_NEGATIVES, FittedHeads
+from ..heads.settings import FITTED_HEADS
+from ..heads.training_set import NO_NEGATIVES, FittedHeads
 from ..progress import progress_bar
 from ..questions.item import answer_indices, as_items
 from ..scoring.decision import MODES
@@ -95,12 +96,12 @@ def import_adapters(
         classifier.verbose,
     )
     bare = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
-    scorer = replace(bare, adapters=adapters)
+    scorer = replace(bare, fitted=adapters)
     with progress_bar(len(items), "scoring", classifier.verbose) as bar:
         table = scorer.table(items, None, bar.update)
     seen = max(len(item.choices) for item in items)
     fitted = FittedHeads(scorer, NO_NEGATIVES, table, answers, 0)
-    classifier._adopt(fitted, classifier.n_choices or seen)
+    classifier.adopt(fitted, classifier.n_choices or seen)
     problem = worse_than_base(classifier.decision_, table, answers)
     if problem is not None:
         warnings.warn(problem, RatioWarning, stacklevel=2)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.head import LoraAdapter
+from ..engine.head import Lora
 from ..errors import ModelFolderError
 
 __all__ = ["factors_of", "read_peft_folder"]
@@ -20,9 +20,7 @@ PREFIX = "base_model.model."
 SIDES = {"lora_A.weight": 0, "lora_B.weight": 1}
 
 
-def factors_of(
-    tensors: Mapping[str, NDArray[np.float32]], scale: Callable[[str], float]
-) -> LoraAdapter:
+def factors_of(tensors: Mapping[str, NDArray[np.float32]], scale: Callable[[str], float]) -> Lora:
     """Return PEFT's tensors as an adapter.
 
     Parameters
@@ -53,15 +51,15 @@ def factors_of(
             raise ModelFolderError(f"{module} has lora_A or lora_B but not both")
         b = np.ascontiguousarray(up.T) * np.float32(scale(module))
         factors[module] = (np.ascontiguousarray(down.T), b)
-    return LoraAdapter(factors)
+    return Lora(factors)
 
 
-def read_peft_folder(folder: Path) -> tuple[LoraAdapter, dict[str, Any]]:
+def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:
     """Read an adapter that PEFT saved, here or elsewhere.
 
     Returns
     -------
-    adapter : LoraAdapter
+    adapter : Lora
     config : dict
         Its ``adapter_config.json``.
 

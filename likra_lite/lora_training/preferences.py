@@ -17,7 +17,7 @@ from accelerate import PartialState
 from peft import get_peft_model_state_dict
 from transformers import PrinterCallback, TrainerCallback
 
-from ..engine.head import LoraAdapter
+from ..engine.head import Lora
 from ..engine.pairs import Pair
 from ..errors import LikraError, import_extra
 from ..export.loading import load_checkpoint
@@ -45,7 +45,7 @@ def train_preferences(
     max_length: int,
     folder: Path,
     advance: Callable[[int], object],
-) -> LoraAdapter:
+) -> Lora:
     """Train an adapter to prefer right answers.
 
     TRL tokenises for itself, and an end-of-text token follows every answer.
@@ -68,7 +68,7 @@ def train_preferences(
 
     Returns
     -------
-    LoraAdapter
+    Lora
 
     Raises
     ------

@@ -14,7 +14,8 @@ from typing import Any
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from ..engine.folder import MANIFEST, atomic_text, read_manifest
+from ..atomic import atomic_text
+from ..engine.folder import MANIFEST, read_manifest
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError
 from ..export.targets import Targets

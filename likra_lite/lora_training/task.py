@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.pairs import Pair
 from ..errors import LikraError
-from ..heads.negatives import Negatives, draw_negatives
+from ..heads.negatives import Negatives, needs_scores
 from ..heads.recipe import LoraRecipe
-from ..heads.training_set import FITTED_HEADS, NO_NEGATIVES
+from ..heads.settings import FitSettings
+from ..heads.training_set import NO_NEGATIVES, draw_for
 from ..prompts import Prompt
 from ..questions.item import Item
-from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer
-
-if TYPE_CHECKING:
-    from ..estimator import LikraClassifier
 
 __all__ = ["LoraTask", "task_of"]
 
@@ -81,14 +77,13 @@ class LoraTask:
 
 
 def task_of(
-    classifier: LikraClassifier,
     scorer: ChoiceScorer,
     items: Sequence[Item],
     y: IntArray,
     recipe: LoraRecipe,
-    used: Collection[str],
+    settings: FitSettings,
 ) -> LoraTask:
-    """Draw the wrong answers that a classifier's parameters ask for.
+    """Draw the wrong answers that the settings ask for.
 
     Raises
     ------
@@ -96,7 +91,7 @@ def task_of(
         If the objective trains one head and a mode reads two.
     """
     rival = recipe.objective != "likelihood"
-    heads = [head for head in FITTED_HEADS if head in used]
+    heads = settings.fitted_heads
     if rival and "negative" in heads:
         raise LikraError(
             f"objective {recipe.objective!r} trains a single head; use mode 'sft', not one with a "
@@ -104,18 +99,6 @@ def task_of(
         )
     drawn = NO_NEGATIVES
     if rival or "negative" in heads:
-        scores = None
-        if classifier.negatives in ("hardest", "easiest"):
-            table = scorer.table(items, ["base"])
-            rule = "none" if classifier.normalization == "auto" else classifier.normalization
-            scores = table.split(Decision("base", normalization=rule).scores(table))
-        drawn = draw_negatives(
-            items,
-            y,
-            classifier.negatives,
-            n_negatives=classifier.n_negatives,
-            contamination=classifier.contamination,
-            seed=classifier.random_state,
-            base_scores=scores,
-        )
+        base = scorer.table(items, ["base"]) if needs_scores(settings.negatives) else None
+        drawn = draw_for(settings, items, y, base)
     return LoraTask(items, y, scorer.prompt, heads, drawn, recipe)

@@ -99,7 +99,7 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     """
     (tree,), _ = scorer.model.encoder.trees(scorer.pairs([item]))
     heads = [head for head in scorer.heads if head != "neutral"]
-    features, log_probs = scorer.model.token_log_probs_of_heads([tree], scorer.select(heads))
+    features, log_probs = scorer.model.read_and_score([tree], scorer.select(heads))
     columns = dict(
         zip(heads, np.add.reduceat(log_probs, features.offsets[:-1], axis=1), strict=True)
     )
@@ -110,7 +110,7 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
         np.array_equal(getattr(bare, part), getattr(tree, part)) for part in ("targets", "lengths")
     ]
     if all(same):  # the same tokens, with and without a question
-        _, neutral = scorer.model.token_log_probs_of_heads([bare], scorer.select(["base"]))
+        _, neutral = scorer.model.read_and_score([bare], scorer.select(["base"]))
         heads, log_probs = [*heads, "neutral"], np.concatenate([log_probs, neutral])
     table = choice_table([item], features.lengths, columns)
     scores, probabilities = decision.scores(table), decision.probabilities(table)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.cache import Cache, default_cache
-from ..engine.head import LoraAdapter
-from ..engine.onnx import Head, LanguageModel
+from ..engine.head import Head
+from ..engine.onnx import LanguageModel
 from ..engine.pairs import PAIRS_PER_CHUNK, Pair, PairScorer
 from ..errors import TruncationWarning
 from ..prompts import Prompt, as_prompt
@@ -20,8 +20,6 @@ from ..questions.item import Item
 from .table import LogLikelihoods
 
 __all__ = ["ChoiceScorer", "choice_table", "warn_of_truncation"]
-
-FloatArray = NDArray[np.float32]
 
 
 def choice_table(
@@ -57,19 +55,16 @@ class ChoiceScorer:
     ----------
     model : LanguageModel
     prompt : Prompt
-    deltas : dict of str to ndarray of shape (H, H)
-        Output adapters, ``positive`` and ``negative``.
+    fitted : dict of str to Head
+        ``positive`` and ``negative``.
     cache : Cache or None
-        Where what was computed is kept; nowhere if None.
-    adapters : dict of str to LoraAdapter
-        LoRA heads, under the same names. A head is one or the other.
+        Where results are kept; nowhere if None.
     """
 
     model: LanguageModel
     prompt: Prompt
-    deltas: Mapping[str, FloatArray] = field(default_factory=dict)
+    fitted: Mapping[str, Head] = field(default_factory=dict)
     cache: Cache | None = None
-    adapters: Mapping[str, LoraAdapter] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: LanguageModel, prompt: str | None, cached: bool) -> ChoiceScorer:
@@ -88,12 +83,7 @@ class ChoiceScorer:
     @property
     def heads(self) -> tuple[str, ...]:
         """Every head that can be scored."""
-        return ("base", *self.fitted_heads, "neutral")
-
-    @property
-    def fitted_heads(self) -> tuple[str, ...]:
-        """Every head that was fitted."""
-        return (*self.deltas, *self.adapters)
+        return ("base", *self.fitted, "neutral")
 
     @property
     def pair_scorer(self) -> PairScorer:
@@ -106,15 +96,9 @@ class ChoiceScorer:
             (self.prompt.context(item), self.prompt.continuations(item.choices)) for item in items
         ]
 
-    def stack(self, heads: Iterable[str]) -> FloatArray:
-        """Return the matrices of output adapters, of shape (n_heads, H, H); base is zero."""
-        return np.stack([head for head in self.select(heads) if not isinstance(head, LoraAdapter)])
-
-    def select(self, heads: Iterable[str]) -> list[Head]:
-        """Return some heads; base is a matrix of zeros."""
-        base = np.zeros((self.model.hidden_size,) * 2, np.float32)
-        every: dict[str, Head] = {"base": base, **self.deltas, **self.adapters}
-        return [every[name] for name in heads]
+    def select(self, heads: Iterable[str]) -> list[Head | None]:
+        """Return some heads; ``base`` is None."""
+        return [None if name == "base" else self.fitted[name] for name in heads]
 
     def table(
         self,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from ..engine.folder import WEIGHTS
-from ..engine.head import LoraAdapter
+from ..engine.head import Lora
+from ..engine.onnx import LanguageModel
 from ..errors import LikraError, SlowTrainingWarning, import_extra
 from ..export.targets import find_targets
 from ..heads.recipe import LoraRecipe
+from ..heads.settings import FitSettings
 from ..heads.training_set import FittedHeads, HeldOutItems, fold_of_items
 from ..progress import progress_bar
 from ..questions.item import Item
@@ -30,9 +33,6 @@ from .objectives import Example
 from .source import checkpoint_of, open_adapted, scratch_folder
 from .task import LoraTask, task_of
 
-if TYPE_CHECKING:
-    from ..estimator import LikraClassifier
-
 __all__ = ["fit_lora"]
 
 IntArray = NDArray[np.int64]
@@ -42,34 +42,33 @@ LARGE = 100_000_000  # parameters
 
 
 def fit_lora(
-    classifier: LikraClassifier,
+    given: str | os.PathLike[str] | LanguageModel | None,
     items: Sequence[Item],
     y: IntArray,
     held_out: HeldOutItems | None,
-    used: Collection[str],
+    settings: FitSettings,
 ) -> FittedHeads:
-    """Do the work of :meth:`likra_lite.LikraClassifier.fit` for LoRA heads.
+    """Train LoRA heads, and score items that they have not seen.
 
     Parameters
     ----------
-    classifier : LikraClassifier
-        With its parameters, not fitted.
+    given : path, LanguageModel or None
+        The checkpoint, or a model folder that was exported from one on the hub.
     items : sequence of Item
     y : ndarray of shape (n_items,)
         Index of the right choice.
     held_out : HeldOutItems or None
         Validation items. Without any, a fold of the items is held out and not trained on; with
         ``cv``, all items are cross-fitted and the heads then trained on all of them.
-    used : collection of str
-        Heads that the modes read.
+    settings : FitSettings
 
     Returns
     -------
     FittedHeads
     """
-    recipe = classifier.recipe or LoraRecipe(seed=classifier.random_state)
-    checkpoint, revision = checkpoint_of(classifier.model)
-    folder = scratch_folder(classifier.train_dir)
+    recipe = settings.recipe or LoraRecipe(seed=settings.seed)
+    checkpoint, revision = checkpoint_of(given)
+    folder = scratch_folder(settings.train_dir)
     names = recipe.target_modules
     model = open_adapted(
         checkpoint,
@@ -80,15 +79,14 @@ def fit_lora(
             "top_layers": recipe.top_layers or "all",
         },
         lambda decoder: find_targets(decoder, names, recipe.top_layers),
-        classifier.n_threads,
-        classifier.verbose,
+        settings.n_threads,
+        settings.verbose,
     )
-    scorer = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
-    task = task_of(classifier, scorer, items, y, recipe, used)
-    columns = [name for name in ("base", "neutral") if name == "base" or name in used]
-    runs = _runs(classifier, task, folder, held_out)
-    if classifier.n_threads is not None:
-        torch.set_num_threads(classifier.n_threads)
+    scorer = ChoiceScorer.of(model, settings.prompt, settings.cache)
+    task = task_of(scorer, items, y, recipe, settings)
+    runs = _runs(settings, task, folder, held_out)
+    if settings.n_threads is not None:
+        torch.set_num_threads(settings.n_threads)
     device = PartialState().device
     dtype = choose_dtype(recipe.precision, device)
     decoder = LoraDecoder(checkpoint, revision, recipe, dtype).to(device)
@@ -103,12 +101,12 @@ def fit_lora(
     tables, labels, places = [], [], []
     for run in runs:
         adapters = {
-            head: _train(decoder, task, head, run, scorer, classifier) for head in task.heads
+            head: _train(decoder, task, head, run, scorer, settings.verbose) for head in task.heads
         }
-        fitted = replace(scorer, adapters=adapters)
+        fitted = replace(scorer, fitted=adapters)
         if run.held_out is not None:
-            with progress_bar(len(run.held_out.items), "scoring", classifier.verbose) as bar:
-                heads = [*columns, *task.heads]
+            with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:
+                heads = [*settings.free_heads, *task.heads]
                 tables.append(fitted.table(run.held_out.items, heads, bar.update))
             labels.append(run.held_out.y)
             places.append(run.places)
@@ -129,19 +127,19 @@ class _Run:
 
 
 def _runs(
-    classifier: LikraClassifier, task: LoraTask, folder: Path, held_out: HeldOutItems | None
+    settings: FitSettings, task: LoraTask, folder: Path, held_out: HeldOutItems | None
 ) -> list[_Run]:
     everything = np.ones(len(task.items), dtype=bool)
     if held_out is not None:
         return [_Run(folder, everything, held_out, np.arange(len(held_out.items)))]
-    folds = fold_of_items(task.items, classifier.cv, classifier.random_state)
+    folds = fold_of_items(task.items, settings.cv, settings.seed)
 
     def run(fold: int, where: Path) -> _Run:
         out = np.flatnonzero(folds == fold)
         part = HeldOutItems([task.items[i] for i in out.tolist()], task.y[out])
         return _Run(where, folds != fold, part, out)
 
-    if classifier.cv is None:
+    if settings.cv is None:
         return [run(0, folder)]
     count = int(folds.max()) + 1
     crossed = [run(fold, folder / f"fold-{fold}") for fold in range(count)]
@@ -154,18 +152,24 @@ def _train(
     head: str,
     run: _Run,
     scorer: ChoiceScorer,
-    classifier: LikraClassifier,
-) -> LoraAdapter:
+    verbose: bool,
+) -> Lora:
     recipe, folder = task.recipe, run.folder / head
     pairs = task.pairs(head, run.keep)
     total = recipe.epochs * len(pairs)
-    with progress_bar(total, f"training {head}", classifier.verbose, "example") as bar:
+    with progress_bar(total, f"training {head}", verbose, "example") as bar:
         if recipe.objective == "dpo":
             preferences: Any = import_extra("likra_lite.lora_training.preferences", "baselines")
-            checkpoint, revision = checkpoint_of(classifier.model)
             window = scorer.model.manifest.max_length
             return preferences.train_preferences(
-                checkpoint, revision, pairs, recipe, decoder.targets, window, folder, bar.update
+                decoder.name,
+                decoder.revision,
+                pairs,
+                recipe,
+                decoder.targets,
+                window,
+                folder,
+                bar.update,
             )
         evaluate = None
         if recipe.patience is not None:

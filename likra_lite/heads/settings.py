@@ -1,0 +1,87 @@
+"""What a fit is told, as one frozen object."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..scoring.decision import MODES
+from .recipe import LoraRecipe
+
+__all__ = ["FITTED_HEADS", "FitSettings"]
+
+FITTED_HEADS = ("positive", "negative")
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit of heads is told, besides the model and the items.
+
+    Attributes
+    ----------
+    modes, normalizations : tuple of str
+        What the decision is chosen from. They say which heads are needed.
+    alphas : tuple of float
+        Likewise.
+    negatives : str
+        Kind of wrong answers, see :func:`likra_lite.heads.negatives.draw_negatives`.
+    n_negatives : int
+        Wrong answers per item.
+    contamination : float
+        Share of wrong answers that are replaced by right ones.
+    penalty : float or "auto"
+        Of output matrices, see :func:`likra_lite.heads.output.fit_output_matrix`.
+    recipe : LoraRecipe or None
+        Of LoRA heads; the default recipe if None.
+    prompt : str or None
+        Template; the model's own if None.
+    cv : int or None
+        Number of folds; None for the default of each kind of head.
+    seed : int
+        Of the negatives, the folds and, unless the recipe has one, of training.
+    train_dir : path or None
+        Where training keeps its state; a temporary folder if None.
+    n_threads : int or None
+        All physical cores if None.
+    cache : bool
+        Whether log-likelihoods and hidden states are kept on disk.
+    verbose : bool
+        Whether progress is shown on a terminal.
+    """
+
+    modes: tuple[str, ...]
+    alphas: tuple[float, ...]
+    normalizations: tuple[str, ...]
+    negatives: str = "own"
+    n_negatives: int = 1
+    contamination: float = 0.0
+    penalty: float | str = "auto"
+    recipe: LoraRecipe | None = None
+    prompt: str | None = None
+    cv: int | None = None
+    seed: int = 0
+    train_dir: str | os.PathLike[str] | None = None
+    n_threads: int | None = None
+    cache: bool = True
+    verbose: bool = False
+
+    @cached_property
+    def read_heads(self) -> frozenset[str]:
+        """Every head that some mode reads, fitted or not."""
+        return frozenset(head for mode in self.modes for head in MODES[mode].heads)
+
+    @property
+    def fitted_heads(self) -> list[str]:
+        """The heads to be fitted."""
+        return [head for head in FITTED_HEADS if head in self.read_heads]
+
+    @property
+    def free_heads(self) -> list[str]:
+        """The heads that need no fit: ``base`` always, and ``neutral`` if a mode reads it."""
+        return ["base", "neutral"] if "neutral" in self.read_heads else ["base"]
+
+    @property
+    def drawing_normalization(self) -> str:
+        """How ``hardest`` and ``easiest`` compare likelihoods: as the decision does, if fixed."""
+        return self.normalizations[0] if len(self.normalizations) == 1 else "none"
