@@ -12,7 +12,7 @@ from command_line import run
 from likra_lite import Item, LikraClassifier, LogLikelihoods
 from likra_lite.engine.cache import Cache, cache_key, default_cache
 from likra_lite.engine.features import Features
-from likra_lite.engine.forward import Reader
+from likra_lite.engine.forward import TrunkRunner
 from likra_lite.engine.head import OutputMatrix
 from likra_lite.engine.pairs import PairScorer
 from likra_lite.errors import CacheWarning, LikraError, TruncationWarning
@@ -29,13 +29,13 @@ def cache(tmp_path) -> Cache:
 def passes(monkeypatch) -> list[int]:
     """Number of trees of every trunk pass that is really made."""
     made: list[int] = []
-    read = Reader.read
+    read = TrunkRunner.run
 
     def count(self, trees, *rest, **named):
         made.append(len(trees))
         return read(self, trees, *rest, **named)
 
-    monkeypatch.setattr(Reader, "read", count)
+    monkeypatch.setattr(TrunkRunner, "run", count)
     return made
 
 

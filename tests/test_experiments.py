@@ -17,7 +17,8 @@ from likra_lite.experiments import (
     number_of_fits,
     roles_of,
 )
-from likra_lite.heads.training_set import FITTED_HEADS, fit_heads, training_set
+from likra_lite.heads.settings import FITTED_HEADS, FitSettings
+from likra_lite.heads.training_set import fit_heads, training_set
 from likra_lite.prompts import as_prompt
 from likra_lite.questions.item import answer_indices
 from likra_lite.scoring.decision import Decision
@@ -39,7 +40,9 @@ def bench(scorer, items) -> Bench:
 def test_a_fit_on_everything_is_the_classifiers_fit(kind, bench, scorer):
     heads = bench.fit(24, draw=3, negatives=kind).fitted
     y = answer_indices(bench.items)
-    training = training_set(scorer, bench.items, y, ["base"], kind, "none", seed=3)
+    training = training_set(
+        scorer, bench.items, y, FitSettings(("likra",), (1.0,), ("none",), kind, seed=3)
+    )
     expected = fit_heads(scorer, training, FITTED_HEADS, bench.penalty)
     for name in FITTED_HEADS:
         np.testing.assert_allclose(heads[name].matrix, expected.fitted[name].matrix, atol=1e-4)

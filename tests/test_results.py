@@ -36,7 +36,8 @@ from likra_lite.experiments import (
     trajectories,
     write_csv,
 )
-from likra_lite.heads.training_set import FITTED_HEADS, fit_heads, training_set
+from likra_lite.heads.settings import FITTED_HEADS, FitSettings
+from likra_lite.heads.training_set import fit_heads, training_set
 from likra_lite.prompts import as_prompt
 from likra_lite.questions.item import answer_indices
 from likra_lite.scoring.decision import MODES, Decision
@@ -84,10 +85,16 @@ def direct(experiment, point, prompt=None, items=None) -> ChoiceScorer:
     if point.negatives == "other":
         items = [item for item, kept in zip(items, keep, strict=True) if kept]
         keep = None
-    training = training_set(
-        scorer, items, answer_indices(items), ["base"], point.negatives, "none",
-        n_negatives=point.n_negatives, contamination=point.contamination, seed=point.seed,
-    )  # fmt: skip
+    settings = FitSettings(
+        modes=("likra",),
+        alphas=(1.0,),
+        normalizations=("none",),
+        negatives=point.negatives,
+        n_negatives=point.n_negatives,
+        contamination=point.contamination,
+        seed=point.seed,
+    )
+    training = training_set(scorer, items, answer_indices(items), settings)
     return fit_heads(scorer, training, FITTED_HEADS, experiment.penalty, keep)
 
 

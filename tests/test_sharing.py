@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from likra_lite import Item, LanguageModel, sharing
+from likra_lite import Item, LanguageModel
+from likra_lite.engine import prefixes
 from likra_lite.engine.prefixes import Branch, plan
 from likra_lite.engine.trees import TokenTree, pack, row_lengths, shared_tokens
 from likra_lite.prompts import Prompt
@@ -23,8 +24,8 @@ continuations = st.lists(st.lists(token, min_size=1, max_size=3), min_size=1, ma
 @pytest.fixture
 def eager(monkeypatch) -> None:
     """Let even a few tokens be worth sharing."""
-    monkeypatch.setattr(sharing, "WORTH", 3)
-    monkeypatch.setattr(sharing, "FEW", 1)
+    monkeypatch.setattr(prefixes, "WORTH", 3)
+    monkeypatch.setattr(prefixes, "FEW", 1)
 
 
 def branches(root: Branch) -> list[Branch]:
@@ -64,8 +65,8 @@ def paths(trees: list[TokenTree], branch: Branch) -> list[list[int]]:
 )
 def test_every_continuation_is_read_with_its_whole_context(pairs, row_length):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharing, "WORTH", 3)
-        patch.setattr(sharing, "FEW", 1)
+        patch.setattr(prefixes, "WORTH", 3)
+        patch.setattr(prefixes, "FEW", 1)
         trees = [TokenTree(*pair) for pair in pairs]
         root = plan(trees, row_length)
     found = []
@@ -139,16 +140,16 @@ def test_scores_equal_scoring_everything_alone(model_folder, items, template, pa
 def test_a_long_beginning_is_read_once_for_all_calls(model_folder, items, monkeypatch):
     model = LanguageModel(model_folder)
     scorer = ChoiceScorer(model, Prompt(SHOTS + "Question: {question}\nAnswer:"))
-    reader = model._open().trunk
+    runner = model._open().trunk
     read = []
-    run = reader._run
+    run = runner._pass
 
     def count(outputs, past, **inputs):
         read.append(inputs["input_ids"].size)
         return run(outputs, past, **inputs)
 
-    reader.forget()
-    monkeypatch.setattr(reader, "_run", count)
+    runner.forget()
+    monkeypatch.setattr(runner, "_pass", count)
     first = scorer.table(items[:8], ["base"]).heads["base"]
     cold = sum(read)
     read.clear()
