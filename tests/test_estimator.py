@@ -30,8 +30,8 @@ from likra_lite.errors import (
     OverlapWarning,
     RatioWarning,
 )
+from likra_lite.heads.folds import fold_of_items
 from likra_lite.heads.output import fit_output_matrix
-from likra_lite.heads.training_set import fold_of_items
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.decision import MODES
 

@@ -11,6 +11,7 @@ from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.selection import choose
+from .folds import fold_of_items
 from .output import DEFAULT_PENALTY
 from .settings import FitSettings
 from .training_set import (
@@ -18,7 +19,6 @@ from .training_set import (
     HeldOutItems,
     cross_fit,
     fit_heads,
-    fold_of_items,
     training_set,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +12,9 @@ from ..errors import LikraError
 from ..questions.item import Item
 from ..validation import check_integer, check_one_of, check_share
 
-__all__ = ["NEGATIVES", "Negatives", "draw_negatives", "needs_scores"]
-
-NEGATIVES = ("own", "all", "hardest", "easiest", "other")
+__all__ = ["NEGATIVES", "Draw", "Kind", "Negatives", "draw_negatives"]
 
 MAX_TRIES = 100  # draws of another question's answer before giving up on an item
-
-
-def needs_scores(kind: str) -> bool:
-    """Return whether a kind of negatives compares the base model's scores."""
-    return kind in ("hardest", "easiest")
 
 
 @dataclass(frozen=True)
@@ -45,6 +38,106 @@ class Negatives:
     def __len__(self) -> int:
         """Return the number of drawn answers."""
         return len(self.item)
+
+
+Place = tuple[int, int]  # an item, and one of its choices
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a kind of negatives draws from.
+
+    Attributes
+    ----------
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    count : int
+        Answers per item, as far as it has them.
+    rng : numpy.random.Generator
+    base_scores : sequence of ndarray or None
+        The base model's score of every choice, for the kinds that need it.
+    """
+
+    items: Sequence[Item]
+    y: NDArray[np.int64]
+    count: int
+    rng: np.random.Generator
+    base_scores: Sequence[NDArray[np.float64]] | None
+
+    def wrong(self, index: int) -> list[int]:
+        """Return the wrong choices of an item; a copy of the right one is none."""
+        choices = self.items[index].choices
+        right = choices[int(self.y[index])]
+        return [place for place, text in enumerate(choices) if text != right]
+
+    def ranked(self, index: int) -> list[int]:
+        """Return the wrong choices of an item, the least likely first."""
+        assert self.base_scores is not None
+        wrong = self.wrong(index)
+        order = np.argsort(self.base_scores[index][wrong], kind="stable")
+        return [wrong[place] for place in order.tolist()]
+
+
+def _own(draw: Draw, index: int) -> list[Place]:
+    wrong = draw.wrong(index)
+    order = draw.rng.permutation(len(wrong))[: draw.count]
+    return [(index, wrong[place]) for place in order.tolist()]
+
+
+def _all(draw: Draw, index: int) -> list[Place]:
+    return [(index, choice) for choice in draw.wrong(index)]
+
+
+def _hardest(draw: Draw, index: int) -> list[Place]:
+    return [(index, choice) for choice in draw.ranked(index)[::-1][: draw.count]]
+
+
+def _easiest(draw: Draw, index: int) -> list[Place]:
+    return [(index, choice) for choice in draw.ranked(index)[: draw.count]]
+
+
+def _other(draw: Draw, index: int) -> list[Place]:
+    drawn: list[Place] = []
+    seen = set(draw.items[index].choices)
+    for _ in range(MAX_TRIES):
+        if len(drawn) == draw.count:
+            break
+        other = int(draw.rng.integers(len(draw.items)))
+        right = int(draw.y[other])
+        text = draw.items[other].choices[right]
+        if text not in seen:
+            seen.add(text)
+            drawn.append((other, right))
+    return drawn
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of negatives.
+
+    Attributes
+    ----------
+    draw : callable
+        Takes a :class:`Draw` and the index of an item; returns where its wrong answers stand.
+    needs_scores : bool
+        Whether it compares the base model's scores.
+    none : str
+        Why there may be none, for the message.
+    """
+
+    draw: Callable[[Draw, int], list[Place]]
+    needs_scores: bool = False
+    none: str = "every choice equals the right one"
+
+
+NEGATIVES = {
+    "own": Kind(_own),
+    "all": Kind(_all),
+    "hardest": Kind(_hardest, needs_scores=True),
+    "easiest": Kind(_easiest, needs_scores=True),
+    "other": Kind(_other, none="no other question has a right answer that is no choice here"),
+}
 
 
 def draw_negatives(
@@ -88,59 +181,22 @@ def draw_negatives(
     check_one_of("negatives", kind, NEGATIVES)
     check_integer("n_negatives", n_negatives, 1)
     check_share("contamination", contamination)
-    rng = np.random.default_rng(seed)
-    drawn: list[tuple[int, int, int]] = []
-    for index, item in enumerate(items):
-        right = int(y[index])
-        # A copy of the right choice is not wrong.
-        wrong = [c for c in range(len(item.choices)) if not item.same(c, right)]
-        if kind == "other":
-            drawn.extend(_from_others(items, y, index, n_negatives, rng))
-        elif kind == "all":
-            drawn.extend((index, index, choice) for choice in wrong)
-        else:
-            if kind == "own":
-                order = rng.permutation(len(wrong))
-            else:
-                if base_scores is None:
-                    raise LikraError(f"negatives={kind!r} needs the base model's scores")
-                order = np.argsort(base_scores[index][wrong], kind="stable")
-                order = order[::-1] if kind == "hardest" else order
-            drawn.extend((index, index, wrong[place]) for place in order[:n_negatives])
+    if NEGATIVES[kind].needs_scores and base_scores is None:
+        raise LikraError(f"negatives={kind!r} needs the base model's scores")
+    draw = Draw(items, y, n_negatives, np.random.default_rng(seed), base_scores)
+    drawn = [
+        (index, source, choice)
+        for index in range(len(items))
+        for source, choice in NEGATIVES[kind].draw(draw, index)
+    ]
     if contamination:
-        swap = rng.random(len(drawn)) < contamination
+        swap = draw.rng.random(len(drawn)) < contamination
         drawn = [
             (index, index, int(y[index])) if swapped else negative
             for negative, swapped in zip(drawn, swap, strict=True)
             for index in negative[:1]
         ]
     if not drawn:
-        reason = (
-            "no other question has a right answer that is no choice here"
-            if kind == "other"
-            else "every choice equals the right one"
-        )
-        raise LikraError(f"no wrong answer could be drawn: {reason}")
+        raise LikraError(f"no wrong answer could be drawn: {NEGATIVES[kind].none}")
     item_of, source, choice = np.array(drawn, dtype=np.int64).T
     return Negatives(item_of, source, choice)
-
-
-def _from_others(
-    items: Sequence[Item],
-    y: NDArray[np.int64],
-    index: int,
-    count: int,
-    rng: np.random.Generator,
-) -> list[tuple[int, int, int]]:
-    """Draw right answers of other questions that are no choice of this one."""
-    drawn: list[tuple[int, int, int]] = []
-    seen = set(items[index].choices)
-    for _ in range(MAX_TRIES):
-        if len(drawn) == count:
-            break
-        other = int(rng.integers(len(items)))
-        text = items[other].choices[int(y[other])]
-        if text not in seen:
-            seen.add(text)
-            drawn.append((index, other, int(y[other])))
-    return drawn

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..engine.features import Features
 from ..engine.head import OutputMatrix
@@ -18,7 +16,7 @@ from ..questions.item import Item
 from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer, choice_table, warn_of_truncation
 from ..scoring.table import LogLikelihoods
-from .negatives import Negatives, draw_negatives, needs_scores
+from .negatives import NEGATIVES, Negatives, draw_negatives
 from .output import fit_output_matrix
 from .settings import FitSettings
 
@@ -30,17 +28,8 @@ __all__ = [
     "cross_fit",
     "draw_for",
     "fit_heads",
-    "fold_of_items",
-    "related_items",
     "training_set",
 ]
-
-# Above this many items two folds already give heads as good as the final ones, and
-# held-out items enough.
-MANY_ITEMS = 1000
-
-# A set of choices that a larger share of the items has, such as yes and no, relates nothing.
-COMMON_CHOICES = 0.1
 
 _NONE = np.zeros(0, dtype=np.int64)
 NO_NEGATIVES = Negatives(_NONE, _NONE, _NONE)
@@ -182,7 +171,7 @@ def training_set(
     drawn: Negatives | None = None
     if "negative" not in settings.read_heads:
         drawn = NO_NEGATIVES
-    elif not needs_scores(settings.negatives):
+    elif not NEGATIVES[settings.negatives].needs_scores:
         drawn = draw_for(settings, items, y)
     counts = np.array([len(item.choices) for item in items])
     starts = np.cumsum(counts) - counts
@@ -261,44 +250,6 @@ def fit_heads(
     }
     fitted = {head: OutputMatrix(matrix) for head, matrix in matrices.items()}
     return replace(scorer, fitted=fitted)
-
-
-def related_items(items: Sequence[Item]) -> IntArray:
-    """Return a group number for every item, of shape (n_items,).
-
-    Items with the same question and contexts, or with the same set of choices, are related:
-    heads that have seen one know something of the other, as with the twins of WinoGrande. A set of
-    choices that more than a tenth of the items have relates nothing.
-    """
-    members: dict[object, list[int]] = {}
-    for index, item in enumerate(items):
-        members.setdefault((item.context, item.question, item.contexts), []).append(index)
-        members.setdefault(frozenset(item.choices), []).append(index)
-    most = max(2, COMMON_CHOICES * len(items))
-    links = [
-        (indices[0], other)
-        for key, indices in members.items()
-        if isinstance(key, tuple) or len(indices) <= most
-        for other in indices[1:]
-    ]
-    rows, columns = np.array(links, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(items), len(items)))
-    _, groups = connected_components(graph, directed=False)
-    return np.asarray(groups, dtype=np.int64)
-
-
-def fold_of_items(items: Sequence[Item], cv: int | None, seed: int) -> IntArray:
-    """Assign every item to a fold, of shape (n_items,), related items to the same.
-
-    By default five folds, or two where there are many items.
-    """
-    groups = related_items(items)
-    n_groups = int(groups.max()) + 1
-    if n_groups == 1:
-        groups, n_groups = np.arange(len(items)), len(items)
-    folds = cv or (5 if len(items) <= MANY_ITEMS else 2)
-    fold_of_group = np.random.default_rng(seed).permutation(n_groups) % min(folds, n_groups)
-    return fold_of_group[groups]
 
 
 def cross_fit(

@@ -19,9 +19,10 @@ from ..engine.head import Lora
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError, SlowTrainingWarning, import_extra
 from ..export.targets import find_targets
+from ..heads.folds import fold_of_items
 from ..heads.recipe import LoraRecipe
 from ..heads.settings import FitSettings
-from ..heads.training_set import FittedHeads, HeldOutItems, fold_of_items
+from ..heads.training_set import FittedHeads, HeldOutItems
 from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.decision import Decision

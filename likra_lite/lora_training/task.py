@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..engine.pairs import Pair
 from ..errors import LikraError
-from ..heads.negatives import Negatives, needs_scores
+from ..heads.negatives import NEGATIVES, Negatives
 from ..heads.recipe import LoraRecipe
 from ..heads.settings import FitSettings
 from ..heads.training_set import NO_NEGATIVES, draw_for
@@ -99,6 +99,6 @@ def task_of(
         )
     drawn = NO_NEGATIVES
     if rival or "negative" in heads:
-        base = scorer.table(items, ["base"]) if needs_scores(settings.negatives) else None
+        base = scorer.table(items, ["base"]) if NEGATIVES[settings.negatives].needs_scores else None
         drawn = draw_for(settings, items, y, base)
     return LoraTask(items, y, scorer.prompt, heads, drawn, recipe)
