@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from .options import debug_option, out_option
+from .options import Registered, debug_option, out_option
 from .quantize import compare_items_option, report
 
 __all__ = ["export"]
@@ -19,7 +19,7 @@ __all__ = ["export"]
 @click.option("--revision", help="Branch, tag or commit, if MODEL is on the Hugging Face hub.")
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "int8"]),
+    type=Registered("export:PRECISIONS"),
     default="float32",
     show_default=True,
     help="int8 takes about half the time and half the memory; see quantize.",

@@ -13,6 +13,7 @@ import click
 
 from .options import (
     NumberOrAuto,
+    Registered,
     cache_option,
     contamination_option,
     debug_option,
@@ -50,7 +51,7 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
 @decision_options
 @click.option(
     "--negatives",
-    type=click.Choice(["own", "all", "hardest", "easiest", "other"]),
+    type=Registered("heads.negatives:NEGATIVES"),
     default="own",
     show_default=True,
     help="Which wrong answers the negative head learns.",
@@ -91,7 +92,7 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
 )
 @click.option(
     "--adapter",
-    type=click.Choice(["output", "lora"]),
+    type=Registered("heads.settings:ADAPTERS"),
     default="output",
     show_default=True,
     help="Heads behind the model, fitted on the CPU, or LoRA inside it, trained with PyTorch.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .options import debug_option, items_argument, model_option, threads_option
+from .options import Registered, debug_option, items_argument, model_option, threads_option
 
 __all__ = ["inspect"]
 
@@ -20,7 +20,7 @@ SHOWN = 5  # ids named in an error
 @model_option
 @click.option(
     "--mode",
-    type=click.Choice(["base", "pmi", "sft", "likra", "base-likra", "pos-base"]),
+    type=Registered("scoring.decision:MODES"),
     help="What is scored.  [default: what is in force in the model folder]",
 )
 @click.option(

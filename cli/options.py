@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,31 @@ debug_option: Decorator = click.option(
 )
 
 
+class Registered(click.Choice):  # type: ignore[type-arg]  # generic in new versions only
+    """A name in one of the library's registries, which is imported when it is needed.
+
+    Parameters
+    ----------
+    registry : str
+        Module of the library and name in it, such as ``"heads.negatives:NEGATIVES"``.
+    first, last : str, optional
+        Names to be allowed besides.
+    """
+
+    case_sensitive = True
+
+    def __init__(self, registry: str, first: str | None = None, last: str | None = None) -> None:
+        self.registry, self.first, self.last = registry, first, last
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names, in the registry's order."""
+        module, _, name = self.registry.partition(":")
+        names = getattr(importlib.import_module(f"likra_lite.{module}"), name)
+        around = ([self.first], [*names], [self.last])
+        return tuple(name for names in around for name in names if name is not None)
+
+
 class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
     """A number of at least 0, or ``auto``."""
 
@@ -85,7 +111,7 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
 DECISION_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--mode",
-        type=click.Choice(["auto", "base", "pmi", "sft", "likra", "base-likra", "pos-base"]),
+        type=Registered("scoring.decision:MODES", first="auto"),
         default="auto",
         show_default=True,
         help="What is scored; auto takes the one that explains held-out answers best.",
@@ -99,7 +125,7 @@ DECISION_OPTIONS: tuple[Decorator, ...] = (
     ),
     click.option(
         "--normalization",
-        type=click.Choice(["none", "chars", "bytes", "tokens", "auto"]),
+        type=Registered("scoring.decision:NORMALIZATIONS", last="auto"),
         default="none",
         show_default=True,
         help="Length that scores are divided by.",

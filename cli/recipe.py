@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import Registered
+
 if TYPE_CHECKING:
     from likra_lite.heads.recipe import LoraRecipe
 
@@ -48,7 +50,7 @@ OPTIONS = {
     ),
     "schedule": _option(
         "schedule",
-        click.Choice(["constant", "linear", "cosine"]),
+        Registered("heads.recipe:SCHEDULES"),
         "constant",
         "How the learning rate goes on after the warmup.",
     ),
@@ -60,14 +62,14 @@ OPTIONS = {
     "epochs": _option("epochs", COUNT, 1, "Passes over the examples."),
     "objective": _option(
         "objective",
-        click.Choice(["likelihood", "unlikelihood", "choices", "dpo"]),
+        Registered("heads.recipe:OBJECTIVES"),
         "likelihood",
         "likelihood trains a head on right and one on wrong answers; its rivals train one on both.",
     ),
     "dpo_beta": _option("dpo-beta", POSITIVE, 0.1, "How much dpo holds on to the base model."),
     "precision": _option(
         "precision",
-        click.Choice(["auto", "float32", "bfloat16"]),
+        Registered("heads.recipe:PRECISIONS"),
         "auto",
         "Of the frozen weights; auto is bfloat16 on a GPU that has it.",
     ),

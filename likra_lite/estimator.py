@@ -20,7 +20,7 @@ from .heads.fit_output import fit_output_heads
 from .heads.negatives import NEGATIVES
 from .heads.output import DEFAULT_PENALTY
 from .heads.recipe import LoraRecipe
-from .heads.settings import FitSettings
+from .heads.settings import ADAPTERS, FitSettings
 from .heads.training_set import FittedHeads, HeldOutItems
 from .notebook import summary_html
 from .progress import progress_bar
@@ -340,7 +340,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_integer("n_choices", self.n_choices, 2, optional=True)
         check_integer("n_threads", self.n_threads, 1, optional=True)
         check_share("contamination", self.contamination)
-        check_one_of("adapter", self.adapter, ("output", "lora"))
+        check_one_of("adapter", self.adapter, ADAPTERS)
         if self.recipe is not None and not isinstance(self.recipe, LoraRecipe):
             raise LikraError(
                 f"got a recipe of type {type(self.recipe).__name__}; expected a LoraRecipe"

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .base import Engine
 from .cache import Cache, cache_key
 from .features import Features
 from .head import Head
-from .onnx import LanguageModel
 from .ragged import span_indices
 
 __all__ = ["PAIRS_PER_CHUNK", "Pair", "PairFeatures", "PairScorer", "PairScores"]
@@ -59,12 +59,12 @@ class PairScorer:
 
     Parameters
     ----------
-    model : LanguageModel
+    model : Engine
     cache : Cache or None
         None to keep nothing on disk.
     """
 
-    model: LanguageModel
+    model: Engine
     cache: Cache | None = None
 
     def scores(

@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.base import Engine
 from ..engine.features import Features
 from ..engine.head import Head
-from ..engine.onnx import LanguageModel
 from ..engine.ragged import span_indices
 from ..errors import LikraError
 from ..heads.negatives import Negatives, draw_negatives
@@ -154,7 +154,7 @@ class Bench:
         scorer = replace(self.scorer, prompt=prompt)
         return Bench(scorer, self.items, self.test_items, self.penalty, advance)
 
-    def moved(self, model: LanguageModel, mapped: Callable[[Features], Features]) -> Bench:
+    def moved(self, model: Engine, mapped: Callable[[Features], Features]) -> Bench:
         """Return the bench with a twin of its model, and its features elsewhere."""
         twin = copy(self)
         twin.scorer = replace(self.scorer, model=model, cache=None)

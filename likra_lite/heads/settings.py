@@ -9,7 +9,9 @@ from functools import cached_property
 from ..scoring.decision import MODES
 from .recipe import LoraRecipe
 
-__all__ = ["FITTED_HEADS", "FitSettings"]
+__all__ = ["ADAPTERS", "FITTED_HEADS", "FitSettings"]
+
+ADAPTERS = ("output", "lora")
 
 FITTED_HEADS = ("positive", "negative")
 

@@ -10,9 +10,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.base import Engine
 from ..engine.cache import Cache, default_cache
 from ..engine.head import Head
-from ..engine.onnx import LanguageModel
 from ..engine.pairs import PAIRS_PER_CHUNK, Pair, PairScorer
 from ..errors import TruncationWarning
 from ..prompts import Prompt, as_prompt
@@ -53,7 +53,7 @@ class ChoiceScorer:
 
     Parameters
     ----------
-    model : LanguageModel
+    model : Engine
     prompt : Prompt
     fitted : dict of str to Head
         ``positive`` and ``negative``.
@@ -61,18 +61,18 @@ class ChoiceScorer:
         Where results are kept; nowhere if None.
     """
 
-    model: LanguageModel
+    model: Engine
     prompt: Prompt
     fitted: Mapping[str, Head] = field(default_factory=dict)
     cache: Cache | None = None
 
     @classmethod
-    def of(cls, model: LanguageModel, prompt: str | None, cached: bool) -> ChoiceScorer:
+    def of(cls, model: Engine, prompt: str | None, cached: bool) -> ChoiceScorer:
         """Return a scorer without heads, with the user's cache if wanted.
 
         Parameters
         ----------
-        model : LanguageModel
+        model : Engine
         prompt : str or None
             See :func:`likra_lite.prompts.as_prompt`; the model's own if None.
         cached : bool
