@@ -100,13 +100,14 @@ def compare(
     """
     from likra_lite.errors import LikraError
     from likra_lite.experiments import Results, is_results_folder
-    from likra_lite.experiments.comparing import (
+    from likra_lite.experiments.predictions import (
         Setting,
         correct_by_mode,
         largest_size,
         what_remains,
     )
-    from likra_lite.experiments.text import comparison_text, wrapped
+    from likra_lite.experiments.text import comparison_text
+    from likra_lite.scoring.columns import wrapped
     from likra_lite.scoring.comparisons import compare_modes
 
     if report_file is not None:
@@ -176,7 +177,7 @@ def _of_model(
     from dataclasses import replace
 
     from likra_lite.errors import LikraError
-    from likra_lite.experiments.comparing import correct_of_table
+    from likra_lite.experiments.predictions import correct_of_table
     from likra_lite.progress import progress_bar
     from likra_lite.questions.item import answer_indices
     from likra_lite.scoring.decision import Decision

@@ -209,30 +209,23 @@ def curve(
     With --out, every fit is kept: after Ctrl-C, or to add sizes, seeds or controls, run
     the command again; compare tells which differences are real.
     """
-    from likra_lite.engine.sessions import available_threads
     from likra_lite.errors import LikraError
-    from likra_lite.experiments import (
-        curve_sizes,
-        grid,
-        observations,
-        run,
-        write_csv,
-    )
+    from likra_lite.experiments import curve_sizes, grid, observations, write_csv
     from likra_lite.experiments import (
         trajectories as trajectories_of,
     )
     from likra_lite.experiments.text import curve_text
     from likra_lite.experiments.tidy import check_decisions
-    from likra_lite.progress import progress_bar
 
     from .opening import check_outputs, open_experiment
+    from .running import run_points, write_page
 
     check_decisions(modes, alphas, normalizations)
     inputs = {"ITEMS": items, **{f"--test {test}": test for test in test_items}}
     outputs = {"--csv": csv_file, "--trajectories": trajectories, "--report": report_file}
     check_outputs(outputs, inputs)
     experiment = open_experiment(
-        items, test_items, model, n_threads, cached, penalty, prompt, limit
+        items, test_items, model, n_threads, cached, prompt, limit, penalty=penalty
     )
     count = len(experiment.items)
     seeds = range(n_seeds)
@@ -248,14 +241,8 @@ def curve(
         )
     with nullcontext(out) if out is not None else TemporaryDirectory() as folder:
         results = experiment.create(folder, shlex.join(["likra-lite", *arguments]))
-        n_texts = (len(controls) + 1) * (count + sum(map(len, experiment.tests.values())))
         try:
-            with (
-                progress_bar(n_texts, "reading", show=True) as reading,
-                progress_bar(len(points), "fitting", show=True, unit="fit") as fitting,
-            ):
-                jobs = n_jobs or available_threads()
-                run(experiment, points, results, jobs, reading.update, fitting.update)
+            run_points(experiment, points, results, n_jobs)
         except KeyboardInterrupt:
             done = sum(map(results.has, points))
             kept = (
@@ -272,13 +259,8 @@ def curve(
         if trajectories:
             write_csv(trajectories, trajectories_of(results, points))
         if report_file:
-            from likra_lite.atomic import write_bytes
-            from likra_lite.report.from_results import report_of_experiment
-            from likra_lite.report.page import page
+            from likra_lite.report.from_results import report_of
+            from likra_lite.report.measured import Measured
 
-            n_texts = count + len(next(iter(experiment.tests.values())))
-            with progress_bar(n_texts, "reporting", show=True) as bar:
-                contents = report_of_experiment(
-                    experiment, results, alphas[0], normalizations[0], bar.update
-                )
-            write_bytes(report_file, page(contents).encode())
+            measured = Measured(results, results.tests[0], alphas[0], normalizations[0])
+            write_page(report_file, report_of(measured), measured, experiment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -163,13 +163,14 @@ def open_experiment(
     model: str | None,
     n_threads: int | None,
     cached: bool,
-    penalty: float,
-    prompt: str | None,
-    limit: int | None,
+    prompt: str | None = None,
+    limit: int | None = None,
+    **settings: Any,
 ) -> Experiment:
     """Read items and test items, and open the model; heads that it may have are not used.
 
-    Where the items are not those of the demo, its stories' ends are the unrelated answers.
+    Further settings are those of the experiment. Where the items are not those of the demo, its
+    stories' ends are the unrelated answers.
     """
     from likra_lite.experiments import Experiment
     from likra_lite.prompts import as_prompt
@@ -183,12 +184,11 @@ def open_experiment(
     scorer = replace(open_model(model, n_threads, cached).scorer, fitted={})
     if prompt is not None:
         scorer = replace(scorer, prompt=as_prompt(prompt))
-    unrelated: list[str] = []
-    if not any(map(is_bundled, [items, *test_items])):
+    if "unrelated" not in settings and not any(map(is_bundled, [items, *test_items])):
         demo = read_answered(DEMO, "test")
-        unrelated = [item.choices[item.answer or 0] for item in demo]
+        settings["unrelated"] = [item.choices[item.answer or 0] for item in demo]
     (name,) = _short_names([items])
-    return Experiment(scorer, training, tests, name, penalty, unrelated)
+    return Experiment(scorer, training, tests, name, **settings)
 
 
 def _short_names(files: Sequence[str]) -> list[str]:

@@ -18,16 +18,13 @@ def accuracy_line(decision: Any, table: Any, y: Any) -> str:
 
 def mode_table(rows: Sequence[Any]) -> str:
     """Lay out accuracies with a line per mode and a column per normalisation."""
-    columns = list(dict.fromkeys(row.normalization for row in rows))
+    from likra_lite.scoring.columns import layout
+
     titles = {"none": "raw", "chars": "per character", "bytes": "per byte", "tokens": "per token"}
-    header = f"{'mode':<12}{'alpha':>6}" + "".join(f"{titles[c]:>18}" for c in columns)
-    lines = [header]
-    for mode in dict.fromkeys(row.mode for row in rows):
-        cells = {row.normalization: row for row in rows if row.mode == mode}
-        alpha = next(iter(cells.values())).alpha
-        line = f"{mode:<12}{'-' if alpha is None else format(alpha, 'g'):>6}"
-        for column in columns:
-            row = cells[column]
-            line += f"{f'{row.accuracy:.3f} +- {row.standard_error:.3f}':>18}"
-        lines.append(line)
-    return "\n".join(lines)
+    modes = list(dict.fromkeys(row.mode for row in rows))
+    alphas = {row.mode: "-" if row.alpha is None else f"{row.alpha:g}" for row in rows}
+    columns = {"alpha": [alphas[mode] for mode in modes]}
+    for row in rows:  # the same modes in the same order under every normalisation
+        cell = f"{row.accuracy:.3f} +- {row.standard_error:.3f}"
+        columns.setdefault(titles[row.normalization], []).append(cell)
+    return layout(modes, columns, "mode")

@@ -10,6 +10,7 @@ your own. Three pictures are charts of the demo's report; the fourth shows how t
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
@@ -17,28 +18,30 @@ import numpy as np
 from likra_lite import Item, LanguageModel, LikraError, read_items
 from likra_lite.atomic import write_bytes
 from likra_lite.datasets import bundled_model, load_demo
-from likra_lite.experiments import Bench, check_claims, curve_sizes
+from likra_lite.experiments import Experiment, Point, Results, curve_sizes, points_of_claims, run
 from likra_lite.prompts import Prompt
-from likra_lite.report.charts import Line, LineChart, Point
+from likra_lite.report import charts
 from likra_lite.report.figure import picture
-from likra_lite.report.from_claims import report_of_claims
+from likra_lite.report.from_results import report_of
+from likra_lite.report.measured import Measured
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.scorer import ChoiceScorer
 
 ALPHAS = np.linspace(0.0, 1.5, 16)
 
 
-def alpha_chart(bench: Bench, n_items: int) -> LineChart:
+def alpha_chart(results: Results, n_items: int) -> charts.LineChart:
     """Accuracy against the weight of the negative head: no forward pass, no fit."""
-    table = bench.test(bench.fit(n_items))
+    (test,) = results.tests
+    point = Point("none", n_items, seed=0)
     lines = []
     for mode in ("likra", "base-likra"):
         points = []
         for alpha in ALPHAS.tolist():
-            correct = Decision(mode, alpha).predict(table) == bench.test_y
-            points.append(Point(alpha, float(correct.mean())))
-        lines.append(Line(mode, tuple(points)))
-    return LineChart(f"{n_items} examples", "alpha", "accuracy", tuple(lines), log2=False)
+            correct = results.correct(test, point, Decision(mode, alpha))
+            points.append(charts.Point(alpha, float(correct.mean())))
+        lines.append(charts.Line(mode, tuple(points)))
+    return charts.LineChart(f"{n_items} examples", "alpha", "accuracy", tuple(lines), log2=False)
 
 
 def read(source: str | None, subset: str) -> list[Item]:
@@ -59,19 +62,21 @@ def main(out: Path, items: str | None, test: str | None, model: str | None, draw
     training, testing = read(items, "train"), read(test, "test")
     language_model = LanguageModel(bundled_model() if model is None else model)
     scorer = ChoiceScorer(language_model, Prompt(language_model.manifest.prompt))
-    bench = Bench(scorer, training, testing)
+    experiment = Experiment(scorer, training, {"test": testing}, unrelated=None)
     sizes = curve_sizes(len(training))
-    claims = check_claims(bench, bench.without_question(), sizes, range(draws))
     out.mkdir(parents=True, exist_ok=True)
-    report = report_of_claims(claims, "gallery", "", "items")
-    pictures = {
-        "learning-curve": report.sections[0].charts,
-        "alpha": [alpha_chart(bench, sizes[-1])],
-        "negatives": report.kinds,
-        "likelihoods": report.trajectories[:2],
-    }
-    for name, charts in pictures.items():
-        write_bytes(out / f"{name}.png", picture(charts))
+    with TemporaryDirectory() as folder:
+        results = experiment.create(folder)
+        run(experiment, points_of_claims(training, sizes, range(draws)), results)
+        report = report_of(Measured.of_claims(results, testing, alpha=0.9))
+        pictures = {
+            "learning-curve": report.sections[0].charts,
+            "alpha": [alpha_chart(results, sizes[-1])],
+            "negatives": report.kinds,
+            "likelihoods": report.trajectories[:2],
+        }
+    for name, drawn in pictures.items():
+        write_bytes(out / f"{name}.png", picture(drawn))
         click.echo(out / f"{name}.png")
 
 

@@ -118,8 +118,10 @@ class Prompt:
             return [" " + letter(index) for index in range(len(answers))]
         return [" " + answer for answer in answers]
 
-    def borrowed(self, answer: str) -> str:
-        """Return the text of another item's answer as it continues the context.
+    def borrowed(self, item: Item, answer: str) -> tuple[str, list[str]]:
+        """Return an item's context, with an answer from elsewhere as it continues it.
+
+        Alone, not beside the item's own choices: a long answer must not cut their context.
 
         Raises
         ------
@@ -128,7 +130,7 @@ class Prompt:
         """
         if self.lettered:
             raise LikraError("answers of other questions have no letter; use another prompt")
-        return " " + answer
+        return self.context(item), [" " + answer]
 
     @property
     def lettered(self) -> bool:

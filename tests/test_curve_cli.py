@@ -16,7 +16,7 @@ from likra_lite.cli.main import main
 from likra_lite import LikraClassifier, read_items
 from likra_lite.datasets import load_demo
 from likra_lite.experiments import Results
-from likra_lite.experiments.comparing import Setting, correct_by_mode
+from likra_lite.experiments.predictions import Setting, correct_by_mode
 from likra_lite.scoring.comparisons import compare_modes
 from likra_lite.scoring.decision import MODES, Decision
 from likra_lite.scoring.explain import explain_item

@@ -6,79 +6,101 @@ import html
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import run
 from likra_lite.cli.main import main
 
-from likra_lite import LanguageModel, LikraClassifier
+from likra_lite import Item, LanguageModel, LikraClassifier
 from likra_lite.datasets import bundled_model, load_demo
-from likra_lite.experiments import Claims, Difference, Observation, Trajectory
-from likra_lite.report.claims_text import chart, report, table
-from likra_lite.report.from_claims import report_of_claims
+from likra_lite.experiments import Point, Results, grid, summarize_rows
+from likra_lite.report.demo_text import chart, demo_text, estimate
+from likra_lite.report.findings import findings
+from likra_lite.report.from_results import report_of_claims
+from likra_lite.report.measured import Measured
 from likra_lite.report.page import page
 from likra_lite.report.sentences import typeset
-from likra_lite.report.summary import findings, summarize, total_difference
+from likra_lite.scoring.columns import layout
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.table import LogLikelihoods
 
-SIZES = (8, 16, 128)
+SIZES, N_TEST = (8, 16, 128), 2400
+ROLES = ("right", "near", "far", "far")
+ITEMS = [
+    Item(f"Q{n}?", ("a", "b", "c", "d"), n % 4,
+         metadata={"roles": tuple(np.roll(ROLES, n % 4).tolist())})
+    for n in range(N_TEST)
+]  # fmt: skip
+Y = np.array([item.answer for item in ITEMS])
+RIGHT = np.flatnonzero([role == "right" for item in ITEMS for role in item.metadata["roles"]])
+PLACE = np.arange(N_TEST) / N_TEST  # the first of them are answered right
 
 
-def observation(size: int, mode: str, share: float, draw: int = 0, **fields) -> Observation:
-    alpha = 0.9 if mode in ("likra", "base-likra") else None
-    given = {"normalization": "none", "negatives": "own", "hidden": False} | fields
-    return Observation(size, draw, mode, alpha, accuracy=share, standard_error=0.01, **given)
+def column(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Return log-likelihoods of all choices, alike for the wrong ones of an item."""
+    found = np.repeat(wrong, 4).astype(float)
+    found[RIGHT] = right
+    return found
 
 
-def made_up(gain: float) -> Claims:
+def base_table(share: float) -> LogLikelihoods:
+    """Return a base model right on a share of the items, per character and as pmi on more."""
+    good = share > PLACE
+    chars = np.full(4 * N_TEST, 10)
+    chars[RIGHT[(share <= PLACE) & (share + 0.05 > PLACE)]] = 20
+    neutral = column(np.where((share <= PLACE) & (share + 0.1 > PLACE), -5.0, 0.0), 0 * PLACE)
+    heads = {"base": column(-10 + 0 * PLACE, np.where(good, -11.0, -9.0)), "neutral": neutral}
+    return LogLikelihoods(4 * np.arange(N_TEST + 1), heads, chars // 3, chars, chars)
+
+
+def heads_with(sft: float, ratio: float, block: float) -> dict[str, np.ndarray]:
+    """Return heads with which sft and likra are right on shares, and base-likra on a block more.
+
+    Whatever the alpha: the negative head is far surer than the others, but for the positive
+    head on the block.
+    """
+    last = 1 - block <= PLACE
+    plus = column(np.where(last, -1000.0, np.where(sft > PLACE, -10.0, -12.0)), -11 + 0 * PLACE)
+    learned = (ratio > PLACE) | last
+    minus = column(np.where(learned, -100.0, -10.0), np.where(learned, -10.0, -100.0))
+    return {"positive": plus, "negative": minus}
+
+
+def write(results: Results, point: Point, heads: dict[str, np.ndarray]) -> None:
+    arrays = {f"0.{name}": values for name, values in heads.items()}
+    arrays |= {f"unused.{name}": values for name, values in heads.items()}
+    results.write_point(point, arrays | {"unused": np.arange(N_TEST)})
+
+
+def made_up(folder: Path, gain: float) -> Measured:
     """Return results in which base-likra learns, sft does not, and only with the question."""
-    slopes = {"sft": 0.02, "pos-base": -0.1, "base-likra": gain, "likra": gain - 0.1}
-    return Claims(
-        n_test=1000,
-        chance=0.25,
-        free=[
-            observation(0, "base", 0.5),
-            observation(0, "base", 0.55, normalization="chars"),
-            observation(0, "pmi", 0.6),
-        ],
-        curve=[
-            observation(size, mode, 0.5 + slope * size / 128 + 0.01 * draw, draw)
-            for draw in (0, 1)
-            for size in SIZES
-            for mode, slope in slopes.items()
-        ],
-        control_free=[observation(0, "base", 0.26, hidden=True)],
-        control=[
-            observation(size, mode, 0.26, draw, hidden=True)
-            for draw in (0, 1)
-            for size in SIZES
-            for mode in slopes
-        ],
-        differences=[
-            Difference(size, draw, mode, reference, slopes[mode] * size / 128, 0.01)
-            for draw in (0, 1)
-            for size in SIZES
-            for mode in ("base-likra", "likra")
-            for reference in ("base", "pmi", "sft")
-        ],
-        kinds=[
-            observation(128, mode, share, negatives=kind)
-            for mode in ("base-likra", "likra")
-            for kind, share in (("other", 0.6), ("own", 0.9))
-        ],
-        kinds_alpha="auto",
-        trajectories=[
-            Trajectory(size, 0, head, group, -float(size) if group == "right" else -1.0)
-            for size, heads in ((0, ("base",)), *((s, ("positive", "negative")) for s in SIZES))
-            for head in heads
-            for group in ("right", "near", "far")
-        ],
-    )
+    items = {"name": "some", "count": N_TEST, "sha256": ""}
+    identity = {
+        "model": {"name": "A <title>", "precision": "float32", "fingerprint": ""},
+        "prompt": "{question}", "penalty": 1.0, "unrelated": None, "items": items,
+        "tests": [items],
+    }  # fmt: skip
+    begun = {"command": "likra-lite demo --alpha 1", "created": "", "versions": {}}
+    results = Results.create(folder, identity, begun)
+    for control, share in (("none", 0.5), ("hidden", 0.26)):
+        table = base_table(share)
+        results.write_shared(control, table, Y, [(table, Y, {})])
+    for point in grid(SIZES, (0, 1)):
+        x = point.n_items / 128
+        sft = 0.5 + 0.02 * x + 0.01 * point.seed
+        write(results, point, heads_with(sft, 0.5 + (gain - 0.1) * x, 0.1 * x))
+    for point in grid(SIZES, (0, 1), controls=["hidden"]):
+        write(results, point, heads_with(0.26, 0.26, 0.0))
+    for point in grid([128], (0, 1), ["other"]):
+        write(results, point, heads_with(0.52, 0.6, 0.0))
+    return Measured.of_claims(results, ITEMS, 0.9)
 
 
 @pytest.fixture
-def claims() -> Claims:
-    return made_up(0.4)
+def measured(tmp_path) -> Measured:
+    return made_up(tmp_path / "results", 0.4)
 
 
 def test_the_bundled_model_is_small_and_whole():
@@ -101,39 +123,44 @@ def test_the_default_model_learns_from_wrong_answers():
     assert accuracy > base + 0.08
 
 
-def test_summaries_are_means_over_draws(claims):
-    estimate = summarize(claims.curve)["sft"][8]
-    values = [row.accuracy for row in claims.curve if (row.mode, row.n_items) == ("sft", 8)]
-    assert estimate.accuracy == pytest.approx(np.mean(values))
-    assert estimate.deviation == pytest.approx(np.std(values, ddof=1))
-    assert str(estimate) == f"{np.mean(values):.3f} +- 0.010 (0.007)"
-    assert summarize(claims.free)["pmi"][0].deviation is None
-    assert total_difference(claims.differences, "likra", "sft", 128) == pytest.approx((0.3, 0.01))
+def test_summaries_are_means_over_draws(measured):
+    rows = measured.standard_rows()
+    values = [row["accuracy"] for row in rows if (row["mode"], row["n_items"]) == ("sft", 8)]
+    assert values == pytest.approx([0.5 + 0.02 / 16, 0.51 + 0.02 / 16], abs=1 / N_TEST)
+    (found,) = (r for r in summarize_rows(rows) if (r["mode"], r["n_items"]) == ("sft", 8))
+    assert found["accuracy"] == pytest.approx(np.mean(values))
+    assert found["deviation"] == pytest.approx(np.std(values, ddof=1))
+    assert estimate(found) == f"{np.mean(values):.3f} +- 0.010 (0.007)"
+    assert estimate(measured.free_row(Decision("pmi"))) == "0.600 +- 0.010"
 
 
-def test_findings_say_what_the_numbers_say(claims):
-    base_likra, likra, control, kinds, third = findings(claims)
+def test_findings_say_what_the_numbers_say(measured):
+    base_likra, likra, control, kinds, third = findings(measured)
     assert base_likra.startswith("base-likra with 128 wrong: +40.0 +- 1.0 points against base; ")
-    assert "against pmi, the best without examples; +40.0" in base_likra
+    assert "+30.0 +- 0.9 points against pmi, the best without examples; +37.5" in base_likra
     assert "likra with 128 right and as many wrong: +30.0" in likra
     assert "a guess 0.250. About 100% of base-likra's gain needs the question." in control
     assert "own 0.900, other 0.600 (standard errors up to 0.010)" in kinds
-    assert "with 128 in training the positive head moves right answers by -128.00" in third
-    assert "wrong ones by +0.00" in third
+    # The positive head at 128: -1000 on a tenth of the items, else -10 or -12; the base -10.
+    right = -0.1 * 990 - 2 * (0.9 - 0.525)
+    assert f"with 128 in training the positive head moves right answers by {right:.2f}" in third
+    assert "wrong ones by -1.00" in third, "-11 on all items against -11 on half of them, else -9"
 
 
 @pytest.mark.parametrize("gain", [-0.2, 0.015])
-def test_findings_make_no_gain_of_a_loss_or_of_noise(gain):
-    first, _, control, *_ = findings(made_up(gain))
-    assert f"{100 * gain:+.1f} +- 1.0 points against base;" in first
+def test_findings_make_no_gain_of_a_loss_or_of_noise(gain, tmp_path):
+    first, _, control, *_ = findings(made_up(tmp_path / "results", gain))
+    base = PLACE < 0.5
+    ours = (0.5 + gain - 0.1 > PLACE) | (PLACE >= 0.9)
+    error = np.std(ours.astype(float) - base) / np.sqrt(N_TEST)
+    assert f"{100 * gain:+.1f} +- {100 * error:.1f} points against base;" in first
     assert "needs the question" not in control
 
 
 def test_table_and_chart():
-    assert table(["a", "bb"], [["xyz", "1"], ["w", "22"]]) == "a    bb\nxyz   1\nw    22"
-    rows = [observation(0, "base", 0.5)]
-    rows += [observation(size, "sft", share) for size, share in ((8, 0.4), (16, 0.9))]
-    lines = chart(summarize(rows), {"base": ".", "sft": "S"}).splitlines()
+    assert layout(["xyz", "w"], {"bb": ["1", "22"]}, "a") == "a    bb\nxyz   1\nw    22"
+    curves = {"base": {0: 0.5}, "sft": {8: 0.4, 16: 0.9}}
+    lines = chart(curves, {"base": ".", "sft": "S"}).splitlines()
     assert lines[0].startswith("  0.90 |")
     assert lines[0].endswith("S")
     assert lines[-4].strip().startswith("0.40 |")
@@ -143,21 +170,28 @@ def test_table_and_chart():
     assert sum(". . ." in line for line in lines) == 1
 
 
-def test_claims_become_a_report(claims):
-    contents = report_of_claims(claims, "A <title>", "likra-lite demo --alpha 1", "some & items")
+def test_claims_become_a_report(measured):
+    contents = report_of_claims(measured, "some & items")
     text = page(contents)
-    assert "<h1>A &lt;title&gt;</h1>" in text
+    assert "A &lt;title&gt;" in text
     assert ">Some &amp; items</p>" in text
     assert "<code>likra-lite demo --alpha 1</code>" in text
-    for line in findings(claims):
+    for line in findings(measured):
         assert html.escape(typeset(line)) in text
-        assert line in report(claims)
+        assert line in demo_text(measured)
     lines = {line.name: line for line in contents.curve.lines}
-    estimates = summarize(claims.curve)
+    rows = summarize_rows(measured.standard_rows())
     for mode, line in lines.items():
-        assert [(p.x, p.y, p.deviation) for p in line.points] == [
-            (size, e.accuracy, e.deviation) for size, e in estimates[mode].items()
-        ]
+        points = [value for p in line.points for value in (p.x, p.y, p.deviation)]
+        assert points == pytest.approx(
+            [
+                value
+                for size in SIZES
+                for row in rows
+                if (row["mode"], row["n_items"]) == (mode, size)
+                for value in (size, row["accuracy"], row["deviation"])
+            ]
+        )
     assert [level.name for level in contents.curve.levels] == [
         "base", "base per character", "pmi", "chance",
     ]  # fmt: skip
@@ -166,7 +200,7 @@ def test_claims_become_a_report(claims):
     assert hidden.points[0].y == pytest.approx(0.26)
     assert [row.name for row in contents.kinds[0].rows] == ["other", "own"]
     first = contents.trajectories[0].lines[0]
-    assert (first.name, first.points[-1].y) == ("right", -128.0)
+    assert (first.name, first.points[-1].y) == ("right", pytest.approx(-109.75))
 
 
 def test_demo_command(capsys, tmp_path):
@@ -207,7 +241,7 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
     assert status == 0
     assert "Accuracy on 20 test items" in out
     assert "a guess 0.500" in out
-    assert re.search(r"^head +examples +(right +wrong|wrong +right)$", out, flags=re.M)
+    assert re.search(r"^head +examples +right +near-miss$", out, flags=re.M)
     assert "\nother " not in out, "yes and no are nobody else's answers"
     assert "4 of 20 held-out items are training items too" in err
     assert "bundled model" not in err
@@ -217,8 +251,8 @@ def test_demo_with_a_model_and_items_of_ones_own(model_folder, capsys, tmp_path)
     ("arguments", "message"),
     [
         (["--sizes", "8,x"], "'8,x' is not a list of numbers"),
-        (["--sizes", "0"], "got 0 examples; at least 1 is needed"),
-        (["--sizes", "4096"], "got 4096 examples in --sizes but there are 1024"),
+        (["--sizes", "0"], "got n_items=0; expected an integer of at least 1"),
+        (["--sizes", "4096"], "got a size of 4096 examples but demo has 1024 items"),
         (["--items", "no.jsonl", "--test", "no.jsonl"], "no.jsonl: cannot be read"),
         (["--items", "mine.jsonl"], "--items and --test go together; give two files, or neither"),
         (

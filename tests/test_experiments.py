@@ -8,22 +8,27 @@ import pytest
 from likra_lite import Item, LikraError
 from likra_lite.experiments import (
     Bench,
-    check_claims,
-    compare,
+    Experiment,
+    HeldOut,
+    Point,
+    Results,
     curve_sizes,
-    learning_curve,
-    mean_log_likelihoods,
     name_of,
-    number_of_fits,
-    roles_of,
+    observations,
+    points_of_claims,
+    run,
+    trajectories,
 )
+from likra_lite.heads.negatives import draw_negatives
 from likra_lite.heads.settings import FITTED_HEADS, FitSettings
 from likra_lite.heads.training_set import fit_heads, training_set
 from likra_lite.prompts import as_prompt
 from likra_lite.questions.item import answer_indices
+from likra_lite.questions.roles import roles_of, shared_roles
+from likra_lite.report.measured import Measured
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.scorer import ChoiceScorer
-from likra_lite.scoring.selection import ALPHAS, choose
+from likra_lite.scoring.statistics import paired_difference
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +38,25 @@ def scorer(model) -> ChoiceScorer:
 
 @pytest.fixture(scope="module")
 def bench(scorer, items) -> Bench:
-    return Bench(scorer, items[:24], items[24:])
+    return Bench(scorer, items[:24], {"test": HeldOut.read(scorer, items[24:])})
+
+
+@pytest.fixture(scope="module")
+def experiment(scorer, items) -> Experiment:
+    return Experiment(scorer, items[:24], {"test": items[24:]}, unrelated=None)
+
+
+@pytest.fixture(scope="module")
+def results(experiment, tmp_path_factory) -> Results:
+    """Everything that the paper's claims need, at the sizes 1 to 16 with two seeds."""
+    found = experiment.create(tmp_path_factory.mktemp("claims") / "r")
+    run(experiment, points_of_claims(experiment.items, curve_sizes(24), range(2)), found, n_jobs=1)
+    return found
 
 
 @pytest.mark.parametrize("kind", ["own", "all", "hardest", "easiest", "other"])
 def test_a_fit_on_everything_is_the_classifiers_fit(kind, bench, scorer):
-    heads = bench.fit(24, draw=3, negatives=kind).fitted
+    heads = bench.fit(Point("none", 24, 3, kind)).fitted
     y = answer_indices(bench.items)
     training = training_set(
         scorer, bench.items, y, FitSettings(("likra",), (1.0,), ("none",), kind, seed=3)
@@ -49,56 +67,63 @@ def test_a_fit_on_everything_is_the_classifiers_fit(kind, bench, scorer):
 
 
 def test_a_fit_on_a_subset_sees_nothing_else(bench, scorer, items):
-    kept = bench.subset(10, draw=1)
-    alone = Bench(scorer, [i for i, k in zip(bench.items, kept, strict=True) if k], items[24:26])
-    head = bench.fit(10, draw=1).fitted["positive"]
-    np.testing.assert_allclose(head.matrix, alone.fit(10).fitted["positive"].matrix, atol=1e-4)
+    kept = bench.subset(10, seed=1)
+    alone = Bench(scorer, [i for i, k in zip(bench.items, kept, strict=True) if k], {})
+    head = bench.fit(Point("none", 10, 1)).fitted["positive"]
+    expected = alone.fit(Point("none", 10, 0)).fitted["positive"]
+    np.testing.assert_allclose(head.matrix, expected.matrix, atol=1e-4)
 
 
-def test_subsets_of_a_draw_are_nested_and_draws_differ(bench):
-    small, large = bench.subset(5, draw=2), bench.subset(12, draw=2)
+def test_subsets_of_a_seed_are_nested_and_seeds_differ(bench):
+    small, large = bench.subset(5, seed=2), bench.subset(12, seed=2)
     assert (small.sum(), large.sum()) == (5, 12)
     assert not np.any(small & ~large)
-    assert np.any(small != bench.subset(5, draw=3))
+    assert np.any(small != bench.subset(5, seed=3))
     with pytest.raises(LikraError, match="subset of 25 items but there are 24"):
-        bench.subset(25, draw=0)
+        bench.subset(25, seed=0)
 
 
 def test_the_test_table_is_the_scorers(bench):
-    fitted = bench.fit(12)
-    expected = fitted.table(bench.test_items)
-    table = bench.test(fitted)
+    fitted = bench.fit(Point("none", 12, 0))
+    expected = fitted.table(bench.held_out["test"].items)
+    table = bench.held_out["test"].score(fitted)
     assert set(table.heads) == {"base", "neutral", "positive", "negative"}
     for name in table.heads:
         np.testing.assert_allclose(table.heads[name], expected.heads[name], atol=1e-3)
 
 
-def test_with_the_question_hidden_questions_do_not_matter(bench, scorer, items):
-    control = bench.without_question()
-    assert (bench.hidden, control.hidden) == (False, True)
+def test_with_the_question_hidden_questions_do_not_matter(experiment, scorer, items):
+    shown, control = experiment.bench("none"), experiment.bench("hidden")
     np.testing.assert_allclose(
-        control.test_table.heads["base"], bench.test_table.heads["neutral"], atol=1e-4
+        control.held_out["test"].table.heads["base"],
+        shown.held_out["test"].table.heads["neutral"],
+        atol=1e-4,
     )
     asked = [Item("Something else?", i.choices, i.answer, context="And more.") for i in items]
-    other = Bench(scorer, asked[:24], asked[24:]).without_question()
-    one, two = control.test(control.fit(16)), other.test(other.fit(16))
+    other = Experiment(scorer, asked[:24], {"test": asked[24:]}).bench("hidden")
+    one, two = (
+        bench.held_out["test"].score(bench.fit(Point("hidden", 16, 0)))
+        for bench in (control, other)
+    )
     for name in one.heads:
         np.testing.assert_allclose(one.heads[name], two.heads[name], atol=1e-3)
 
 
-def test_negatives_of_a_role(scorer, items):
+def test_negatives_of_a_role(scorer, items, tmp_path):
     roles = {"roles": ("right", "bad", "worse")}
     two = [Item("Q?", ("good", f"bad{i}", f"worse{i}"), 0, metadata=roles) for i in range(6)]
-    bench = Bench(scorer, two, items[:4])
-    drawn = bench.draw_negatives(frozenset({"worse"}), 0)
-    assert drawn.choice.tolist() == [2] * 6
-    both = bench.draw_negatives(frozenset({"bad", "worse"}), 0).choice
+    y = answer_indices(two)
+    assert draw_negatives(two, y, "role worse").choice.tolist() == [2] * 6
+    both = draw_negatives(two, y, "role bad or worse").choice
     assert set(both.tolist()) == {1, 2}
-    assert bench.roles == ["bad", "worse"]
-    row = next(learning_curve(bench, [4], negatives=frozenset({"bad"})))
-    assert row.negatives == "role bad", "not to be taken for a kind of the same name"
+    assert shared_roles(two) == ["bad", "worse"]
+    experiment = Experiment(scorer, two, {"test": items[:4]})
+    results = experiment.create(tmp_path / "r")
+    run(experiment, [Point("none", 4, 0, "role bad")], results, n_jobs=1)
+    (row,) = observations(results, ["likra"])
+    assert row["negatives"] == "role bad", "not to be taken for a kind of the same name"
     with pytest.raises(LikraError, match=r"in the roles \['good'\]; every item has"):
-        bench.draw_negatives(frozenset({"good"}), 0)
+        draw_negatives(two, y, "role good")
 
 
 @pytest.mark.parametrize(
@@ -119,97 +144,89 @@ def test_another_field_called_roles_is_no_role(roles):
     assert roles_of([sound, Item("Q?", ("a", "b", "c"), 0, metadata={"roles": roles})]) is None
 
 
-def test_learning_curve_is_tidy(bench):
-    seen = []
-    rows = list(
-        learning_curve(bench, [6, 12], draws=[0, 1], alpha=0.5, visit=lambda *a: seen.append(a))
-    )
-    assert len(rows) == 2 * 2 * 3
-    assert [(size, draw) for size, draw, _ in seen] == [(6, 0), (12, 0), (6, 1), (12, 1)]
-    for row in rows:
-        table = next(t for size, draw, t in seen if (size, draw) == (row.n_items, row.draw))
-        correct = Decision(row.mode, 0.5).predict(table) == bench.test_y
-        assert row.accuracy == pytest.approx(correct.mean())
-        assert row.alpha == (None if row.mode == "sft" else 0.5)
-        assert (row.negatives, row.hidden) == ("own", False)
-    hidden = list(learning_curve(bench.without_question(), [6]))
-    assert all(row.hidden for row in hidden)
-
-
-def test_differences_are_paired(bench):
-    table = bench.test(bench.fit(12))
+def test_differences_are_paired(results):
+    table, y = results.table("test", Point("none", 8, 0)), results.y("test")
     one, other = Decision("likra", 0.5), Decision("base")
-    row = compare(bench, table, 12, 0, one, other)
-    right = [(d.predict(table) == bench.test_y).astype(float) for d in (one, other)]
-    assert row.difference == pytest.approx(right[0].mean() - right[1].mean())
-    assert row.standard_error == pytest.approx(
-        np.std(right[0] - right[1]) / np.sqrt(len(bench.test_y))
-    )
+    right = [(d.predict(table) == y).astype(float) for d in (one, other)]
+    difference, error = paired_difference(*(values > 0 for values in right))
+    assert difference == pytest.approx(right[0].mean() - right[1].mean())
+    assert error == pytest.approx(np.std(right[0] - right[1]) / np.sqrt(len(y)))
 
 
-def test_mean_log_likelihoods(bench):
-    table = bench.test_table
+def test_mean_log_likelihoods(results):
+    table = results.table("test")
     groups = np.array(["a", "b"] * (table.offsets[-1] // 2) + ["a"] * (table.offsets[-1] % 2))
-    means = mean_log_likelihoods(table, groups)
+    means = {
+        row["group"]: row
+        for row in trajectories(results, roles=groups)
+        if (row["control"], row["head"]) == ("none", "base")
+    }
     picked = [v for v, g in zip(table.heads["base"], groups, strict=True) if g == "b"]
-    assert means["b"]["base"] == pytest.approx(sum(picked) / len(picked))
-    assert set(means["a"]) == {"base", "neutral"}
+    assert means["b"]["log_likelihood"] == pytest.approx(sum(picked) / len(picked), abs=1e-4)
+    assert means["b"]["n_answers"] == len(picked)
+    assert set(means) == {"a", "b"}
 
 
-def test_claims_are_complete_and_every_fit_is_told(bench):
-    control = bench.without_question()
-    steps = []
+def test_claims_are_complete(results, experiment):
     sizes = curve_sizes(24)
     assert sizes == [1, 2, 4, 8, 16]
-    claims = check_claims(bench, control, sizes, range(2), advance=lambda: steps.append(1))
-    assert len(steps) == number_of_fits(bench, sizes, range(2)) == 2 * (2 * 5 + 4)
-    assert [(row.mode, row.normalization) for row in claims.free] == [
-        ("base", "none"),
-        ("base", "chars"),
-        ("pmi", "none"),
-    ]
-    assert {row.mode for row in claims.curve} == {"sft", "pos-base", "base-likra", "likra"}
-    best = name_of(claims.best_free.mode, claims.best_free.normalization)
-    assert max(row.accuracy for row in claims.free) == claims.best_free.accuracy
-    references = {row.reference for row in claims.differences}
-    assert references == {"base", best, "sft"}
-    assert len(claims.differences) == 2 * 5 * 2 * len(references)
-    assert claims.chance == pytest.approx(
-        np.mean([1 / len(item.choices) for item in bench.test_items])
+    points = points_of_claims(experiment.items, sizes, range(2))
+    assert points == results.points()
+    assert len(points) == 2 * (2 * 5 + 4 - 1), "own is on the curve and among the kinds"
+    measured = Measured.of_claims(results, experiment.tests["test"], 0.9)
+    assert list(measured.free) == ["base", "base per character", "pmi"]
+    assert {"sft", "pos-base", "base-likra", "likra"} < {row["mode"] for row in measured.rows}
+    shares = {name: measured.free_row(rule)["accuracy"] for name, rule in measured.free.items()}
+    assert shares[measured.best_free] == max(shares.values())
+    assert name_of("base", "chars") in shares
+    assert measured.chance == pytest.approx(
+        np.mean([1 / len(item.choices) for item in experiment.tests["test"]])
     )
-    assert all(row.hidden for row in (*claims.control, *claims.control_free))
-    assert {row.negatives for row in claims.kinds} == {"own", "hardest", "easiest", "other"}
-    assert {row.n_items for row in claims.kinds} == {16}
-    assert {row.group for row in claims.trajectories} == {"right", "wrong"}
-    base = [row for row in claims.trajectories if row.head == "base"]
-    right = bench.test_table.offsets[:-1] + bench.test_y
-    expected = bench.test_table.heads["base"][right].mean()
-    assert next(r.log_likelihood for r in base if r.group == "right") == pytest.approx(expected)
+    assert {row["negatives"] for row in measured.kinds_rows} == {
+        "own", "hardest", "easiest", "other",
+    }  # fmt: skip
+    assert {row["n_items"] for row in measured.kinds_rows} == {16}
+    assert measured.kinds_alpha is None, "16 of 24 items leave too few to choose alpha on"
+    rows = measured.trajectory_rows
+    assert {row["group"] for row in rows} == {"right", "near-miss"}
+    table = results.table("test")
+    right = table.offsets[:-1] + results.y("test")
+    expected = table.heads["base"][right].mean()
+    base = [row for row in rows if row["head"] == "base"]
+    assert next(r["log_likelihood"] for r in base if r["group"] == "right") == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
-def test_what_claims_refuse(bench, scorer, items):
-    with pytest.raises(LikraError, match="the control asks its questions"):
-        check_claims(bench, bench, [8])
-    with pytest.raises(LikraError, match=r"got alpha='auto'; expected a number of at least 0$"):
-        check_claims(bench, bench.without_question(), [8], alpha="auto")
-    with pytest.raises(LikraError, match="no sizes or no draws"):
-        check_claims(bench, bench.without_question(), [])
+def test_every_kind_gets_an_alpha_where_enough_items_are_left(scorer, items, tmp_path):
+    experiment = Experiment(scorer, items[:24], {"test": items[24:]}, unrelated=None)
+    results = experiment.create(tmp_path / "r")
+    run(experiment, points_of_claims(experiment.items, [12], [0]), results, n_jobs=1)
+    measured = Measured.of_claims(results, experiment.tests["test"], 0.5)
+    assert measured.kinds_alpha == "auto"
+    rows = {row["negatives"]: row for row in measured.kinds_rows if row["mode"] == "likra"}
+    for kind, row in rows.items():
+        chosen = results.decision(Point("none", 12, 0, kind), "likra", "auto")
+        assert row["alpha"] == chosen.alpha
+        correct = chosen.predict(results.table("test", Point("none", 12, 0, kind)))
+        assert row["accuracy"] == pytest.approx(np.mean(correct == results.y("test")))
+
+
+def test_what_claims_refuse(scorer, items):
+    with pytest.raises(LikraError, match="nothing to fit"):
+        points_of_claims(items, [], [0])
+    with pytest.raises(LikraError, match="nothing to fit"):
+        points_of_claims(items, [8], [])
     with pytest.raises(LikraError, match="at least two training items; got 1"):
-        Bench(scorer, items[:1], items[1:])
+        Bench(scorer, items[:1], {})
+
+
+def test_yes_and_no_are_nobody_elses_answers():
+    asked = [Item(f"Is {n} even?", ("yes", "no"), n % 2) for n in range(8)]
+    kinds = {point.negatives for point in points_of_claims(asked, [4], [0])}
+    assert kinds == {"own", "hardest", "easiest"}
 
 
 def test_curve_sizes():
     assert curve_sizes(1024) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
     assert curve_sizes(5) == [1, 2, 4]
-
-
-def test_alpha_is_chosen_on_items_that_the_fit_has_not_seen(bench):
-    fitted = bench.fit(12, draw=1)
-    unused = [i for i, used in zip(bench.items, bench.subset(12, 1), strict=True) if not used]
-    table = fitted.table(unused, ["base", "positive", "negative"])
-    expected, _ = choose(table, answer_indices(unused), ["likra"], ALPHAS, ["none"])
-    assert bench.choose_alphas(fitted, 12, 1, ["likra"]) == {"likra": expected.alpha}
-    rows = list(learning_curve(bench, [12], [1], modes=("sft", "likra"), alpha="auto"))
-    assert [row.alpha for row in rows] == [None, expected.alpha]
-    with pytest.raises(LikraError, match="none is left to choose alpha on"):
-        bench.choose_alphas(fitted, 24, 1, ["likra"])

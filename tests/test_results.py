@@ -302,7 +302,7 @@ def test_contamination_and_number_of_negatives(experiment, tmp_path):
     )
     every, five = (results.table("late", point) for point in points[1:])
     np.testing.assert_allclose(every.heads["negative"], five.heads["negative"], atol=NEAR)
-    half = experiment.bench("none").draw_negatives("own", 0, 1, 0.5)
+    half = experiment.bench("none").draw(Point("none", 12, 0, contamination=0.5))
     right = answer_indices(experiment.items)[half.item] == half.choice
     assert 0.2 < right.mean() < 0.8
 

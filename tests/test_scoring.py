@@ -197,6 +197,6 @@ def test_letters_stand_for_the_choices():
     assert prompt.continuations(asked.choices) == [" A", " B", " C"]
     assert prompt.with_examples([asked]).context(asked) == f"{shown} C{shown}"
     with pytest.raises(LikraError, match="have no letter"):
-        prompt.borrowed("a fox")
+        prompt.borrowed(asked, "a fox")
     many = prompt.continuations(["x"] * 28)
     assert many[25:] == [" Z", " AA", " AB"]

@@ -1,4 +1,4 @@
-"""Files of log-likelihoods: a table as named arrays, and these in a file with its point."""
+"""Files of named arrays, one for every fit, with the point that was fitted."""
 
 from __future__ import annotations
 
@@ -13,41 +13,11 @@ from numpy.typing import NDArray
 
 from ..atomic import write_bytes
 from ..errors import LikraError
-from ..scoring.table import LogLikelihoods
 from .points import Point
 
-__all__ = ["Arrays", "columns_of", "read_arrays", "read_point", "table_of", "write_arrays"]
-
-COLUMN = "log_likelihood."
+__all__ = ["Arrays", "read_arrays", "read_point", "write_arrays"]
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-def columns_of(table: LogLikelihoods, y: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Return a table and its right choices, of shape (n_items,), as named arrays."""
-    return {
-        "offsets": table.offsets,
-        "n_tokens": table.n_tokens,
-        "n_chars": table.n_chars,
-        "n_bytes": table.n_bytes,
-        "y": y,
-        **{COLUMN + head: column for head, column in table.heads.items()},
-    }
-
-
-def table_of(arrays: Arrays) -> LogLikelihoods:
-    """Return the table among named arrays."""
-    return LogLikelihoods(
-        offsets=arrays["offsets"],
-        heads={
-            name.removeprefix(COLUMN): column
-            for name, column in arrays.items()
-            if name.startswith(COLUMN)
-        },
-        n_tokens=arrays["n_tokens"],
-        n_chars=arrays["n_chars"],
-        n_bytes=arrays["n_bytes"],
-    )
 
 
 def write_arrays(path: Path, arrays: Arrays, point: Point | None = None) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..heads.negatives import draw_elsewhere
 from ..questions.item import Item
 
 __all__ = ["draw_probes", "shuffle_questions"]
 
 PROBED = 256  # items that get an answer from elsewhere: their mean is close enough
-PROBE_TRIES = 100  # draws of an answer from elsewhere before an item goes without
 
 
 def shuffle_questions(items: Sequence[Item], seed: int = 0) -> list[Item]:
@@ -61,7 +61,6 @@ def draw_probes(items: Sequence[Item], answers: Sequence[str], seed: int = 0) ->
     rng = np.random.default_rng(seed)
     drawn: list[str | None] = [None] * len(items)
     for index in np.sort(rng.permutation(len(items))[:PROBED]).tolist():
-        taken = set(items[index].choices)
-        tries = (answers[int(place)] for place in rng.integers(len(answers), size=PROBE_TRIES))
-        drawn[index] = next((answer for answer in tries if answer not in taken), None)
+        for place in draw_elsewhere(answers, items[index].choices, 1, rng):
+            drawn[index] = answers[place]
     return drawn

@@ -84,8 +84,7 @@ class HeldOut:
             for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
                 if answer is not None:
                     places[group][index] = len(pairs)
-                    # A pair of its own: a long answer must not cut the context of the choices.
-                    pairs.append((scorer.prompt.context(item), [scorer.prompt.borrowed(answer)]))
+                    pairs.append(scorer.prompt.borrowed(item, answer))
         read = scorer.pair_scorer.features(pairs).features if pairs else None
         return cls(items, table, features, places, read)
 
@@ -98,11 +97,6 @@ class HeldOut:
     def y(self) -> NDArray[np.int64]:
         """Index of every right choice, of shape (n_items,)."""
         return answer_indices(self.items)
-
-    @property
-    def chance(self) -> float:
-        """The accuracy of a guess."""
-        return float(np.mean(1.0 / self.table.n_choices))
 
     def score(self, fitted: ChoiceScorer) -> LogLikelihoods:
         """Return the table with the columns of fitted heads."""

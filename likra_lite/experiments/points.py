@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from ..errors import LikraError
-from ..heads.negatives import NEGATIVES
+from ..heads.negatives import kind_of
 from ..validation import check_integer, check_one_of, check_share
 
 __all__ = ["CONTROLS", "Point", "grid"]
@@ -58,7 +58,7 @@ class Point:
         check_one_of("control", self.control, CONTROLS)
         check_integer("n_items", self.n_items, 1)
         check_integer("seed", self.seed, 0)
-        check_one_of("negatives", self.negatives, NEGATIVES)
+        kind_of(self.negatives)
         check_integer("n_negatives", self.n_negatives, 1)
         check_share("contamination", self.contamination)
         object.__setattr__(self, "contamination", float(self.contamination))

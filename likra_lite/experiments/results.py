@@ -23,7 +23,7 @@ from ..heads.settings import FITTED_HEADS
 from ..scoring.decision import MODES, Decision
 from ..scoring.selection import ALPHAS, choose
 from ..scoring.table import LogLikelihoods
-from .arrays import Arrays, columns_of, read_arrays, read_point, table_of, write_arrays
+from .arrays import Arrays, read_arrays, read_point, write_arrays
 from .identity import differences
 from .points import CONTROLS, Point
 
@@ -169,11 +169,10 @@ class Results:
         """
         for place, (table, test_y, probes) in enumerate(tests):
             if not self._test_path(place, control).is_file():
-                write_arrays(
-                    self._test_path(place, control), {**columns_of(table, test_y), **probes}
-                )
+                arrays = {**table.to_arrays(), "y": test_y, **probes}
+                write_arrays(self._test_path(place, control), arrays)
         if not self._training_path(control).is_file():  # last: it tells that the others are there
-            write_arrays(self._training_path(control), columns_of(training, y))
+            write_arrays(self._training_path(control), {**training.to_arrays(), "y": y})
 
     def _point_path(self, point: Point) -> Path:
         return self.folder / "points" / f"{point.key}.safetensors"
@@ -216,7 +215,7 @@ class Results:
             If the point is not finished, or there is no such test set.
         """
         if isinstance(where, str):
-            return table_of(self._shared(test, where))
+            return LogLikelihoods.of_arrays(self._shared(test, where))
         free, arrays, place = (
             self.table(test, where.control),
             self._arrays(where),
@@ -275,7 +274,7 @@ class Results:
         """Return training items that a fit has not used under all heads, and their answers."""
         shared, arrays = read_arrays(self._training_path(point.control)), self._arrays(point)
         unused = arrays["unused"]
-        table = table_of(shared).take(unused)
+        table = LogLikelihoods.of_arrays(shared).take(unused)
         fitted = {head: arrays[f"unused.{head}"].astype(np.float64) for head in FITTED_HEADS}
         return replace(table, heads={**table.heads, **fitted}), shared["y"][unused]
 

@@ -49,8 +49,9 @@ class Experiment:
         What the training items are called.
     penalty : float
         See :func:`likra_lite.heads.output.fit_output_matrix`.
-    unrelated : sequence of str
-        Answers from another source, whose likelihood is followed too; none by default.
+    unrelated : sequence of str or None
+        Answers from another source. Their likelihood is followed, and that of answers of other
+        questions; None follows neither.
 
     Raises
     ------
@@ -70,7 +71,7 @@ class Experiment:
         tests: Mapping[str, Sequence[Item]],
         name: str = "items",
         penalty: float = DEFAULT_PENALTY,
-        unrelated: Sequence[str] = (),
+        unrelated: Sequence[str] | None = (),
     ) -> None:
         check_number("penalty", penalty, positive=True)
         if not tests:
@@ -87,7 +88,7 @@ class Experiment:
         self.tests = dict(tests)
         self.name = name
         self.penalty = float(penalty)
-        self.unrelated = tuple(unrelated)
+        self.unrelated = None if unrelated is None else tuple(unrelated)
 
     def identity(self) -> dict[str, Any]:
         """Return what makes the experiment: model, items and settings, with checksums.
@@ -108,7 +109,7 @@ class Experiment:
                 identity_of_items(name, items) | {"overlap": self._overlaps[name]}
                 for name, items in self.tests.items()
             ],
-            "unrelated": checksum(self.unrelated) if self.unrelated else None,
+            "unrelated": None if self.unrelated == () else checksum(self.unrelated),
         }
 
     def create(self, folder: str | Path, command: str = "") -> Results:
@@ -153,7 +154,7 @@ class Experiment:
 
     def _probes(self, test: Sequence[Item]) -> dict[str, list[str | None]]:
         """Draw the answers from elsewhere, the same whatever becomes of the questions."""
-        if self.scorer.prompt.lettered:
+        if self.unrelated is None or self.scorer.prompt.lettered:
             return {}
         right = [item.choices[item.answer or 0] for item in test]
         pools = {"other": right, "unrelated": self.unrelated}
@@ -216,7 +217,7 @@ def run(
             # All of the control's points, finished or not: what is read together must not depend
             # on where an earlier run was interrupted.
             planned = [point for point in points if point.control == control]
-            bench.read_borrowed(_draw(bench, point) for point in planned)
+            bench.read_borrowed(map(bench.draw, planned))
             _write_shared(results, bench, control)
             shared = bench if workers == 1 else _shared(bench, workers, Path(scratch) / control)
             for fitted in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
@@ -228,13 +229,6 @@ def run(
                     results.write_point(point, arrays)
                     if done is not None:
                         done(1)
-
-
-def _draw(bench: Bench, point: Point) -> Any:
-    keep = bench.subset(point.n_items, point.seed)
-    return bench.draw_negatives(
-        point.negatives, point.seed, point.n_negatives, point.contamination, keep
-    )
 
 
 def _groups(points: Sequence[Point]) -> Iterator[list[Point]]:
@@ -249,9 +243,7 @@ def _groups(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 def _fit(bench: Bench, points: Sequence[Point]) -> list[tuple[Point, Arrays]]:
     """Fit at points that share a positive head; the work of one task."""
-    fits = [
-        bench.fit(p.n_items, p.seed, p.negatives, p.n_negatives, p.contamination) for p in points
-    ]
+    fits = list(map(bench.fit, points))
     unused = bench.unused(points[0].n_items, points[0].seed)
     positive = _under(bench, fits[0], "positive", unused)
     return [
@@ -301,5 +293,5 @@ def _shared(bench: Bench, workers: int, folder: Path) -> Bench:
         return replace(features, hidden=np.load(path, mmap_mode="r"))
 
     model = bench.scorer.model
-    threads = model.n_threads or max(1, available_threads() // workers)
+    threads = max(1, (model.n_threads or available_threads()) // workers)
     return bench.moved(LanguageModel(model.folder, threads), mapped)

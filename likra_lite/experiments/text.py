@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scoring.columns import layout, wrapped
 from ..scoring.comparisons import Comparison, sentence
 from ..scoring.statistics import accuracy
 from .tidy import FREE_MODES, Row, summarize_rows
 
-__all__ = ["WIDTH", "comparison_text", "curve_text", "layout", "setting_name", "wrapped"]
-
-WIDTH = 80  # characters of a line
-GAP = "  "
+__all__ = ["comparison_text", "curve_text"]
 
 # Settings that tell one curve of a mode from another, and how they are called.
 SETTINGS = {
@@ -27,37 +24,6 @@ SETTINGS = {
     "contamination": "{:.0%} right",
 }
 UNITS = {"none": "answer", "chars": "character", "bytes": "byte", "tokens": "token"}
-
-
-def layout(rows: Sequence[str], columns: Mapping[str, Sequence[str]], first: str = "") -> str:
-    """Lay out a table, in blocks of columns if it is wider than a line.
-
-    Parameters
-    ----------
-    rows : sequence of str
-        What stands before each line.
-    columns : dict of str to sequence of str
-        A cell for each line, under its title.
-    first : str
-        Title of what stands before the lines.
-
-    Returns
-    -------
-    str
-    """
-    head = max(map(len, [first, *rows]))
-    blocks: list[list[str]] = []
-    room = -1
-    for title, cells in columns.items():
-        width = max(map(len, [title, *cells]))
-        if room < width + len(GAP):
-            blocks.append([first.ljust(head), *(name.ljust(head) for name in rows)])
-            room = WIDTH - head
-        room -= width + len(GAP)
-        block = blocks[-1]
-        for place, cell in enumerate([title, *cells]):
-            block[place] += GAP + cell.rjust(width)
-    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks)
 
 
 def setting_name(row: Mapping[str, Any], varying: Sequence[str]) -> str:
@@ -189,7 +155,7 @@ def comparison_text(
     Parameters
     ----------
     correct : dict of str to ndarray
-        See :func:`likra_lite.experiments.comparing.correct_by_mode`.
+        See :func:`likra_lite.experiments.predictions.correct_by_mode`.
     comparisons : sequence of Comparison
         See :func:`likra_lite.scoring.comparisons.compare_modes`.
     """
@@ -214,8 +180,3 @@ def comparison_text(
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def wrapped(sentence: str) -> str:
-    """Return a sentence in lines of :data:`WIDTH` characters, all but the first indented."""
-    return textwrap.fill(sentence, WIDTH, subsequent_indent="  ")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_text
 from ..errors import LikraError
+from ..questions.roles import RIGHT
 from ..scoring.decision import MODES, NORMALIZATIONS, Decision
 from ..scoring.statistics import accuracy
 from ..scoring.table import LogLikelihoods
@@ -21,7 +22,9 @@ from .results import Results
 
 __all__ = [
     "FREE_MODES",
+    "NEAR_MISS",
     "check_decisions",
+    "name_of",
     "observations",
     "summarize_rows",
     "trajectories",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 FREE_MODES = ("base", "pmi")  # modes that need no fitting
+NEAR_MISS = "near-miss"  # a wrong choice of the same question, of whatever role
 DECIMALS = 4  # of nats: beyond, graphs on different machines differ
 
 Row = dict[str, Any]
@@ -49,6 +53,12 @@ def _is_right(table: LogLikelihoods, y: NDArray[np.int64]) -> NDArray[np.bool_]:
     right = np.zeros(table.offsets[-1], dtype=bool)
     right[table.offsets[:-1] + y] = True
     return right
+
+
+def name_of(mode: str, normalization: str) -> str:
+    """Return what people call a mode and its normalization: ``base per character``."""
+    units = {"none": "", "chars": " per character", "bytes": " per byte", "tokens": " per token"}
+    return mode + units[normalization]
 
 
 def check_decisions(
@@ -182,7 +192,11 @@ def _setting(results: Results, test: str, where: Point | str, drawn: bool) -> Ro
     }
 
 
-def trajectories(results: Results, points: Iterable[Point] | None = None) -> list[Row]:
+def trajectories(
+    results: Results,
+    points: Iterable[Point] | None = None,
+    roles: NDArray[np.str_] | None = None,
+) -> list[Row]:
     """Return what becomes of the likelihood of answers, under every head.
 
     Parameters
@@ -190,6 +204,9 @@ def trajectories(results: Results, points: Iterable[Point] | None = None) -> lis
     results : Results
     points : iterable of Point, optional
         All that are finished by default.
+    roles : ndarray of shape (n_choices,), optional
+        Names for the choices of the first test set, such as those of
+        :func:`likra_lite.questions.roles.roles_of`: its only groups then.
 
     Returns
     -------
@@ -204,28 +221,34 @@ def trajectories(results: Results, points: Iterable[Point] | None = None) -> lis
     chosen = results.points() if points is None else sorted(set(points))
     rows: list[Row] = []
     for test in results.tests:
+        given = roles if test == results.tests[0] else None
         for control in results.controls:
             here = [point for point in chosen if point.control == control]
             if not here:
                 continue
-            rows += _trajectory(results, test, control, "base")
+            rows += _trajectory(results, test, control, "base", given)
             told: set[tuple[int, int]] = set()
             for point in here:
                 if (point.n_items, point.seed) not in told:
                     told.add((point.n_items, point.seed))
-                    rows += _trajectory(results, test, point, "positive")
-                rows += _trajectory(results, test, point, "negative")
+                    rows += _trajectory(results, test, point, "positive", given)
+                rows += _trajectory(results, test, point, "negative", given)
     return rows
 
 
-def _trajectory(results: Results, test: str, where: Point | str, head: str) -> Iterator[Row]:
+def _trajectory(
+    results: Results, test: str, where: Point | str, head: str, roles: NDArray[np.str_] | None
+) -> Iterator[Row]:
     table = results.table(test, where)
-    right = _is_right(table, results.y(test))
     values = table.head(head)
-    groups = {"right": values[right], "near-miss": values[~right]}
-    for (group, under), found in results.probes(test, where).items():
-        if under == head:
-            groups[group] = found[~np.isnan(found)]
+    if roles is not None:
+        groups = {role: values[roles == role] for role in dict.fromkeys([RIGHT, *roles.tolist()])}
+    else:
+        right = _is_right(table, results.y(test))
+        groups = {RIGHT: values[right], NEAR_MISS: values[~right]}
+        for (group, under), found in results.probes(test, where).items():
+            if under == head:
+                groups[group] = found[~np.isnan(found)]
     for group, found in groups.items():
         if len(found):
             yield {

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.pairs import Pair
 from ..errors import LikraError
+from ..prompts import Prompt
 from ..questions.item import Item
+from ..questions.roles import shared_roles
 from ..validation import check_integer, check_one_of, check_share
 
-__all__ = ["NEGATIVES", "Draw", "Kind", "Negatives", "draw_negatives"]
+__all__ = [
+    "NEGATIVES",
+    "ROLE",
+    "Draw",
+    "Kind",
+    "Negatives",
+    "draw_elsewhere",
+    "draw_negatives",
+    "kind_of",
+]
 
-MAX_TRIES = 100  # draws of another question's answer before giving up on an item
+ROLE = "role "  # before the role, or the roles with " or " between, of the choices to draw from
+MAX_TRIES = 100  # draws of an answer from elsewhere before giving up on an item
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,27 @@ class Negatives:
     def __len__(self) -> int:
         """Return the number of drawn answers."""
         return len(self.item)
+
+    @property
+    def borrowed(self) -> NDArray[np.bool_]:
+        """Which answers come from other items, of shape (n_negatives,)."""
+        return self.item != self.source
+
+    def take(self, which: NDArray[Any]) -> Negatives:
+        """Return some of the drawn answers."""
+        return Negatives(self.item[which], self.source[which], self.choice[which])
+
+    def pairs(self, items: Sequence[Item], prompt: Prompt) -> list[Pair]:
+        """Return the context of every question with the answer drawn for it."""
+        found: list[Pair] = []
+        columns = (self.item.tolist(), self.source.tolist(), self.choice.tolist())
+        for index, source, choice in zip(*columns, strict=True):
+            item, answers = items[index], items[source].choices
+            if index == source:
+                found.append((prompt.context(item), [prompt.continuations(answers)[choice]]))
+            else:
+                found.append(prompt.borrowed(item, answers[choice]))
+        return found
 
 
 Place = tuple[int, int]  # an item, and one of its choices
@@ -67,9 +103,13 @@ class Draw:
 
     def wrong(self, index: int) -> list[int]:
         """Return the wrong choices of an item; a copy of the right one is none."""
-        choices = self.items[index].choices
-        right = choices[int(self.y[index])]
-        return [place for place, text in enumerate(choices) if text != right]
+        item, right = self.items[index], int(self.y[index])
+        return [place for place in range(len(item.choices)) if not item.same(place, right)]
+
+    @cached_property
+    def right_answers(self) -> list[str]:
+        """The right choice of every item."""
+        return [i.choices[right] for i, right in zip(self.items, self.y.tolist(), strict=True)]
 
     def ranked(self, index: int) -> list[int]:
         """Return the wrong choices of an item, the least likely first."""
@@ -80,7 +120,15 @@ class Draw:
 
 
 def _own(draw: Draw, index: int) -> list[Place]:
-    wrong = draw.wrong(index)
+    return _drawn(draw, index, draw.wrong(index))
+
+
+def _in_roles(roles: frozenset[str], draw: Draw, index: int) -> list[Place]:
+    named = draw.items[index].metadata["roles"]
+    return _drawn(draw, index, [place for place in draw.wrong(index) if named[place] in roles])
+
+
+def _drawn(draw: Draw, index: int, wrong: list[int]) -> list[Place]:
     order = draw.rng.permutation(len(wrong))[: draw.count]
     return [(index, wrong[place]) for place in order.tolist()]
 
@@ -98,17 +146,39 @@ def _easiest(draw: Draw, index: int) -> list[Place]:
 
 
 def _other(draw: Draw, index: int) -> list[Place]:
-    drawn: list[Place] = []
-    seen = set(draw.items[index].choices)
+    taken = draw.items[index].choices
+    found = draw_elsewhere(draw.right_answers, taken, draw.count, draw.rng)
+    return [(other, int(draw.y[other])) for other in found]
+
+
+def draw_elsewhere(
+    answers: Sequence[str], taken: Iterable[str], count: int, rng: np.random.Generator
+) -> list[int]:
+    """Draw answers that are not taken, and no text twice.
+
+    Parameters
+    ----------
+    answers : sequence of str
+        Where to draw from, such as the right answers of all items.
+    taken : iterable of str
+        Such as the choices of the item that an answer is drawn for.
+    count : int
+    rng : Generator
+
+    Returns
+    -------
+    list of int
+        Indices of answers; fewer than `count` if no more were found.
+    """
+    drawn: list[int] = []
+    seen = set(taken)
     for _ in range(MAX_TRIES):
-        if len(drawn) == draw.count:
+        if len(drawn) == count:
             break
-        other = int(draw.rng.integers(len(draw.items)))
-        right = int(draw.y[other])
-        text = draw.items[other].choices[right]
-        if text not in seen:
-            seen.add(text)
-            drawn.append((other, right))
+        place = int(rng.integers(len(answers)))
+        if answers[place] not in seen:
+            seen.add(answers[place])
+            drawn.append(place)
     return drawn
 
 
@@ -124,11 +194,14 @@ class Kind:
         Whether it compares the base model's scores.
     none : str
         Why there may be none, for the message.
+    roles : frozenset of str
+        Roles that every item must have among its wrong choices.
     """
 
     draw: Callable[[Draw, int], list[Place]]
     needs_scores: bool = False
     none: str = "every choice equals the right one"
+    roles: frozenset[str] = frozenset()
 
 
 NEGATIVES = {
@@ -138,6 +211,21 @@ NEGATIVES = {
     "easiest": Kind(_easiest, needs_scores=True),
     "other": Kind(_other, none="no other question has a right answer that is no choice here"),
 }
+
+
+def kind_of(name: str) -> Kind:
+    """Return a kind of negatives: one of :data:`NEGATIVES`, or ``role NAME or NAME``.
+
+    Raises
+    ------
+    LikraError
+        If there is none of that name.
+    """
+    if name.startswith(ROLE):
+        roles = frozenset(name.removeprefix(ROLE).split(" or "))
+        return Kind(partial(_in_roles, roles), roles=roles)
+    check_one_of("negatives", name, NEGATIVES)
+    return NEGATIVES[name]
 
 
 def draw_negatives(
@@ -156,11 +244,12 @@ def draw_negatives(
     items : sequence of Item
     y : ndarray of shape (n_items,)
         Index of the right choice.
-    kind : {"own", "all", "hardest", "easiest", "other"}
+    kind : {"own", "all", "hardest", "easiest", "other"} or str
         ``own``: wrong choices of the same question, drawn uniformly (near-misses).
         ``all``: every wrong choice. ``hardest`` and ``easiest``: the wrong choices that
         the base model finds most and least likely. ``other``: right answers of other
-        questions.
+        questions. ``role NAME``: wrong choices in that role, or ``role NAME or NAME``, see
+        :func:`likra_lite.questions.roles.roles_of`.
     n_negatives : int
         Answers per item, as far as it has them; ``all`` does not read it.
     contamination : float
@@ -176,18 +265,23 @@ def draw_negatives(
     Raises
     ------
     LikraError
-        If an argument is out of range, or no item has a wrong answer.
+        If an argument is out of range, an item has no choice in such a role, or no item has a
+        wrong answer.
     """
-    check_one_of("negatives", kind, NEGATIVES)
+    chosen = kind_of(kind)
     check_integer("n_negatives", n_negatives, 1)
     check_share("contamination", contamination)
-    if NEGATIVES[kind].needs_scores and base_scores is None:
+    if chosen.needs_scores and base_scores is None:
         raise LikraError(f"negatives={kind!r} needs the base model's scores")
+    if chosen.roles and not chosen.roles <= (known := set(shared_roles(items))):
+        raise LikraError(
+            f"got negatives in the roles {sorted(chosen.roles)}; every item has {sorted(known)}"
+        )
     draw = Draw(items, y, n_negatives, np.random.default_rng(seed), base_scores)
     drawn = [
         (index, source, choice)
         for index in range(len(items))
-        for source, choice in NEGATIVES[kind].draw(draw, index)
+        for source, choice in chosen.draw(draw, index)
     ]
     if contamination:
         swap = draw.rng.random(len(drawn)) < contamination
@@ -197,6 +291,6 @@ def draw_negatives(
             for index in negative[:1]
         ]
     if not drawn:
-        raise LikraError(f"no wrong answer could be drawn: {NEGATIVES[kind].none}")
+        raise LikraError(f"no wrong answer could be drawn: {chosen.none}")
     item_of, source, choice = np.array(drawn, dtype=np.int64).T
     return Negatives(item_of, source, choice)

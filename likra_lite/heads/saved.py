@@ -104,17 +104,7 @@ def save_heads(folder: Path, saved: Saved) -> None:
             link_or_copy(model.folder / name, scratch / name)
         for name, head in fitted.scorer.fitted.items():
             _write(scratch / HEADS / f"{name}.safetensors", head.tensors())
-        _write(
-            scratch / HELD_OUT,
-            {
-                "offsets": table.offsets,
-                "n_tokens": table.n_tokens,
-                "n_chars": table.n_chars,
-                "n_bytes": table.n_bytes,
-                "y": fitted.y,
-                **{f"log_likelihood.{head}": column for head, column in table.heads.items()},
-            },
-        )
+        _write(scratch / HELD_OUT, {**table.to_arrays(), "y": fitted.y})
         _write(
             scratch / NEGATIVES,
             {"item": drawn.item, "source": drawn.source, "choice": drawn.choice},
@@ -198,13 +188,7 @@ def read_held_out(folder: Path) -> tuple[LogLikelihoods, NDArray[np.int64]]:
         )
     with _readable(folder):
         held_out = _read(folder / HELD_OUT)
-        y = held_out.pop("y")
-        heads = {
-            name.removeprefix("log_likelihood."): held_out.pop(name)
-            for name in sorted(held_out)
-            if name.startswith("log_likelihood.")
-        }
-        return LogLikelihoods(heads=heads, **held_out), y
+        return LogLikelihoods.of_arrays(held_out), held_out["y"]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..questions.item import Item
 from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer, choice_table, warn_of_truncation
 from ..scoring.table import LogLikelihoods
-from .negatives import NEGATIVES, Negatives, draw_negatives
+from .negatives import Negatives, draw_negatives, kind_of
 from .output import fit_output_matrix
 from .settings import FitSettings
 
@@ -171,21 +171,14 @@ def training_set(
     drawn: Negatives | None = None
     if "negative" not in settings.read_heads:
         drawn = NO_NEGATIVES
-    elif not NEGATIVES[settings.negatives].needs_scores:
+    elif not kind_of(settings.negatives).needs_scores:
         drawn = draw_for(settings, items, y)
     counts = np.array([len(item.choices) for item in items])
     starts = np.cumsum(counts) - counts
     n_choices = int(counts.sum())
     pairs = scorer.pairs(items)
     if drawn is not None:
-        # Pairs of their own: a long borrowed answer must not cut the context of the item's.
-        borrowed = drawn.item != drawn.source
-        pairs += [
-            (scorer.prompt.context(items[i]), [scorer.prompt.borrowed(items[j].choices[c])])
-            for i, j, c in zip(
-                drawn.item[borrowed], drawn.source[borrowed], drawn.choice[borrowed], strict=True
-            )
-        ]
+        pairs += drawn.take(drawn.borrowed).pairs(items, scorer.prompt)
     features, truncated = scorer.pair_scorer.features(pairs, advance)
     cut = np.flatnonzero(truncated[: len(items)]).tolist()
     warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
@@ -197,9 +190,8 @@ def training_set(
     table = choice_table(items, features.lengths[:n_choices], columns)
     if drawn is None:
         drawn = draw_for(settings, items, y, table)
-        borrowed = np.zeros(len(drawn), dtype=bool)
     negative = starts[drawn.item] + drawn.choice
-    negative[borrowed] = n_choices + np.arange(borrowed.sum())
+    negative[drawn.borrowed] = n_choices + np.arange(drawn.borrowed.sum())
     return TrainingSet(features, starts + y, negative, drawn, table, y)
 
 

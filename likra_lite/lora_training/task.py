@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..engine.pairs import Pair
 from ..errors import LikraError
-from ..heads.negatives import NEGATIVES, Negatives
+from ..heads.negatives import Negatives, kind_of
 from ..heads.recipe import LoraRecipe
 from ..heads.settings import FitSettings
 from ..heads.training_set import NO_NEGATIVES, draw_for
@@ -52,14 +52,12 @@ class LoraTask:
 
         `keep`, of shape (n_items,), says which items may be used.
         """
-        drawn, items, prompt = self.negatives, self.items, self.prompt
+        items, prompt = self.items, self.prompt
+        drawn = self.negatives.take(keep[self.negatives.item] & keep[self.negatives.source])
         wrong: dict[int, list[str]] = {}
-        for index in np.flatnonzero(keep[drawn.item] & keep[drawn.source]).tolist():
-            i, j, c = int(drawn.item[index]), int(drawn.source[index]), int(drawn.choice[index])
-            own = prompt.continuations(items[i].choices)
-            wrong.setdefault(i, []).append(
-                own[c] if i == j else prompt.borrowed(items[j].choices[c])
-            )
+        pairs = drawn.pairs(items, prompt)
+        for index, (_, (answer,)) in zip(drawn.item.tolist(), pairs, strict=True):
+            wrong.setdefault(index, []).append(answer)
         kept = np.flatnonzero(keep).tolist()
         right = {i: prompt.continuations(items[i].choices)[self.y[i]] for i in kept}
         if self.recipe.objective != "likelihood":
@@ -99,6 +97,6 @@ def task_of(
         )
     drawn = NO_NEGATIVES
     if rival or "negative" in heads:
-        base = scorer.table(items, ["base"]) if NEGATIVES[settings.negatives].needs_scores else None
+        base = scorer.table(items, ["base"]) if kind_of(settings.negatives).needs_scores else None
         drawn = draw_for(settings, items, y, base)
     return LoraTask(items, y, scorer.prompt, heads, drawn, recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
@@ -48,21 +48,9 @@ def _lines(rows: Iterable[Row], names: Iterable[str], x: str, key: str) -> list[
     return lines
 
 
-def _standard_rows(measured: Measured, controls: Sequence[str]) -> list[Row]:
-    """Return the rows of fits that differ in examples, seeds and controls only."""
-    standard = (None, None, None), ("own", 1, 0.0)
-    return [
-        row
-        for row in measured.rows
-        if row["n_items"]
-        and row["control"] in controls
-        and (row["negatives"], row["n_negatives"], row["contamination"]) in standard
-    ]
-
-
 def curve_chart(measured: Measured) -> LineChart:
     """Return accuracy against examples."""
-    lines = _lines(_standard_rows(measured, ["none"]), FITTED, "n_items", "mode")
+    lines = _lines(measured.standard_rows(), FITTED, "n_items", "mode")
     levels = tuple(_levels(measured).values())
     about = _about(measured, len(measured.largest))
     return LineChart("Learning curve", "examples", "accuracy", tuple(lines), levels, about)
@@ -72,7 +60,7 @@ def control_charts(measured: Measured) -> tuple[LineChart, ...]:
     """Return the same without the question, and with a wrong one, if that was measured."""
     if set(measured.results.controls) <= {"none"}:
         return ()
-    rows = _standard_rows(measured, tuple(CONTROLS))
+    rows = [row for control in CONTROLS for row in measured.standard_rows(control)]
     chance = Level("chance", measured.chance)
     about = _about(measured, len(measured.largest))
     charts = []
@@ -88,21 +76,16 @@ def control_charts(measured: Measured) -> tuple[LineChart, ...]:
 
 def kind_plots(measured: Measured) -> tuple[DotPlot, ...]:
     """Return accuracy by kind of negatives, at the size that has most kinds, if any has two."""
-    kinds: dict[int, set[str]] = {}
-    for fit in measured.fits:
-        if fit.control == "none" and fit.n_negatives == 1 and not fit.contamination:
-            kinds.setdefault(fit.n_items, set()).add(fit.negatives)
-    size = max(kinds, key=lambda n: (len(kinds[n]), n))
-    if len(kinds[size]) < 2:
+    found, size = measured.kinds_rows, measured.kinds_size
+    kinds = sorted({row["negatives"] for row in found})
+    if len(kinds) < 2:
         return ()
-    chosen = [row for row in measured.rows if row["n_items"] == size and row["control"] == "none"]
-    chosen = [row for row in chosen if row["n_negatives"] == 1 and not row["contamination"]]
     levels = _levels(measured)
     plots = []
     for mode in RATIOS:
-        mine = [row for row in chosen if row["mode"] == mode]
+        mine = [row for row in found if row["mode"] == mode]
         rows = []
-        for line in _lines(mine, sorted(kinds[size]), "n_items", "negatives"):
+        for line in _lines(mine, kinds, "n_items", "negatives"):
             (point,) = line.points
             values = [row["accuracy"] for row in mine if row["negatives"] == line.name]
             seeds = tuple(values) if len(values) > 1 else ()
@@ -115,7 +98,7 @@ def kind_plots(measured: Measured) -> tuple[DotPlot, ...]:
                 "accuracy",
                 tuple(rows),
                 (levels[measured.base], levels["chance"]),
-                f"{measured.how}. {several}{WHISKERS} {NOT_TESTED}",
+                f"{measured.how_kinds}. {several}{WHISKERS} {NOT_TESTED}",
             )
         )
     return tuple(plots)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import LikraError
-from ..experiments import Bench, Experiment, Results, name_of, trajectories
+from ..experiments import Bench, Experiment, Results, name_of
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
 from .accuracies import control_charts, curve_chart, kind_plots, sweep_charts
@@ -15,14 +15,21 @@ from .captions import bands
 from .charts import LineChart
 from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import Report
+from .findings import findings
 from .forest import comparison_forest
 from .measured import RATIOS, Fit, Measured
 from .paper import PAPER
 from .question_rows import item_rows
-from .sentences import sentences
+from .sentences import sentences, typeset
 from .trajectories import MeanLogLikelihood, trajectory_charts
 
-__all__ = ["report_of_experiment", "report_of_results"]
+__all__ = [
+    "report_of",
+    "report_of_claims",
+    "report_of_experiment",
+    "report_of_results",
+    "with_experiment",
+]
 
 CONFIDENT = (*RATIOS, "sft", "base")  # modes whose abstention is shown
 
@@ -67,7 +74,7 @@ def report_of_results(
     """
     name = results.tests[0] if test is None else test
     measured = Measured(results, name, alpha, normalization)
-    report = _without_items(measured)
+    report = report_of(measured)
     if items is None:
         return report
     return _with_items(report, measured, items, scorer_of, advance)
@@ -102,16 +109,58 @@ def report_of_experiment(
     LikraError
         If no point of the learning curve is finished.
     """
+    measured = Measured(results, results.tests[0], alpha, normalization)
+    return with_experiment(report_of(measured), measured, experiment, read)
+
+
+def report_of_claims(measured: Measured, sources: str) -> Report:
+    """Return the demo's report, without the list of questions.
+
+    Parameters
+    ----------
+    measured : Measured
+        See :meth:`Measured.of_claims`.
+    sources : str
+        Which items, which model.
+    """
+    report = report_of(measured)
+    return replace(
+        report,
+        title="What wrong answers teach",
+        subtitle=sources[0].upper() + sources[1:],
+        sentences=(report.sentences[0], *map(typeset, findings(measured))),
+    )
+
+
+def with_experiment(
+    report: Report,
+    measured: Measured,
+    experiment: Experiment,
+    read: Callable[[int], object] | None = None,
+) -> Report:
+    """Return the report with the items of the experiment's first test set, token by token.
+
+    Parameters
+    ----------
+    report : Report
+        See :func:`report_of`.
+    measured : Measured
+        On that test set.
+    experiment : Experiment
+    read : callable, optional
+        See :func:`report_of_experiment`.
+    """
 
     def scorer_of(fit: Fit) -> ChoiceScorer:
         bench = Bench(experiment.scorer, experiment.items, {}, experiment.penalty, read)
-        return bench.fit(fit.n_items, fit.seed)
+        return bench.fit(fit)
 
-    test, items = next(iter(experiment.tests.items()))
-    return report_of_results(results, test, alpha, normalization, items, scorer_of, read)
+    items = next(iter(experiment.tests.values()))
+    return _with_items(report, measured, items, scorer_of, read)
 
 
-def _without_items(measured: Measured) -> Report:
+def report_of(measured: Measured) -> Report:
+    """Return the report without the list of questions."""
     about, n_seeds = measured.results.experiment, len(measured.largest)
     training, kinds = about["items"], kind_plots(measured)
     return Report(
@@ -167,8 +216,7 @@ def _trajectories(measured: Measured) -> tuple[LineChart, ...]:
     return trajectory_charts(
         (
             MeanLogLikelihood(row["n_items"], row["head"], row["group"], row["log_likelihood"])
-            for row in trajectories(measured.results, measured.standard)
-            if row["test"] == measured.test and row["control"] == "none"
+            for row in measured.trajectory_rows
         ),
         f"Answers to {measured.n_test:,} test items. {bands(len(measured.largest))}",
     )

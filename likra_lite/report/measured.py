@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from ..errors import LikraError
 from ..experiments import Point as Fit
-from ..experiments import Results, name_of, observations
-from ..experiments.comparing import Setting, correct_by_mode, what_remains
+from ..experiments import Results, name_of, observations, trajectories
+from ..experiments.predictions import Setting, correct_by_mode, what_remains
+from ..questions.item import Item
+from ..questions.roles import roles_of
 from ..scoring.comparisons import Comparison, compare_modes
 from ..scoring.decision import MODES, Decision
 from .confidence import ENOUGH
@@ -40,12 +42,36 @@ class Measured:
         Weight of the negative head.
     normalization : str
         Length that the scores of fitted modes are divided by.
+    kinds_alpha : float or "auto", optional
+        Weight of the negative head where kinds of negatives are looked at; `alpha` by default.
+    roles : ndarray of shape (n_choices,), optional
+        Names for the choices of the test set, in place of right answers and near-misses.
     """
 
     results: Results
     test: str
     alpha: float | str
     normalization: str
+    kinds_alpha: float | str | None = None
+    roles: NDArray[np.str_] | None = None
+
+    @classmethod
+    def of_claims(cls, results: Results, items: Sequence[Item], alpha: float) -> Measured:
+        """Return what was measured at the points of the paper's claims, on the first test set.
+
+        Some negatives make stronger heads than others. Where at least as many training items
+        are left as were used, every kind gets an alpha of its own, chosen on those.
+
+        Parameters
+        ----------
+        results : Results
+        items : sequence of Item
+            The test set's items, whose choices may have roles.
+        alpha : float
+        """
+        plain = cls(results, results.tests[0], alpha, "none")
+        enough = 2 * plain.kinds_size <= results.experiment["items"]["count"]
+        return replace(plain, kinds_alpha="auto" if enough else None, roles=roles_of(items))
 
     @cached_property
     def fits(self) -> list[Fit]:
@@ -97,6 +123,46 @@ class Measured:
         """Observations on the test set, of every fit."""
         return self.observe(self.fits, (self.alpha,))
 
+    def standard_rows(self, control: str = "none") -> list[Row]:
+        """Return the rows of fits under a control that differ in examples and seeds only."""
+        standard = (None, None, None), ("own", 1, 0.0)
+        return [
+            row
+            for row in self.rows
+            if row["n_items"]
+            and row["control"] == control
+            and (row["negatives"], row["n_negatives"], row["contamination"]) in standard
+        ]
+
+    def free_row(self, decision: Decision, control: str = "none") -> Row:
+        """Return the accuracy of what needs no examples."""
+        found = observations(
+            self.results, [decision.mode], normalizations=[decision.normalization], points=self.fits
+        )
+        (row,) = (row for row in found if (row["test"], row["control"]) == (self.test, control))
+        return row
+
+    @cached_property
+    def kinds_size(self) -> int:
+        """The number of examples that most kinds of negatives were fitted on."""
+        kinds: dict[int, set[str]] = {}
+        for fit in filter(_is_plain, self.fits):
+            kinds.setdefault(fit.n_items, set()).add(fit.negatives)
+        return max(kinds, key=lambda size: (len(kinds[size]), size))
+
+    @cached_property
+    def kinds_rows(self) -> list[Row]:
+        """Observations of the ratios at that number of examples, by kind of negatives."""
+        fits = [f for f in self.fits if _is_plain(f) and f.n_items == self.kinds_size]
+        alpha = self.alpha if self.kinds_alpha is None else self.kinds_alpha
+        return self.observe(fits, (alpha,), RATIOS)
+
+    @cached_property
+    def trajectory_rows(self) -> list[Row]:
+        """What becomes of the likelihood of answers along the learning curve."""
+        found = trajectories(self.results, self.standard, self.roles)
+        return [row for row in found if (row["test"], row["control"]) == (self.test, "none")]
+
     def observe(
         self,
         fits: Iterable[Fit],
@@ -110,10 +176,18 @@ class Measured:
     @property
     def how(self) -> str:
         """Test items, alpha and normalization in words."""
+        return self._how(self.alpha)
+
+    @property
+    def how_kinds(self) -> str:
+        """The same where kinds of negatives are looked at."""
+        return self._how(self.alpha if self.kinds_alpha is None else self.kinds_alpha)
+
+    def _how(self, alpha: float | str) -> str:
         chosen = "alpha chosen on unused training items"
-        alpha = chosen if isinstance(self.alpha, str) else f"alpha {self.alpha:g}"
+        weight = chosen if isinstance(alpha, str) else f"alpha {alpha:g}"
         length = name_of("", self.normalization)
-        return f"{self.n_test:,} test items, {alpha}" + (length and f", scores{length}")
+        return f"{self.n_test:,} test items, {weight}" + (length and f", scores{length}")
 
     @property
     def base(self) -> str:
@@ -136,7 +210,16 @@ class Measured:
     @cached_property
     def correct(self) -> dict[str, BoolArray]:
         """Whether predictions are right at the largest size, by mode, for every seed."""
-        fitted = correct_by_mode(self.results, self.setting, COMPARED)
+        return self.correct_at(self.size)
+
+    @property
+    def best_free(self) -> str:
+        """Name of the most accurate of what needs no examples."""
+        return max(self.free, key=lambda name: float(self.correct[name].mean()))
+
+    def correct_at(self, size: int) -> dict[str, BoolArray]:
+        """Return whether predictions are right after so many examples."""
+        fitted = correct_by_mode(self.results, replace(self.setting, n_items=size), COMPARED)
         free = {
             name: self.results.correct(self.test, "none", rule) for name, rule in self.free.items()
         }
@@ -171,6 +254,9 @@ class Measured:
         return self.results.decision(fit, mode, self.alpha, self.normalization)
 
 
+def _is_plain(fit: Fit) -> bool:
+    return (fit.control, fit.n_negatives, fit.contamination) == ("none", 1, 0.0)
+
+
 def _is_standard(fit: Fit) -> bool:
-    kind = fit.control, fit.negatives, fit.n_negatives, fit.contamination
-    return kind == ("none", "own", 1, 0.0)
+    return _is_plain(fit) and fit.negatives == "own"

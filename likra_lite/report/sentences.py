@@ -26,7 +26,7 @@ def sentences(measured: Measured, kinds: Sequence[DotPlot]) -> list[str]:
     list of str
     """
     shares = {name: float(found.mean()) for name, found in measured.correct.items()}
-    best = max(measured.free, key=lambda name: shares[name])
+    best = measured.best_free
     lines = [headline(shares, measured.size, best, measured.chance)]
     told = {(each.mode, each.reference): each for each in measured.comparisons}
     pairs = [("likra", best), ("base-likra", best), ("likra", "sft")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from ..engine.ragged import span_indices
 from ..errors import LikraError
 
 __all__ = ["LogLikelihoods"]
+
+COLUMN = "log_likelihood."  # before the name of a head, among named arrays
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,31 @@ class LogLikelihoods:
             n_tokens=self.n_tokens[rows],
             n_chars=self.n_chars[rows],
             n_bytes=self.n_bytes[rows],
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the table as named arrays, to be written to a file."""
+        return {
+            "offsets": self.offsets,
+            "n_tokens": self.n_tokens,
+            "n_chars": self.n_chars,
+            "n_bytes": self.n_bytes,
+            **{COLUMN + head: column for head, column in self.heads.items()},
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> LogLikelihoods:
+        """Return the table among named arrays, see :meth:`to_arrays`; others are left out."""
+        return cls(
+            offsets=arrays["offsets"],
+            heads={
+                name.removeprefix(COLUMN): column
+                for name, column in sorted(arrays.items())
+                if name.startswith(COLUMN)
+            },
+            n_tokens=arrays["n_tokens"],
+            n_chars=arrays["n_chars"],
+            n_bytes=arrays["n_bytes"],
         )
 
     @staticmethod
