@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from .curve import MODES, NEGATIVES, ListOf, modes_option, one_of
+from .curve import MODES, modes_option
 from .options import (
+    ListOfRegistered,
     NumberOrAuto,
+    Registered,
     cache_option,
     contamination_option,
     debug_option,
@@ -31,7 +33,7 @@ __all__ = ["compare"]
 @click.option(
     "--reference",
     "references",
-    type=click.Choice(MODES),
+    type=MODES,
     multiple=True,
     default=("base", "sft"),
     show_default=True,
@@ -45,12 +47,12 @@ __all__ = ["compare"]
 )
 @click.option(
     "--normalization",
-    type=click.Choice(["none", "chars", "bytes", "tokens"]),
+    type=Registered("scoring.decision:NORMALIZATIONS"),
     help="Length that scores are divided by.  [default: none, or that of the model folder]",
 )
 @click.option(
     "--negatives",
-    type=ListOf("KIND,...", one_of(*NEGATIVES), f"kinds: {', '.join(NEGATIVES)}"),
+    type=ListOfRegistered(Registered("heads.negatives:NEGATIVES"), "kinds"),
     default="own",
     show_default=True,
     help="Kinds of wrong answers; with several, each is compared.",

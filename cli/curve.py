@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from contextlib import nullcontext
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import click
 
-from .options import cache_option, debug_option, items_argument, model_option, threads_option
+from .options import (
+    ListOf,
+    ListOfRegistered,
+    Registered,
+    cache_option,
+    debug_option,
+    items_argument,
+    model_option,
+    threads_option,
+)
 
 __all__ = ["curve"]
-
-
-class ListOf(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
-    """Values with commas between, each once."""
-
-    def __init__(self, name: str, convert: Callable[[str], Any], what: str) -> None:
-        self.name = name
-        self.each = convert
-        self.what = what
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(dict.fromkeys(self.each(part.strip()) for part in value.split(",")))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of {self.what}", param, ctx)
-
-
-def one_of(*allowed: str) -> Callable[[str], str]:
-    """Return a check that a word is one of some."""
-
-    def check(word: str) -> str:
-        if word not in allowed:
-            raise ValueError(word)
-        return word
-
-    return check
 
 
 def number_or_auto(text: str) -> float | str:
@@ -48,15 +27,12 @@ def number_or_auto(text: str) -> float | str:
     return text if text == "auto" else float(text)
 
 
-MODES = ("base", "pmi", "sft", "likra", "base-likra", "pos-base")
-NEGATIVES = ("own", "all", "hardest", "easiest", "other")
-NORMALIZATIONS = ("none", "chars", "bytes", "tokens")
-
+MODES = Registered("scoring.decision:MODES")
 modes_option = click.option(
     "--modes",
-    type=ListOf("MODE,...", one_of(*MODES), f"modes: {', '.join(MODES)}"),
-    default=",".join(MODES),
-    show_default=True,
+    type=ListOfRegistered(MODES, "modes"),
+    default=lambda: MODES.choices,
+    show_default="all",
     help="What is scored.",
 )
 alpha_option = click.option(
@@ -70,10 +46,10 @@ alpha_option = click.option(
 normalization_option = click.option(
     "--normalization",
     "normalizations",
-    type=ListOf("LENGTH,...", one_of(*NORMALIZATIONS), f"lengths: {', '.join(NORMALIZATIONS)}"),
+    type=ListOfRegistered(Registered("scoring.decision:NORMALIZATIONS"), "lengths"),
     default="none",
     show_default=True,
-    help="Lengths that scores are divided by: none, chars, bytes, tokens.",
+    help="Lengths that scores are divided by.",
 )
 
 
@@ -107,10 +83,10 @@ normalization_option = click.option(
 @normalization_option
 @click.option(
     "--negatives",
-    type=ListOf("KIND,...", one_of(*NEGATIVES), f"kinds: {', '.join(NEGATIVES)}"),
+    type=ListOfRegistered(Registered("heads.negatives:NEGATIVES"), "kinds"),
     default="own",
     show_default=True,
-    help="Which wrong answers the negative head learns: own, all, hardest, easiest, other.",
+    help="Which wrong answers the negative head learns.",
 )
 @click.option(
     "--n-negatives",

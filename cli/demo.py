@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from .curve import ListOf
-from .options import debug_option, model_option, threads_option
+from .options import ListOf, debug_option, model_option, threads_option
 
 __all__ = ["demo"]
 

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 __all__ = [
+    "ListOf",
+    "ListOfRegistered",
     "NumberOrAuto",
     "cache_option",
     "contamination_option",
@@ -91,6 +93,65 @@ class Registered(click.Choice):  # type: ignore[type-arg]  # generic in new vers
         names = getattr(importlib.import_module(f"likra_lite.{module}"), name)
         around = ([self.first], [*names], [self.last])
         return tuple(name for names in around for name in names if name is not None)
+
+
+class ListOf(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
+    """Values with commas between, each once.
+
+    Parameters
+    ----------
+    name : str
+        What stands for them in the help.
+    convert : callable
+        Reads one value; raises ValueError if it is none.
+    what : str
+        What the values should be, for the message.
+    """
+
+    def __init__(self, name: str, convert: Callable[[str], Any], what: str) -> None:
+        self.name = name
+        self.each = convert
+        self.what = what
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
+        """Return the values."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(dict.fromkeys(self.each(part.strip()) for part in value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of {self.what}", param, ctx)
+
+
+class ListOfRegistered(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
+    """Names of a registry with commas between, each once.
+
+    Parameters
+    ----------
+    registered : Registered
+    what : str
+        What they name, for the message.
+    """
+
+    def __init__(self, registered: Registered, what: str) -> None:
+        self.name = what
+        self.registered = registered
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """Return the names, for the help."""
+        return f"[{'|'.join(self.registered.choices)}],..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        """Return the names."""
+        names = self.registered.choices
+        return ListOf("", self._checked, f"{self.name}: {', '.join(names)}").convert(
+            value, param, ctx
+        )
+
+    def _checked(self, word: str) -> str:
+        if word not in self.registered.choices:
+            raise ValueError(word)
+        return word
 
 
 class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
