@@ -9,8 +9,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from engines import REFERENCE, Engine, Pass
+from engines import REFERENCE, Engine, Pass, tokens_read
 from gemm import GemmPeak
+from shapes import Weights
 from workers import Worker, WorkerError
 from workloads import Item, useful_tokens
 
@@ -103,15 +104,17 @@ class Contender:
             self._worker.close()
             self._worker = None
 
-    def record(self, reference: Contender | None, body_parameters: int) -> dict[str, Any]:
+    def record(self, reference: Contender | None, weights: Weights, peak: float) -> dict[str, Any]:
         """Return everything that is known of the engine, ready for JSON.
 
         Parameters
         ----------
         reference : Contender or None
             To compare speed and scores with.
-        body_parameters : int
-            Of the checkpoint, to count likra-lite's useful operations with.
+        weights : Weights
+            Of the checkpoint, to count operations with.
+        peak : float
+            The machine's fastest matrix product, in operations per second.
         """
         if self.failure is not None:
             return {"engine": self.engine.name, "failure": self.failure}
@@ -127,15 +130,25 @@ class Contender:
             "median_seconds": median(seconds),
             "items_per_second": len(self.items) / min(seconds),
             "tokens_per_second": self.tokens_per_second,
+            "share_of_peak": self._needed(weights) / min(seconds) / peak,
             "peak_bytes": max(done.peak_bytes for done in self.passes),
         }
         if self.passes[0].trunk:
             trunk = min((done.trunk for done in self.passes), key=lambda trunk: trunk["seconds"])
-            useful = 2 * body_parameters * trunk["tokens"]
-            known["trunk"] = {**trunk, "flops": useful / trunk["seconds"]}
+            known["trunk"] = {
+                **trunk, "flops": weights.operations(trunk["tokens"], 0) / trunk["seconds"],
+            }  # fmt: skip
         if reference is not None:
             known |= self._compared_with(reference)
         return known
+
+    def _needed(self, weights: Weights) -> float:
+        """Return the operations that the items need, if nothing that they share is done twice."""
+        from likra_lite.engine.trees import TokenTree
+
+        trees = [TokenTree(*item) for item in self.items]
+        n_predicted = sum(len(choice) for item in self.items for choice in item.choices)
+        return weights.operations(tokens_read(trees), n_predicted)
 
     def _compared_with(self, reference: Contender) -> dict[str, float]:
         n_items = min(len(self.items), len(reference.items))
@@ -209,9 +222,9 @@ class Contest:
             contender.failure = str(error)
             contender.close()
 
-    def records(self, body_parameters: int) -> list[dict[str, Any]]:
+    def records(self, weights: Weights) -> list[dict[str, Any]]:
         """Return what is known of every engine, compared with PyTorch in float32 if it ran."""
         reference = next(
             (c for c in self.contenders if c.engine.name == REFERENCE and c.failure is None), None
         )
-        return [contender.record(reference, body_parameters) for contender in self.contenders]
+        return [contender.record(reference, weights, self.gemm[0]) for contender in self.contenders]

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from options import CONTEXT, progress
-from options import write as write_result
+from setup import CONTEXT, progress
+from setup import write as write_result
 from tables import cpu_name, markdown_table, number, versions
 
 from likra_lite import Item, LanguageModel, read_items

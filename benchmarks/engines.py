@@ -23,7 +23,7 @@ from workloads import Item, Row, longest_row, rows_of
 if TYPE_CHECKING:
     from likra_lite import LanguageModel
 
-__all__ = ["ENGINES", "REFERENCE", "Batching", "Engine", "Pass", "score_trees"]
+__all__ = ["ENGINES", "REFERENCE", "Batching", "Engine", "Pass", "score_trees", "tokens_read"]
 
 FloatArray = NDArray[np.float64]
 

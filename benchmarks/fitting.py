@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from engines import LikraLite
-from options import CONTEXT, common_options, prepared, progress, threads_or_cores
-from options import write as write_result
-from tables import cpu_name, markdown_table, megabytes, number, versions
+from setup import CONTEXT, Setup, progress, with_setup
+from tables import markdown_table, megabytes, number
 from workers import Worker, peak_memory
 from workloads import zero_shot
 
@@ -71,19 +69,14 @@ class Fitting:
 
 @click.command(context_settings=CONTEXT)
 @click.option("--items", "n_items", type=click.IntRange(min=2), default=256)
-@common_options
+@with_setup
 def main(
     n_items: int,
-    shape: str,
-    folder: Path | None,
-    threads: int | None,
-    cache: Path | None,
-    out: Path | None,
+    setup: Setup,
 ) -> None:
     """Measure what it takes to fit both heads."""
-    threads = threads_or_cores(threads)
-    with prepared(shape, folder, cache) as checkpoint:
-        engine = LikraLite(checkpoint, threads)
+    with setup.checkpoint() as checkpoint:
+        engine = LikraLite(checkpoint, setup.threads)
         progress(f"{checkpoint.name}: preparing")
         with Worker(engine) as worker:
             worker.call("prepare")
@@ -100,16 +93,14 @@ def main(
     result = {
         "checkpoint": checkpoint.name,
         "items": n_items,
-        "cpu": cpu_name(),
-        "threads": threads,
-        "versions": versions(),
+        **setup.machine,
         **done,
     }
     markdown = (
         f"**{checkpoint.name}**: {n_items:,} four-choice items, {done['rows']:,} hidden states; "
-        f"{cpu_name()}, {threads} threads.\n\n{markdown_table(['step', 's'], rows)}\n"
+        f"{result['cpu']}, {setup.threads} threads.\n\n{markdown_table(['step', 's'], rows)}\n"
     )
-    write_result("fitting", result, markdown, out)
+    setup.write("fitting", result, markdown)
 
 
 if __name__ == "__main__":

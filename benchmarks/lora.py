@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 import numpy as np
-from options import CONTEXT, common_options, prepared, progress, threads_or_cores, write
+from setup import CONTEXT, Setup, progress, with_setup
 from shapes import made_once
 from tables import markdown_table
 from workers import alone, peak_memory
@@ -81,19 +81,14 @@ def measure(kind: str, folders: list[str], count: int, threads: int) -> tuple[fl
 
 
 @click.command(context_settings=CONTEXT)
-@common_options
+@with_setup
 @click.option("--items", type=click.IntRange(min=1), default=64)
 def main(
-    shape: str,
-    folder: Path | None,
-    threads: int | None,
-    cache: Path | None,
-    out: Path | None,
+    setup: Setup,
     items: int,
 ) -> None:
     """Measure what a second LoRA head costs."""
-    threads = threads_or_cores(threads)
-    with prepared(shape, folder, cache) as checkpoint:
+    with setup.checkpoint() as checkpoint:
         root, source = checkpoint.converted, str(checkpoint.folder)
         progress("exporting")
         whole = made_once(root / "lora", lambda path: alone(export_adapted, source, None, path))
@@ -116,7 +111,7 @@ def main(
         for name, (kind, folders) in kinds.items():
             progress(name)
             seconds, memory, scores[name] = alone(
-                measure, kind, [str(path) for path in folders], items, threads
+                measure, kind, [str(path) for path in folders], items, setup.threads
             )
             result[name] = {"items_per_s": items / seconds, "memory_mb": memory}
             first = result["base model alone"]["items_per_s"]
@@ -127,7 +122,7 @@ def main(
         ).max()
     text = markdown_table(["", "items/s", "passes", "peak MB"], rows)
     text += f"\nmerged and inputs differ by {difference:.1e} nats at most\n"
-    write("lora", {**result, "max_difference_nats": float(difference)}, text, out)
+    setup.write("lora", {**result, "max_difference_nats": float(difference)}, text)
 
 
 if __name__ == "__main__":

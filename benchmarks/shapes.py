@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["SHAPES", "Checkpoint", "made_once"]
+__all__ = ["SHAPES", "Checkpoint", "Weights", "made_once"]
 
 # The sizes of HuggingFaceTB/SmolLM2-135M, meta-llama/Llama-3.2-1B, Qwen/Qwen2.5-0.5B and
 # google/gemma-3-270m.
@@ -85,6 +85,25 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
     return folder
 
 
+class Weights(NamedTuple):
+    """Numbers of weights, without embeddings.
+
+    Attributes
+    ----------
+    body : int
+        That every token read is multiplied with.
+    output : int
+        Of the projection to the vocabulary, for every token predicted.
+    """
+
+    body: int
+    output: int
+
+    def operations(self, n_read: int, n_predicted: int) -> float:
+        """Return the operations of a forward pass: an addition and a product for each weight."""
+        return 2.0 * (self.body * n_read + self.output * n_predicted)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A Hugging Face checkpoint and the folder for what is converted from it.
@@ -131,8 +150,8 @@ class Checkpoint:
         """Largest number of tokens in a row."""
         return self.config.get("max_position_embeddings") or self.config["n_positions"]
 
-    def body_parameters(self) -> int:
-        """Return the number of parameters without embeddings and vocabulary projection."""
+    def weights(self) -> Weights:
+        """Return how many weights every token and every predicted token is multiplied with."""
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -143,8 +162,9 @@ class Checkpoint:
             for module in model.modules()
             if isinstance(module, torch.nn.Embedding)
         }
-        embeddings |= {id(weight) for weight in model.get_output_embeddings().parameters()}
-        return sum(w.numel() for w in model.parameters() if id(w) not in embeddings)
+        output = model.get_output_embeddings().weight
+        body = (w for w in model.parameters() if id(w) not in embeddings | {id(output)})
+        return Weights(sum(w.numel() for w in body), output.numel())
 
 
 def _save_random(shape: dict[str, Any], folder: Path) -> None:

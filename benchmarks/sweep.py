@@ -11,14 +11,12 @@ writes ``sweep.md`` and ``sweep.json``.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 from engines import ENGINES, Engine, LikraLite
-from options import CONTEXT, check_window, common_options, prepared, progress, threads_or_cores
-from options import write as write_result
-from tables import cpu_name, markdown_table, megabytes, number, versions
+from setup import CONTEXT, Setup, check_window, progress, with_setup
+from tables import markdown_table, megabytes, number
 from workers import Worker
 from workloads import zero_shot
 
@@ -74,23 +72,18 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option("--items", "items", callback=_integers, default="100,1000,10000")
 @click.option("--choices", "choices", callback=_integers, default="2,4,8,16")
 @click.option("--engine", "name", type=click.Choice(TREE_ENGINES), default=LikraLite.name)
-@common_options
+@with_setup
 def main(
     items: list[int],
     choices: list[int],
     name: str,
-    shape: str,
-    folder: Path | None,
-    threads: int | None,
-    cache: Path | None,
-    out: Path | None,
+    setup: Setup,
 ) -> None:
     """Measure likra-lite over numbers of items and of choices."""
-    threads = threads_or_cores(threads)
     sizes = [(n, USUAL_CHOICES) for n in items] + [(min(items), n) for n in choices]
     lines = []
-    with prepared(shape, folder, cache) as checkpoint:
-        engine = ENGINES[name](checkpoint, threads)
+    with setup.checkpoint() as checkpoint:
+        engine = ENGINES[name](checkpoint, setup.threads)
         progress(f"{name}: preparing")
         with Worker(engine) as worker:
             worker.call("prepare")
@@ -100,12 +93,10 @@ def main(
     result = {
         "checkpoint": checkpoint.name,
         "engine": name,
-        "cpu": cpu_name(),
-        "threads": threads,
-        "versions": versions(),
+        **setup.machine,
         "lines": lines,
     }
-    write_result("sweep", result, markdown(result), out)
+    setup.write("sweep", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ PACKAGES = (
     "ctranslate2",
     "optimum-onnx",
 )
+VECTORS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "amx_tile": "AMX"}
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -46,13 +47,18 @@ def megabytes(size: int) -> str:
 
 
 def cpu_name() -> str:
-    """Return the processor's name, as well as the system tells it."""
+    """Return the processor's name with its vector instructions, as well as the system tells."""
     table = Path("/proc/cpuinfo")
-    if table.exists():
-        for line in table.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    if not table.exists():
+        return platform.processor() or platform.machine()
+    told: dict[str, str] = {}
+    for line in table.read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition(":")
+        told.setdefault(key.strip(), value.strip())
+    flags = set(told.get("flags", "").split())
+    found = [name for flag, name in VECTORS.items() if flag in flags]
+    name = told.get("model name", platform.machine())
+    return f"{name} ({', '.join(found)})" if found else name
 
 
 def versions() -> dict[str, str]:

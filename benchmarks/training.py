@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 import numpy as np
-from options import CONTEXT, common_options, prepared, progress, threads_or_cores, write
+from setup import CONTEXT, Setup, progress, with_setup
 from tables import markdown_table
 from workers import alone, peak_memory
 from workloads import zero_shot
@@ -203,34 +203,27 @@ def agreement(folder: str, pairs: Sequence[Pair]) -> dict[str, float] | None:
 
 
 @click.command(context_settings=CONTEXT)
-@common_options
+@with_setup
 @click.option("--examples", type=click.IntRange(min=64), default=256)
 @click.option("--batch-size", type=click.IntRange(min=1), default=32)
 def main(
-    shape: str,
-    folder: Path | None,
-    threads: int | None,
-    cache: Path | None,
-    out: Path | None,
+    setup: Setup,
     examples: int,
     batch_size: int,
 ) -> None:
     """Measure LoRA training."""
-    threads = threads_or_cores(threads)
-    with prepared(shape, folder, cache) as checkpoint:
+    with setup.checkpoint() as checkpoint:
         pairs = pairs_of(checkpoint.vocabulary, examples)
         tokens = sum(len(context) + len(answer) - 1 for context, answer in pairs)
         answers = sum(len(answer) for _, answer in pairs)
-        weights = checkpoint.body_parameters()
-        width = checkpoint.config["hidden_size"] * checkpoint.vocabulary
         # Forward, and backward through the activations; frozen weights have no gradient.
-        operations = 4 * (weights * tokens + width * answers)
+        operations = 2 * checkpoint.weights().operations(tokens, answers)
 
-        peak = alone(product_speed, threads)
+        peak = alone(product_speed, setup.threads)
         rows, result = [], {"shape": checkpoint.name, "peak_tflops": peak}
         for engine in ENGINES:
             progress(f"{checkpoint.name}: {engine}")
-            arguments = (str(checkpoint.folder), pairs, batch_size, threads)
+            arguments = (str(checkpoint.folder), pairs, batch_size, setup.threads)
             seconds, share, memory = alone(measure, engine, *arguments)
             speed = operations * share / seconds / 1e12
             result[engine] = {
@@ -256,7 +249,7 @@ def main(
     text += f"\nmatrix product: {peak:.2f} TFLOP/s; {examples} examples of {tokens:,} tokens\n"
     if result["agreement"] is not None:
         text += f"GPU against CPU, float32, largest differences: {result['agreement']}\n"
-    write("training", result, text, out)
+    setup.write("training", result, text)
 
 
 if __name__ == "__main__":

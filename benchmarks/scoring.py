@@ -1,17 +1,19 @@
-"""Scoring speed, memory and scores of likra-lite and others, on the same weights and items.
+"""Your machine's figures: scoring speed, memory and scores of likra-lite and of others.
 
     pip install -e ".[export]" ctranslate2 "lm_eval[hf]"
-    python benchmarks/compare.py --out results
+    python benchmarks/scoring.py --out results
 
 A random checkpoint of a published shape, or one of your own, scores random items with the
 lengths of multiple-choice benchmarks. All engines are given the same token ids and the same
 number of threads; what each of them runs is in the docstrings of ``engines.py``. Every engine
 lives in a process of its own and scores the items once in every round, so that all see the
-same noise of the machine. Its scores are compared with PyTorch's in float32. An engine that
+same noise of the machine. Ratios between engines depend on the processor; the main figure is
+therefore the share of the machine's own fastest matrix product in float32 that goes into what the
+items need. Scores are compared with PyTorch's in float32. An engine that
 is not installed, or does not take the checkpoint, gets a line that says why.
 
-The table goes to stdout, progress to stderr; ``--out`` writes ``result.md`` and
-``result.json``. Install the packages in one command, as above: alone, ``lm_eval`` brings a
+The table goes to stdout, progress to stderr; ``--out`` writes ``scoring.md`` and
+``scoring.json``. Install the packages in one command, as above: alone, ``lm_eval`` brings a
 ``huggingface_hub`` that transformers refuses. With ``--cache`` converted models are kept for
 the next run; remove that folder when a converter changes.
 """
@@ -20,15 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 from contest import Contender, Contest
 from engines import ENGINES, LikraLite
-from options import CONTEXT, check_window, common_options, prepared, progress, threads_or_cores
-from options import write as write_result
-from tables import cpu_name, markdown_table, megabytes, number, versions
+from setup import CONTEXT, Setup, check_window, progress, with_setup
+from tables import markdown_table, megabytes, number
 from workers import Worker
 from workloads import WORKLOADS, rows_of, useful_tokens
 
@@ -40,8 +40,8 @@ COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
     ("items", "items", str),
     ("best s", "best_seconds", number),
     ("median s", "median_seconds", number),
+    ("of peak", "share_of_peak", "{:.0%}".format),
     ("items/s", "items_per_second", number),
-    ("tokens/s", "tokens_per_second", number),
     ("speed", "speed", number),
     ("peak MB", "peak_bytes", megabytes),
     ("max diff", "max_difference", "{:.1e}".format),
@@ -61,17 +61,17 @@ def table_row(record: dict[str, Any]) -> list[str]:
     """Return an engine's line of the table."""
     if "failure" in record:
         return [record["engine"], f"not run: {record['failure']}"]
-    return [write(record[key]) if key in record else "" for _, key, write in COLUMNS]
+    return [written(record[key]) if key in record else "" for _, key, written in COLUMNS]
 
 
 def heading(result: dict[str, Any]) -> str:
     """Return what was run, and on what."""
-    items, machine = result["items"], result["machine"]
+    items = result["items"]
     return (
         f"**{result['checkpoint']}, {result['workload']}**: {items['count']:,} items, "
         f"{items['choices']:,} choices, {items['tokens']:,} tokens with one row per choice. "
-        f"{machine['cpu']}, {machine['threads']} threads; the fastest matrix product in float32 "
-        f"ran at {machine['gemm_flops'] / 1e9:,.0f} GFLOP/s ({machine['gemm']}). "
+        f"{result['cpu']}, {result['threads']} threads; the fastest matrix product in float32 "
+        f"ran at {result['gemm_flops'] / 1e9:,.0f} GFLOP/s ({result['gemm']}). "
         f"Rates are those of the fastest of {result['rounds']} rounds."
     )
 
@@ -79,9 +79,12 @@ def heading(result: dict[str, Any]) -> str:
 def notes(result: dict[str, Any]) -> str:
     """Return what the columns mean, and what the table leaves out."""
     lines = [
-        "tokens/s counts the tokens that one row per choice holds, whatever the engine reads; "
-        "speed is that rate relative to pytorch-fp32. Differences are those of a choice's score "
-        "to pytorch-fp32, in nats; other answers, the items whose best choice differs."
+        "The share of the peak counts the operations that the items need, whatever an engine "
+        "does: every token read once, questions once for all their choices, and the vocabulary "
+        "only where a token of a choice is predicted. Products in 8 or 16 bits are counted "
+        "against the peak in float32 too. Speed is relative to pytorch-fp32. Differences are those "
+        "of a choice's score to pytorch-fp32, in nats; other answers, the items whose best choice "
+        "differs."
     ]
     if result["slow_items"] is not None:
         lines.append(
@@ -99,7 +102,7 @@ def notes(result: dict[str, Any]) -> str:
             lines.append(
                 f"{record['engine']} reads {trunk['tokens']:,} tokens in {trunk['seconds']:.2f} s: "
                 f"{trunk['flops'] / 1e9:,.0f} useful GFLOP/s, "
-                f"{trunk['flops'] / result['machine']['gemm_flops']:.0%} of the fastest product."
+                f"{trunk['flops'] / result['gemm_flops']:.0%} of the fastest product."
             )
     lines.append(", ".join(f"{name} {v}" for name, v in result["versions"].items()) + ".")
     return "\n\n".join(lines)
@@ -130,7 +133,7 @@ def markdown(result: dict[str, Any]) -> str:
     help=f"Comma-separated, of {', '.join(ENGINES)}.  [default: all]",
 )
 @click.option("--one-at-a-time", is_flag=True, help="Hold only one engine in memory.")
-@common_options
+@with_setup
 def main(
     workload: str,
     n_items: int,
@@ -138,32 +141,27 @@ def main(
     rounds: int,
     engines: list[str],
     one_at_a_time: bool,
-    shape: str,
-    folder: Path | None,
-    threads: int | None,
-    cache: Path | None,
-    out: Path | None,
+    setup: Setup,
 ) -> None:
     """Compare engines that score multiple-choice items, on the same weights and items."""
-    threads = threads_or_cores(threads)
-    with prepared(shape, folder, cache) as checkpoint:
+    with setup.checkpoint() as checkpoint:
         with Worker(checkpoint) as worker:
-            body_parameters = worker.call("body_parameters")
+            weights = worker.call("weights")
         items = WORKLOADS[workload](n_items, checkpoint.vocabulary)
         check_window(items, checkpoint)
         slow = workload == SLOW_WORKLOAD
         contenders = [
             Contender(
-                engine(checkpoint, threads),
+                engine(checkpoint, setup.threads),
                 items[:slow_items] if slow and engine.one_row_per_choice else items,
             )
             for engine in map(ENGINES.__getitem__, engines)
         ]
-        contest = Contest(contenders, threads, one_at_a_time, progress)
+        contest = Contest(contenders, setup.threads, one_at_a_time, progress)
         contest.run(rounds)
     result = {
         "checkpoint": checkpoint.name,
-        "body_parameters": body_parameters,
+        "weights": weights._asdict(),
         "workload": workload,
         "items": {
             "count": len(items),
@@ -173,17 +171,13 @@ def main(
         "slow_items": min(slow_items, n_items) if slow else None,
         "rounds": rounds,
         "one_at_a_time": one_at_a_time,
-        "machine": {
-            "cpu": cpu_name(),
-            "threads": threads,
-            "gemm_flops": contest.gemm[0],
-            "gemm": contest.gemm[1],
-        },
-        "versions": versions(),
+        **setup.machine,
+        "gemm_flops": contest.gemm[0],
+        "gemm": contest.gemm[1],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "engines": contest.records(body_parameters),
+        "engines": contest.records(weights),
     }
-    write_result("result", result, markdown(result), out)
+    setup.write("scoring", result, markdown(result))
 
 
 if __name__ == "__main__":
