@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
 from checkpoints import save_checkpoint
-from onnx import TensorProto, helper, numpy_helper
 from transformers import AutoModelForCausalLM
 
-from likra_lite import LanguageModel
-from likra_lite.errors import ExportError
-from likra_lite.export import autodiff, gradient_layers, gradient_rules
-from likra_lite.export.checkpoint import export_checkpoint
-from likra_lite.export.heads import WEIGHT, Projection
+from likra_lite.engine.trees import TokenTree, pack
 from likra_lite.export.loading import logit_transform
 from likra_lite.export.lora_gradient import GRADIENT_OF, lora_gradient_graph
-from likra_lite.export.observed import Observed
+from likra_lite.export.output_graphs import Projection
 from likra_lite.export.targets import find_targets
+from likra_lite.export.traced import export_checkpoint
 from likra_lite.export.weights import load_graph
-from likra_lite.packing import TokenTree, pack
 
 ARCHITECTURES = (
     "llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3", "gemma2", "gemma3_text", "phi3", "opt",
@@ -79,9 +73,7 @@ def test_loss_and_gradients_are_those_of_pytorch(architecture, tmp_path):
 
     rng = np.random.default_rng(0)
     factors = {
-        name: [
-            rng.normal(0, 0.2, shape).astype(np.float32) for shape in ((n_in, 3), (3, n_out))
-        ]
+        name: [rng.normal(0, 0.2, shape).astype(np.float32) for shape in ((n_in, 3), (3, n_out))]
         for name, (n_in, n_out) in find_targets(decoder).modules.items()
     }
     trees = drawn_trees()

@@ -126,9 +126,7 @@ class Gradients:
         if not self.needs(name):
             return
         before = self.gradients.get(name)
-        self.gradients[name] = (
-            gradient if before is None else self.node("Add", [before, gradient])
-        )
+        self.gradients[name] = gradient if before is None else self.node("Add", [before, gradient])
 
     def add_summed(self, name: str, result: str, gradient: str, matrices: bool = False) -> None:
         """Add the gradient of a tensor that was repeated to take part in `result`."""
@@ -196,4 +194,3 @@ def append_gradients(
     graph.node.extend(work.nodes)
     graph.initializer.extend(work.new.values())
     return {name: work.gradients[name] for name in targets if name in work.gradients}
-

@@ -229,4 +229,6 @@ class _Heads:
         return self.g.node("Reshape", [name, self.g.once("Concat", [start, keys], axis=0)])
 
     def _grouped(self, x: str, size: int) -> str:
-        return x if self.heads == self.kv_heads else self.g.reshaped(x, [0, self.kv_heads, -1, size])
+        return (
+            x if self.heads == self.kv_heads else self.g.reshaped(x, [0, self.kv_heads, -1, size])
+        )

@@ -9,12 +9,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ..lora import LORA
+from ..engine.head import LORA
 from . import gradient_layers, gradient_rules  # noqa: F401  (they fill the table of rules)
 from .autodiff import append_gradients
-from .heads import Projection, loss_graph
 from .norms import use_norm_operator
 from .observed import Observed
+from .output_graphs import Projection, loss_graph
 
 __all__ = ["GRADIENT_OF", "lora_gradient_graph"]
 
@@ -40,7 +40,7 @@ def lora_gradient_graph(adapted: onnx.ModelProto, projection: Projection) -> onn
     -------
     onnx.ModelProto
         Inputs are those of the trunk, without a past and for one head, and what
-        :func:`likra_lite.export.heads.loss_graph` takes. Outputs are ``loss []`` and
+        :func:`likra_lite.export.output_graphs.loss_graph` takes. Outputs are ``loss []`` and
         ``gradient.lora.{module}.{a,b}``, each of the shape of its factor. The trunk's weights
         have the names that they have in `adapted`.
 
