@@ -7,7 +7,14 @@ from dataclasses import asdict
 
 import click
 
-from .options import cache_option, debug_option, items_argument, model_option, threads_option
+from .options import (
+    cache_option,
+    debug_option,
+    items_argument,
+    model_option,
+    strict_option,
+    threads_option,
+)
 
 __all__ = ["evaluate"]
 
@@ -19,6 +26,7 @@ __all__ = ["evaluate"]
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Use the first N items only.", metavar="N"
 )
+@strict_option
 @threads_option
 @cache_option
 @debug_option
@@ -27,6 +35,7 @@ def evaluate(
     model: str | None,
     as_json: bool,
     limit: int | None,
+    strict: bool,
     n_threads: int | None,
     cached: bool,
 ) -> None:
@@ -34,31 +43,46 @@ def evaluate(
 
     One pass over ITEMS, a file or "demo" for the bundled test items, gives accuracy with
     its standard error, raw and per character, for base and pmi, and for the modes of the
-    heads that were fitted. Every item needs an answer.
+    heads that were fitted. Every item needs an answer. Items that the model cannot read, as one
+    of their choices is longer than its window, do not count: they are told of on stderr, and the
+    exit status is 3.
     """
+    from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
     from likra_lite.questions.item import answer_indices
     from likra_lite.scoring.selection import evaluate_modes
+    from likra_lite.scoring.table import LogLikelihoods
 
     from .opening import open_model, read_answered, warn_of_bundled_model
     from .tables import accuracy_line, mode_table
+    from .unscored import Unscored
 
     warn_of_bundled_model(model, items)
     scorer, decision, alpha = open_model(model, n_threads, cached)
     answered = read_answered(items, "test")[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:
-        table = scorer.table(answered, advance=bar.update)
-    y = answer_indices(answered)
+        chunks = list(scorer.stream(answered, advance=bar.update, strict=strict))
+    unscored = Unscored()
+    for chunk in chunks:
+        unscored.add(chunk)
+    scored = [chunk.items[index] for chunk in chunks for index in chunk.scored]
+    if not scored:
+        raise LikraError(f"no item can be scored; {unscored.messages[0]}")
+    table = LogLikelihoods.concatenate([chunk.table for chunk in chunks if chunk.table is not None])
+    y = answer_indices(scored)
     rows = evaluate_modes(table, y, alpha)
     if as_json:
         content = {
-            "items": len(answered),
+            "items": len(scored),
+            "not_scored": unscored.count,
             "in_force": asdict(decision),
             "modes": [asdict(row) for row in rows],
         }
         click.echo(json.dumps(content, indent=2))
+        unscored.tell(len(answered))
         return
-    click.echo(f"accuracy on {len(answered)} items, with standard errors")
+    click.echo(f"accuracy on {len(scored)} items, with standard errors")
     click.echo(mode_table(rows))
     line = accuracy_line(decision, table, y)
     click.echo(f"in force: {decision}: {line}")
+    unscored.tell(len(answered))

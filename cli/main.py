@@ -25,11 +25,32 @@ from .score import score
 
 __all__ = ["group", "main"]
 
-# A stack trace helps the authors, one line helps the user.
+# What a shell reports of a program that SIGINT or SIGPIPE has ended.
 INTERRUPTED = 130
+OUTPUT_CLOSED = 141
 
 
+class _OutputClosedError(Exception):
+    """The reader of the standard output has left."""
+
+
+class _Group(click.Group):
+    """A command group that writes all its output, and leaves a closed pipe to :func:`main`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            raise _OutputClosedError from None
+
+
+# A stack trace helps the authors, one line helps the user.
 @click.group(
+    cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Errors are one line on stderr; --debug on any command shows the traceback.",
 )
@@ -61,8 +82,9 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit.
 
-    The exit status is 0 if all went well, 1 after an error, 2 for a wrong command line
-    and 130 after Ctrl-C.
+    The exit status is 0 if all went well, 1 after an error, 2 for a wrong command line, 3 if
+    some items could not be scored, 130 after Ctrl-C, and 141 if the reader of the output has
+    left.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
@@ -76,10 +98,10 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("likra-lite: interrupted", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has left, as `head` does; so do we, quietly.
+    except _OutputClosedError:
+        # As `head` does; so do we leave, quietly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(OUTPUT_CLOSED)
     except Exception as error:
         if debug:
             raise

@@ -20,6 +20,7 @@ __all__ = [
     "model_option",
     "n_negatives_option",
     "out_option",
+    "strict_option",
     "threads_option",
 ]
 
@@ -54,6 +55,11 @@ contamination_option: Decorator = click.option(
     default=0.0,
     show_default=True,
     help="Share of wrong answers replaced by right ones, for experiments.",
+)
+strict_option: Decorator = click.option(
+    "--strict",
+    is_flag=True,
+    help="Stop with an error at an item that the model cannot read.",
 )
 cache_option: Decorator = click.option(
     "--no-cache",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import click
 
-from .options import cache_option, debug_option, items_argument, model_option, threads_option
+from .options import (
+    cache_option,
+    debug_option,
+    items_argument,
+    model_option,
+    strict_option,
+    threads_option,
+)
 
 __all__ = ["score"]
 
@@ -19,7 +23,16 @@ __all__ = ["score"]
 @items_argument
 @model_option
 @click.option(
-    "--out", metavar="FILE", type=click.Path(), help="File to write.  [default: standard output]"
+    "--out",
+    metavar="FILE",
+    type=click.Path(allow_dash=True),
+    help="File to write, or - for standard output.  [default: standard output]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv", "parquet"]),
+    help="How records are written.  [default: by the ending of --out, or jsonl]",
 )
 @click.option(
     "--coverage",
@@ -31,6 +44,7 @@ __all__ = ["score"]
     type=float,
     help="Add to each record whether to abstain, for at most this share of wrong answers.",
 )
+@strict_option
 @threads_option
 @cache_option
 @debug_option
@@ -38,47 +52,61 @@ def score(
     items: str,
     model: str | None,
     out: str | None,
+    form: str | None,
     coverage: float | None,
     error_rate: float | None,
+    strict: bool,
     n_threads: int | None,
     cached: bool,
 ) -> None:
     """Score ITEMS, a file or "demo", with the model and the mode that were fitted.
 
-    Writes one JSON object per item: id (its position where it has none), prediction (an
-    index), scores, probabilities, and log_likelihoods, in nats, of every head used. A
-    folder without heads scores with the base model. Items need no answer.
+    Writes one record per item: id (its position where it has none), prediction (an index),
+    its letter and text, right (where the answer is known, whether it was predicted), scores,
+    probabilities, and log_likelihoods, in nats, of every head used. A folder without heads
+    scores with the base model. Items need no answer.
+
+    An item that the model cannot read, as one of its choices is longer than the model's window,
+    gets a record with an error and no prediction. It is told of on stderr, and the exit status
+    is 3 at the end.
 
     --coverage adds set (indices, best first), and --error-rate adds abstain (true or false; the
     share of wrong answers among the others is at most as given, with confidence .9). Both are
     calibrated on the held-out items of the fit, and hold for items from the same source.
 
-    After Ctrl-C, what is done is in FILE.partial.
+    CSV has a column for every field; lists in it are JSON. Parquet needs the extra: pip install
+    "likra-lite[data]". After Ctrl-C, what is done is in FILE.partial.
     """
-    from likra_lite.atomic import atomic_text, partial_path
+    from likra_lite.atomic import partial_path
     from likra_lite.progress import progress_bar
 
     from .opening import check_outputs, open_model, stream_items, warn_of_bundled_model
+    from .records import format_of, is_standard_output, open_records
+    from .unscored import Unscored
 
-    check_outputs({"--out": out}, {"ITEMS": items})
+    printed = is_standard_output(out)
+    check_outputs({"--out": None if printed else out}, {"ITEMS": items})
     warn_of_bundled_model(model, items)
     scorer, decision, _ = open_model(model, n_threads, cached)
     uncertainty = _uncertainty(scorer.model.folder, decision, coverage, error_rate)
     total, incoming = stream_items(items, "test")
+    unscored = Unscored()
     done = 0
     try:
         with (
             progress_bar(total, "scoring", show=True) as bar,
-            nullcontext(sys.stdout) if out is None else atomic_text(out) as stream,
+            open_records(out, format_of(out, form), _types(decision, uncertainty)) as writer,
         ):
-            for record in _records(scorer, decision, uncertainty, incoming, bar.update):
-                stream.write(json.dumps(record) + "\n")
-                done += 1
+            for chunk in _chunks(scorer, decision, incoming, bar.update, strict):
+                unscored.add(chunk)
+                writer.write(list(_records(chunk, done, decision, uncertainty)))
+                done += len(chunk.items)
     except KeyboardInterrupt:
-        if out is not None:
-            kept = partial_path(out)
+        if not printed:
+            kept = partial_path(str(out))
             click.echo(f"likra-lite: {done} of {total} items are scored in {kept}", err=True)
         raise
+    unscored.tell(done)
 
 
 def _uncertainty(
@@ -107,26 +135,64 @@ def _uncertainty(
     return columns
 
 
-def _records(
-    scorer: Any, decision: Any, uncertainty: Any, items: Any, advance: Any
-) -> Iterator[dict[str, Any]]:
+def _types(decision: Any, uncertainty: Any) -> dict[str, Any]:
+    """Return the columns of a record, as :func:`likra_lite.cli.records.open_records` takes them."""
     from likra_lite.scoring.decision import MODES
 
-    heads = MODES[decision.mode].heads
-    position = 0
-    for chunk, table in scorer.stream(items, heads, advance):
-        columns = {
-            "scores": table.split(decision.scores(table)),
-            "probabilities": table.split(decision.probabilities(table)),
-            **{name: column(table) for name, column in uncertainty.items()},
+    added = {"set": [int], "abstain": bool}
+    return {
+        "id": str,
+        "prediction": int,
+        "letter": str,
+        "text": str,
+        "right": bool,
+        "error": str,
+        "scores": [float],
+        "probabilities": [float],
+        **{name: added[name] for name in uncertainty},
+        "log_likelihoods": {head: [float] for head in MODES[decision.mode].heads},
+    }
+
+
+def _chunks(scorer: Any, decision: Any, items: Any, advance: Any, strict: bool) -> Iterator[Any]:
+    from likra_lite.scoring.decision import MODES
+
+    yield from scorer.stream(items, MODES[decision.mode].heads, advance, strict)
+
+
+def _records(chunk: Any, first: int, decision: Any, uncertainty: Any) -> Iterator[dict[str, Any]]:
+    """Yield the records of a chunk whose first item has this position."""
+    scored = iter(_scored(chunk, decision, uncertainty))
+    problems = {} if chunk.problems is None else chunk.problems.problems
+    for position, item in enumerate(chunk.items, start=first):
+        record = {"id": position if item.id is None else item.id}
+        if position in problems:
+            yield {**record, "prediction": None, "error": problems[position]}
+        else:
+            yield {**record, **next(scored)}
+
+
+def _scored(chunk: Any, decision: Any, uncertainty: Any) -> Iterator[dict[str, Any]]:
+    from likra_lite.prompts import letter
+
+    table = chunk.table
+    if table is None:
+        return
+    columns = {
+        "scores": table.split(decision.scores(table)),
+        "probabilities": table.split(decision.probabilities(table)),
+        **{name: column(table) for name, column in uncertainty.items()},
+    }
+    by_head = {head: table.split(column) for head, column in table.heads.items()}
+    predictions = decision.predict(table).tolist()
+    for row, (index, prediction) in enumerate(zip(chunk.scored, predictions, strict=True)):
+        item = chunk.items[index]
+        known = {} if item.answer is None else {"right": prediction == item.answer}
+        yield {
+            "prediction": prediction,
+            "letter": letter(prediction),
+            "text": item.text_of(prediction),
+            **known,
+            **{name: values[row].tolist() for name, values in columns.items()},
+            "log_likelihoods": {head: rows[row].tolist() for head, rows in by_head.items()},
         }
-        by_head = {head: table.split(column) for head, column in table.heads.items()}
-        predictions = decision.predict(table).tolist()
-        for row, item in enumerate(chunk):
-            yield {
-                "id": position if item.id is None else item.id,
-                "prediction": predictions[row],
-                **{name: values[row].tolist() for name, values in columns.items()},
-                "log_likelihoods": {head: rows[row].tolist() for head, rows in by_head.items()},
-            }
-            position += 1

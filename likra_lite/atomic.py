@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from .errors import LikraError
 
-__all__ = ["atomic_text", "check_file_target", "partial_path", "write_bytes"]
+__all__ = ["atomic_bytes", "atomic_text", "check_file_target", "partial_path", "write_bytes"]
 
 
 def check_file_target(path: str | os.PathLike[str]) -> None:
@@ -29,8 +29,15 @@ def check_file_target(path: str | os.PathLike[str]) -> None:
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all; see :func:`atomic_text` for links and errors."""
-    with _atomic(path, "wb") as stream:
+    with atomic_bytes(path) as stream:
         stream.write(content)
+
+
+@contextmanager
+def atomic_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a binary stream that becomes the file `path`, as :func:`atomic_text` does."""
+    with _atomic(path, "wb") as stream:
+        yield stream
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Every error raised on purpose is a :class:`LikraError`, hence also a
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
 
 __all__ = [
@@ -22,8 +23,8 @@ __all__ = [
     "OverlapWarning",
     "RatioWarning",
     "SlowTrainingWarning",
-    "TextTooLongError",
     "TruncationWarning",
+    "UnscorableItemError",
     "first_line",
     "import_extra",
 ]
@@ -37,8 +38,35 @@ class ItemError(LikraError):
     """An item, or a file of items, is malformed."""
 
 
-class TextTooLongError(ItemError):
-    """A choice alone is longer than the model's context window."""
+class UnscorableItemError(ItemError):
+    """Items that this model cannot score, though they are well-formed.
+
+    Parameters
+    ----------
+    problems : mapping of int to str
+        Why, by the number of the item; at least one.
+    places : mapping of int to str, optional
+        Where these items come from, such as a line of a file.
+    """
+
+    def __init__(self, problems: Mapping[int, str], places: Mapping[int, str] | None = None):
+        self.problems = dict(problems)
+        self.places = dict(places or {})
+        super().__init__(self.problems, self.places)  # what it is pickled by
+
+    def __str__(self) -> str:
+        """Return the first problem, and how many there are."""
+        return self.messages[0] + (
+            f" (and {len(self.problems) - 1} more such items)" if len(self.problems) > 1 else ""
+        )
+
+    @property
+    def messages(self) -> list[str]:
+        """The problems, with the place of the item."""
+        return [
+            f"{self.places.get(number, f'item {number}')}: {reason}"
+            for number, reason in self.problems.items()
+        ]
 
 
 class ModelFolderError(LikraError):

@@ -92,13 +92,21 @@ class Prompt:
             one = ("{context}" if spaced or not passages else "{context} ") + one
         one = ("" if spaced and not passages else "\n\n") + one
         shown = "".join(
-            Prompt(one).context(item) + self.continuations(item.choices)[answer]
+            Prompt(one).context(item, answer) + self.continuations(item.choices)[answer]
             for item, answer in zip(items, right, strict=True)
         )
         return Prompt(shown.replace("{", "{{").replace("}", "}}") + one)
 
-    def context(self, item: Item) -> str:
-        """Return the text before the answer."""
+    def context(self, item: Item, choice: int = 0) -> str:
+        """Return the text before a choice: the same for all, unless they have their own.
+
+        A context that a choice completes, be it of its own or one that no question follows,
+        stands as it is, without the template.
+        """
+        if item.contexts is not None:
+            return item.contexts[choice]
+        if item.context and not item.question.strip():
+            return item.context
         values = {
             "question": item.question,
             "context": item.context or "",
@@ -111,6 +119,13 @@ class Prompt:
             return text
         glued = item.context[-1].isspace() or text[:1].isspace()
         return item.context + text if glued else f"{item.context} {text}"
+
+    def pairs(self, item: Item) -> list[tuple[str, list[str]]]:
+        """Return what is scored: contexts with the choices that continue each, in order."""
+        continuations = self.continuations(item.choices)
+        if len(set(item.contexts or ())) <= 1:
+            return [(self.context(item), continuations)]
+        return [(self.context(item, choice), [text]) for choice, text in enumerate(continuations)]
 
     def continuations(self, answers: Sequence[str]) -> list[str]:
         """Return the text of each choice of an item as it continues the context."""
@@ -130,16 +145,24 @@ class Prompt:
         """
         if self.lettered:
             raise LikraError("answers of other questions have no letter; use another prompt")
-        return self.context(item), [" " + answer]
+        return self.context(item, item.answer or 0), [" " + answer]
 
     @property
     def lettered(self) -> bool:
         """Whether the choices stand in the context, and the answer is a letter."""
         return "options" in [name for _, name in self._parts()]
 
+    def neutral(self, item: Item) -> str:
+        """Return what remains of the text before an answer when nothing is asked.
+
+        That is :attr:`neutral_context`, or nothing where choices complete contexts.
+        """
+        completed = item.contexts is not None or not item.question.strip()
+        return "" if completed else self.neutral_context
+
     @property
     def neutral_context(self) -> str:
-        """The template's text after the question: what remains when nothing is asked."""
+        """The template's text after the question."""
         parts = self._parts()
         asked = [name for _, name in parts].index("question")
         return "".join(literal for literal, _ in parts[asked + 1 :])
@@ -148,9 +171,9 @@ class Prompt:
 class AnswerOnly(Prompt):
     """A template that leaves the question out, so that only the answers' style is left."""
 
-    def context(self, item: Item) -> str:
+    def context(self, item: Item, choice: int = 0) -> str:
         """Return what remains of the template when nothing is asked."""
-        return self.neutral_context
+        return self.neutral(item)
 
 
 def letter(index: int) -> str:

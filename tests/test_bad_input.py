@@ -107,7 +107,7 @@ FILES = {
     "CSV with an open quote": ("x.csv", 'question,A,B\n"q,a,b\n', r":\d+: unexpected end of data"),
     "choice too long for the model": (
         "x.jsonl", GOOD + json.dumps({"question": "q", "choices": ["a", "soil " * 3000], "answer": 0}),
-        r"item 1: choice 1 has \d+ tokens but the model reads 1024; shorten it",
+        r"x.jsonl, line 2: the choice .* has \d+ tokens but the model reads 1024; shorten it",
     ),
     "a single item": ("x.jsonl", GOOD, r"fit needs at least two items, to hold one out; got 1"),
     "only copies of the right choice": (

@@ -314,7 +314,7 @@ def test_closed_pipe_is_quiet(fitted_folder):
     )  # fmt: skip
     os.close(writer)
     assert process.stderr == ""
-    assert process.returncode == 1
+    assert process.returncode == 141
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")

@@ -76,10 +76,9 @@ def test_head_equals_a_softmax_in_numpy(model, items):
 def test_small_head_chunks_change_nothing(model, items, monkeypatch):
     trees, _ = model.encoder.trees(ChoiceScorer(model, as_prompt("question")).pairs(items))
     features = model.features(trees)
-    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
-    expected = model.token_log_probs(features, base)
+    expected = model.token_log_probs(features, [None])
     monkeypatch.setattr("likra_lite.engine.onnx.LOGIT_BYTES", 4 * 400 * 3)
-    np.testing.assert_allclose(model.token_log_probs(features, base), expected, atol=1e-5)
+    np.testing.assert_allclose(model.token_log_probs(features, [None]), expected, atol=1e-5)
 
 
 def test_streaming_in_chunks_equals_one_table(model, items, monkeypatch):
@@ -87,7 +86,7 @@ def test_streaming_in_chunks_equals_one_table(model, items, monkeypatch):
     expected = scorer.table(items)
     monkeypatch.setattr(scorer_module, "PAIRS_PER_CHUNK", 7)
     parts = list(scorer.stream(iter(items)))
-    assert [len(part) for part, _ in parts] == [7] * 6 + [6]
+    assert [len(part.items) for part in parts] == [7] * 6 + [6]
     table = scorer.table(items)
     for head, column in expected.heads.items():
         np.testing.assert_allclose(table.heads[head], column, atol=1e-5)
@@ -120,10 +119,9 @@ def test_neutral_is_the_answer_without_the_question(model, items):
 def test_features_take_equals_scoring_the_chosen_continuations(model):
     trees = [TokenTree([3, 4, 5], [[6, 7], [8], [6, 9, 10]]), TokenTree([3], [[4, 4]])]
     features = model.features(trees)
-    base = np.zeros((1, model.hidden_size, model.hidden_size), np.float32)
-    whole = model.log_likelihoods(features, base)[0]
+    whole = model.log_likelihoods(features, [None])[0]
     chosen = np.array([3, 0, 2])
-    part = model.log_likelihoods(features.take(chosen), base)[0]
+    part = model.log_likelihoods(features.take(chosen), [None])[0]
     np.testing.assert_allclose(part, whole[chosen], atol=1e-5)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+
 import pytest
 from checkpoints import save_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likra_lite.engine.tokens import TextEncoder
-from likra_lite.errors import ModelFolderError, TextTooLongError
+from likra_lite.errors import ModelFolderError, UnscorableItemError
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(folder) -> TextEncoder:
-    return TextEncoder(folder / "tokenizer.json", prefix=(), empty=0, max_length=64)
+    return TextEncoder(folder / "tokenizer.json", prefix=(), empty=0, max_length=64, vocab_size=999)
 
 
 def paths(tree) -> list[list[int]]:
@@ -52,13 +55,17 @@ def test_trailing_spaces_move_to_the_continuation(encoder):
 def test_empty_context_becomes_the_beginning_of_text(encoder, folder):
     (tree,), _ = encoder.trees([("", [" honey"])])
     assert tree.tokens[:1].tolist() == [0]
-    with_prefix = TextEncoder(folder / "tokenizer.json", prefix=(7,), empty=0, max_length=64)
+    with_prefix = TextEncoder(
+        folder / "tokenizer.json", prefix=(7,), empty=0, max_length=64, vocab_size=999
+    )
     (tree,), _ = with_prefix.trees([("", [" honey"])])
     assert tree.tokens[: tree.context_length].tolist() == [7]
 
 
 def test_prefix_stands_before_the_context_and_survives_truncation(folder):
-    encoder = TextEncoder(folder / "tokenizer.json", prefix=(7,), empty=0, max_length=12)
+    encoder = TextEncoder(
+        folder / "tokenizer.json", prefix=(7,), empty=0, max_length=12, vocab_size=999
+    )
     long = "The teacher opened the window because the classroom was too hot. " * 3
     (tree,), truncated = encoder.trees([(long, [" ice", " sun and soil"])])
     bare = encoder.tokenizer.encode(long.rstrip()).ids
@@ -71,16 +78,35 @@ def test_prefix_stands_before_the_context_and_survives_truncation(folder):
 
 
 def test_choice_longer_than_the_window(encoder):
+    bad = ("a", [" b", " water" * 100])
+    with pytest.raises(UnscorableItemError) as caught:
+        encoder.trees([("a", [" b"]), bad, ("a", [" c"]), bad])
+    assert list(caught.value.problems) == [1, 3]
+    assert re.fullmatch(
+        r"item 1: the choice 'water water .*\.\.\.' has \d+ tokens but the model reads 64; "
+        r"shorten it or use a model with a longer window \(and 1 more such items\)",
+        str(caught.value),
+    )
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.problems, str(copy)) == (caught.value.problems, str(caught.value))
+
+
+def test_a_token_that_the_model_does_not_know(encoder, folder):
+    text = "Question: What do bees make? Answer:"
+    largest = max(encoder.tokenizer.encode(text + " honey").ids)
+    knows = TextEncoder(folder / "tokenizer.json", (), 0, 64, largest + 1)
+    assert len(knows.trees([(text, [" honey"])])[0]) == 1
+    lacks = TextEncoder(folder / "tokenizer.json", (), 0, 64, largest)
     with pytest.raises(
-        TextTooLongError, match=r"item 3: choice 1 has \d+ tokens but the model reads 64"
+        UnscorableItemError, match=f"with the number {largest}, but the model knows"
     ):
-        encoder.trees([("a", [" b", " water" * 100])], numbers=[3])
+        lacks.trees([(text, [" honey"])])
 
 
 def test_damaged_tokenizer(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelFolderError, match="is not a tokenizer"):
-        TextEncoder(tmp_path / "tokenizer.json", (), 0, 64).trees([("a", ["b"])])
+        TextEncoder(tmp_path / "tokenizer.json", (), 0, 64, 999).trees([("a", ["b"])])
 
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=25)
@@ -102,7 +128,9 @@ def test_tokens_decode_to_the_text(encoder, context, answers):
 def any_encoder(request, tmp_path_factory) -> TextEncoder:
     folder = tmp_path_factory.mktemp("any")
     save_tokenizer(folder, metaspace=request.param)
-    return TextEncoder(folder / "tokenizer.json", prefix=(), empty=0, max_length=512)
+    return TextEncoder(
+        folder / "tokenizer.json", prefix=(), empty=0, max_length=512, vocab_size=999
+    )
 
 
 words = st.lists(st.sampled_from(["water", "soil", "the", "ice", " ", "\n", ":", "melts", "é"]))

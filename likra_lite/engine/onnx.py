@@ -86,6 +86,7 @@ class LanguageModel:
             prefix=tuple(tokens["prefix"]),
             empty=tokens["empty"],
             max_length=self.manifest.max_length,
+            vocab_size=self.manifest.vocab_size,
         )
 
     @property

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UnscorableItemError
 from .base import Engine
 from .cache import Cache, cache_key
 from .features import Features
 from .head import Head
 from .ragged import span_indices
+from .trees import TokenTree
 
 __all__ = ["PAIRS_PER_CHUNK", "Pair", "PairFeatures", "PairScorer", "PairScores"]
 
@@ -71,7 +73,6 @@ class PairScorer:
         self,
         pairs: Sequence[Pair],
         heads: Sequence[Head | None],
-        first: int = 0,
         advance: Callable[[int], object] | None = None,
     ) -> PairScores:
         """Return log-likelihoods.
@@ -81,8 +82,6 @@ class PairScorer:
         pairs : sequence of (context, continuations)
         heads : sequence of Head or None
             None is the base model.
-        first : int
-            Number of the first pair, for error messages.
         advance : callable, optional
             Called with the number of pairs done.
 
@@ -92,8 +91,8 @@ class PairScorer:
 
         Raises
         ------
-        TextTooLongError
-            If a continuation alone does not fit the model.
+        UnscorableItemError
+            If the model cannot read a pair; it tells of all such pairs, by their numbers.
         """
         owners = [
             cache_key(SCORES, self._fingerprint, b"" if head is None else head.key)
@@ -108,10 +107,8 @@ class PairScorer:
             if known.keys() >= {*row}
         }
         missing = [place for place in range(len(keys)) if place not in found]
-        if advance is not None:
-            advance(len(pairs) - len(missing))
         if missing:
-            found.update(self._new_scores(distinct, missing, heads, first, advance))
+            found.update(self._new_scores(distinct, missing, heads, advance))
             if self.cache is not None:
                 self.cache.put(
                     {
@@ -120,6 +117,8 @@ class PairScorer:
                         for key, row in zip(keys[place], found[place], strict=True)
                     }
                 )
+        if advance is not None:
+            advance(len(pairs) - len(missing))
         rows = [found[place] for place in distinct.place]
         return PairScores(
             np.concatenate([row[:, 1 + row.shape[1] // 2 :] for row in rows], axis=1),
@@ -132,7 +131,6 @@ class PairScorer:
         distinct: _Distinct,
         places: list[int],
         heads: Sequence[Head | None],
-        first: int,
         advance: Callable[[int], object] | None,
     ) -> dict[int, NDArray[np.float64]]:
         """Compute what is kept of some distinct pairs of n continuations.
@@ -140,18 +138,27 @@ class PairScorer:
         An array of shape (n_heads, 1 + 2 * n) for each: whether the context was cut, the
         numbers of tokens, the log-likelihoods.
         """
-        numbers = [first + distinct.first[place] for place in places]
-        trees, truncated = self.model.encoder.trees([distinct.pairs[p] for p in places], numbers)
+        trees, truncated = self._encode(distinct, places)
         features, tokens = self.model.read_and_score(trees, heads, advance)
         values = np.add.reduceat(tokens, features.offsets[:-1], axis=1)
         ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
-        cut = set(truncated)
+        cut = {places[number] for number in truncated}
         return {
-            place: np.array([[number in cut, *tree.lengths, *row] for row in part], np.float64)
-            for place, number, tree, part in zip(
-                places, numbers, trees, np.split(values, ends, axis=1), strict=True
-            )
+            place: np.array([[place in cut, *tree.lengths, *row] for row in part], np.float64)
+            for place, tree, part in zip(places, trees, np.split(values, ends, axis=1), strict=True)
         }
+
+    def _encode(
+        self, distinct: _Distinct, places: Sequence[int]
+    ) -> tuple[list[TokenTree], list[int]]:
+        """Encode some distinct pairs; an error tells of all given pairs that equal a bad one."""
+        try:
+            return self.model.encoder.trees([distinct.pairs[place] for place in places])
+        except UnscorableItemError as error:
+            reasons = {places[number]: reason for number, reason in error.problems.items()}
+            raise UnscorableItemError(
+                {n: reasons[place] for n, place in enumerate(distinct.place) if place in reasons}
+            ) from None
 
     def features(
         self, pairs: Sequence[Pair], advance: Callable[[int], object] | None = None
@@ -187,13 +194,13 @@ class PairScorer:
             if advance is not None:
                 advance(len(pairs) - len(missing))
             if missing:
-                numbers = [distinct.first[start + place] for place in missing]
-                trees, cut_here = self.model.encoder.trees([pairs[p] for p in missing], numbers)
+                trees, truncated = self._encode(distinct, [start + place for place in missing])
+                cut_here = {missing[number] for number in truncated}
                 new = self.model.features(trees, advance=advance)
                 ends = np.cumsum([len(tree.lengths) for tree in trees])
-                for place, number, end in zip(missing, numbers, ends, strict=True):
+                for place, end in zip(missing, ends, strict=True):
                     part = new.take(np.arange(end - len(pairs[place][1]), end))
-                    known[keys[place]] = _to_bytes(part, number in cut_here)
+                    known[keys[place]] = _to_bytes(part, place in cut_here)
                 if self.cache is not None:
                     self.cache.put({keys[place]: known[keys[place]] for place in missing})
             parts = [_from_bytes(known[key], self.model.hidden_size) for key in keys]
@@ -212,27 +219,24 @@ class _Distinct:
     Attributes
     ----------
     pairs : list of (context, continuations)
-    first : list of int
-        Where each occurs first among the given pairs.
     place : list of int
         Which of `pairs` each of the given pairs is.
     """
 
     pairs: list[Pair]
-    first: list[int]
     place: list[int]
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> _Distinct:
         places: dict[tuple[str, tuple[str, ...]], int] = {}
-        first: list[int] = []
+        distinct: list[Pair] = []
         place = []
-        for number, (context, continuations) in enumerate(pairs):
+        for context, continuations in pairs:
             where = places.setdefault((context, tuple(continuations)), len(places))
-            if where == len(first):
-                first.append(number)
+            if where == len(distinct):
+                distinct.append((context, continuations))
             place.append(where)
-        return cls([pairs[number] for number in first], first, place)
+        return cls(distinct, place)
 
 
 def _key(owner: bytes, pair: Pair) -> bytes:

@@ -15,19 +15,22 @@ the same context. What stands at the beginning of text is kept.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ModelFolderError, TextTooLongError
+from ..errors import ModelFolderError, UnscorableItemError
 from .trees import TokenTree
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = ["TextEncoder"]
+
+SHOWN = 40  # characters of a choice in a message
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,15 @@ class TextEncoder:
         Token id that stands for an empty context.
     max_length : int
         Tokens in the model's window.
+    vocab_size : int
+        Tokens that the model knows: 0 to ``vocab_size - 1``.
     """
 
     path: Path
     prefix: tuple[int, ...]
     empty: int
     max_length: int
+    vocab_size: int
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -65,15 +71,13 @@ class TextEncoder:
         return tokenizer
 
     def trees(
-        self, pairs: Sequence[tuple[str, Sequence[str]]], numbers: Sequence[int] | None = None
+        self, pairs: Sequence[tuple[str, Sequence[str]]]
     ) -> tuple[list[TokenTree], list[int]]:
         """Encode contexts and their continuations.
 
         Parameters
         ----------
         pairs : sequence of (context, continuations)
-        numbers : sequence of int, optional
-            What the pairs are called in errors and among the truncated; 0, 1, ... by default.
 
         Returns
         -------
@@ -83,10 +87,10 @@ class TextEncoder:
 
         Raises
         ------
-        TextTooLongError
-            If a continuation alone does not fit the model's window.
+        UnscorableItemError
+            If a continuation alone does not fit the model's window, or a text has a token that
+            the model does not know. It tells of all such pairs, by their numbers.
         """
-        numbers = range(len(pairs)) if numbers is None else numbers
         contexts: list[str] = []
         joint: list[str] = []
         for context, continuations in pairs:
@@ -97,23 +101,42 @@ class TextEncoder:
         heads = [encoding.ids for encoding in encode(contexts, add_special_tokens=False)]
         wholes = iter(encode(joint, add_special_tokens=False))
         trees, truncated = [], []
-        for number, (_, continuations), head in zip(numbers, pairs, heads, strict=True):
+        problems: dict[int, str] = {}
+        for number, ((_, continuations), head) in enumerate(zip(pairs, heads, strict=True)):
             tails = [next(wholes).ids[len(head) :] or self._alone(text) for text in continuations]
-            ids = [*self.prefix, *head] or [self.empty]
             # A continuation's last token is predicted but never read.
-            longest = max(map(len, tails))
-            room = self.max_length - (longest - 1)
-            if room < len(self.prefix) + 1:
-                choice = max(range(len(tails)), key=lambda index: len(tails[index]))
-                raise TextTooLongError(
-                    f"item {number}: choice {choice} has {longest} tokens but the model "
-                    f"reads {self.max_length}; shorten it or use a model with a longer window"
-                )
+            room = self.max_length - (max(map(len, tails)) - 1)
+            problem = self._problem(continuations, head, tails, room)
+            if problem is not None:
+                problems[number] = problem
+                continue
+            ids = [*self.prefix, *head] or [self.empty]
             if len(ids) > room:
                 ids = [*self.prefix, *head[len(head) - (room - len(self.prefix)) :]]
                 truncated.append(number)
             trees.append(TokenTree(ids, tails))
+        if problems:
+            raise UnscorableItemError(problems)
         return trees, truncated
+
+    def _problem(
+        self, continuations: Sequence[str], head: list[int], tails: list[list[int]], room: int
+    ) -> str | None:
+        """Return why the model cannot read a context and its continuations, if it cannot."""
+        if room < len(self.prefix) + 1:
+            longest = max(range(len(tails)), key=lambda index: len(tails[index]))
+            return (
+                f"the choice {_shortened(continuations[longest])} has {len(tails[longest])} tokens "
+                f"but the model reads {self.max_length}; shorten it or use a model with a longer "
+                "window"
+            )
+        unknown = max(itertools.chain(head, *tails))
+        if unknown >= self.vocab_size:
+            return (
+                f"the text has the token {self.tokenizer.id_to_token(unknown)!r} with the number "
+                f"{unknown}, but the model knows only {self.vocab_size} tokens; leave it out"
+            )
+        return None
 
     def _alone(self, text: str) -> list[int]:
         """Encode a continuation that a merge with the context swallowed whole."""
@@ -134,3 +157,8 @@ class TextEncoder:
             texts.append(whole[len(done) :])
             done = max(done, whole, key=len)
         return texts
+
+
+def _shortened(text: str) -> str:
+    stripped = text.strip()
+    return repr(stripped if len(stripped) <= SHOWN else f"{stripped[: SHOWN - 3]}...")

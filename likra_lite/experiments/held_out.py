@@ -13,7 +13,7 @@ from ..engine.features import Features
 from ..engine.pairs import Pair
 from ..prompts import AnswerOnly
 from ..questions.item import Item, answer_indices
-from ..scoring.scorer import ChoiceScorer, choice_table, warn_of_truncation
+from ..scoring.scorer import ChoiceScorer, choice_table, items_named, warn_of_truncation
 from ..scoring.table import LogLikelihoods
 
 __all__ = ["HeldOut"]
@@ -70,8 +70,10 @@ class HeldOut:
         TruncationWarning
             If contexts were cut to fit the model.
         """
-        features, truncated = scorer.pair_scorer.features(scorer.pairs(items), advance)
-        cut = np.flatnonzero(truncated).tolist()
+        owners = scorer.owners(items)
+        with items_named(items, owners):
+            features, truncated = scorer.pair_scorer.features(scorer.pairs(items), advance)
+        cut = np.unique(owners[truncated]).tolist()
         warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
         base = scorer.model.log_likelihoods(features, [None])[0]
         hidden = isinstance(scorer.prompt, AnswerOnly)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .operators import IR_VERSION, OPSET
 
-__all__ = ["BIAS", "WEIGHT", "Projection", "gradient_graph", "head_graph", "loss_graph"]
+__all__ = ["BIAS", "WEIGHT", "Projection", "gradient_graph", "head_graph"]
 
 WEIGHT, BIAS = "lm_head.weight", "lm_head.bias"
 LEAST_LOG_PROB = -80.0  # nats
@@ -73,10 +73,10 @@ class _Builder:
     def model(
         self, name: str, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]
     ) -> onnx.ModelProto:
-        """Return the graph; rows and targets are integers."""
+        """Return the graph; ``rows`` and ``targets`` are integers."""
 
         def info(name: str, shape: list[Any]) -> onnx.ValueInfoProto:
-            whole = name in ("rows", "target_rows", "targets")
+            whole = name in ("rows", "targets")
             kind = TensorProto.INT64 if whole else TensorProto.FLOAT
             return helper.make_tensor_value_info(name, kind, shape)
 
@@ -134,13 +134,38 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
     """
     vocabulary, size = projection.weight.shape
     builder = _Builder()
-    node = builder.node
+    node, constant = builder.node, builder.constant
     adapted = node("Add", ["hidden", node("MatMul", ["hidden", "delta"], "moved")], "adapted")
-    curved = _append_loss(builder, projection, adapted, "rows")
+    logits, slope = builder.logits(projection, adapted)
+    log_probs = node("LogSoftmax", [logits], "log_probs", axis=-1)
+    last = constant("last", [-1])
+    places = [node("Unsqueeze", [name, last], f"{name}_column") for name in ("rows", "targets")]
+    index = node("Concat", places, "index", axis=1)
+    chosen = node("GatherND", [log_probs, index], "chosen")
+    total = node("ReduceSum", [chosen], "total", keepdims=0)
+    node("Neg", [node("Mul", [total, "weight"], "weighted_total")], "loss")
+
+    # Below, probabilities would be subnormal floats, which some processors multiply slowly.
+    least = constant("least", LEAST_LOG_PROB, np.float32)
+    probs = node("Exp", [node("Max", [log_probs, least], "log_probs_kept")], "probs")
+    taken = node("Gather", [WEIGHT, "targets"], "taken")
+    curved = probs
+    if slope is not None:
+        probs = node("Mul", [probs, slope], "sloped")
+        curved = node("Mul", [probs, slope], "curved")
+        steepness = node("GatherND", [slope, index], "chosen_slope")
+        steepness = node("Unsqueeze", [steepness, last], "chosen_slope_column")
+        taken = node("Mul", [taken, steepness], "taken_sloped")
     across = node("Transpose", ["row_weights"], "row_weights_across")
-    mass = node("MatMul", [across, curved], "mass_row")
-    node("Reshape", [mass, builder.constant("last", [-1])], "mass")
-    node("MatMul", [node("Transpose", ["hidden"], "hidden_across"), "residual"], "gradient")
+    node("Reshape", [node("MatMul", [across, curved], "mass_row"), last], "mass")
+    mean = node("MatMul", [probs, WEIGHT], "mean")
+    scale = constant("logit_scale", projection.logit_scale, np.float32)
+    scaled = node("Mul", ["row_weights", scale], "row_scales")
+    expected = node("Mul", [mean, scaled], "expected")
+    factor = node("Neg", [node("Mul", ["weight", scale], "weight_scale")], "factor")
+    removed = node("Mul", [taken, factor], "removed")
+    residual = node("ScatterND", [expected, places[0], removed], "residual", reduction="add")
+    node("MatMul", [node("Transpose", ["hidden"], "hidden_across"), residual], "gradient")
     return builder.model(
         "likra_lite_gradient",
         {
@@ -158,61 +183,3 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
             "mass": [vocabulary],
         },
     )
-
-
-def loss_graph(projection: Projection) -> onnx.ModelProto:
-    """Build the graph of a loss and its gradient with respect to hidden states.
-
-    Inputs are those of :func:`gradient_graph` but for ``delta``, with ``target_rows`` for
-    ``rows``; outputs are its ``loss []`` and ``residual [N, H]``, the gradient.
-    """
-    size = projection.weight.shape[1]
-    builder = _Builder()
-    _append_loss(builder, projection, "hidden", "target_rows")
-    return builder.model(
-        "likra_lite_loss",
-        {
-            "hidden": ["N", size],
-            "target_rows": ["M"],
-            "targets": ["M"],
-            "weight": [],
-            "row_weights": ["N", 1],
-        },
-        {"loss": [], "residual": ["N", size]},
-    )
-
-
-def _append_loss(builder: _Builder, projection: Projection, hidden: str, rows: str) -> str:
-    """Append the nodes that make ``loss``, ``expected`` and ``residual``.
-
-    Returns the name of the probabilities times the squares of the cap's slopes.
-    """
-    node, constant = builder.node, builder.constant
-    logits, slope = builder.logits(projection, hidden)
-    log_probs = node("LogSoftmax", [logits], "log_probs", axis=-1)
-    last = constant("last", [-1])
-    places = [node("Unsqueeze", [name, last], f"{name}_column") for name in (rows, "targets")]
-    index = node("Concat", places, "index", axis=1)
-    chosen = node("GatherND", [log_probs, index], "chosen")
-    total = node("ReduceSum", [chosen], "total", keepdims=0)
-    node("Neg", [node("Mul", [total, "weight"], "weighted_total")], "loss")
-
-    # Below, probabilities would be subnormal floats, which some processors multiply slowly.
-    least = constant("least", LEAST_LOG_PROB, np.float32)
-    probs = node("Exp", [node("Max", [log_probs, least], "log_probs_kept")], "probs")
-    taken = node("Gather", [WEIGHT, "targets"], "taken")
-    curved = probs
-    if slope is not None:
-        probs = node("Mul", [probs, slope], "sloped")
-        curved = node("Mul", [probs, slope], "curved")
-        steepness = node("GatherND", [slope, index], "chosen_slope")
-        steepness = node("Unsqueeze", [steepness, last], "chosen_slope_column")
-        taken = node("Mul", [taken, steepness], "taken_sloped")
-    mean = node("MatMul", [probs, WEIGHT], "mean")
-    scale = constant("logit_scale", projection.logit_scale, np.float32)
-    scaled = node("Mul", ["row_weights", scale], "row_scales")
-    expected = node("Mul", [mean, scaled], "expected")
-    factor = node("Neg", [node("Mul", ["weight", scale], "weight_scale")], "factor")
-    removed = node("Mul", [taken, factor], "removed")
-    node("ScatterND", [expected, places[0], removed], "residual", reduction="add")
-    return curved

@@ -70,7 +70,8 @@ class Negatives:
         for index, source, choice in zip(*columns, strict=True):
             item, answers = items[index], items[source].choices
             if index == source:
-                found.append((prompt.context(item), [prompt.continuations(answers)[choice]]))
+                text = prompt.continuations(answers)[choice]
+                found.append((prompt.context(item, choice), [text]))
             else:
                 found.append(prompt.borrowed(item, answers[choice]))
         return found

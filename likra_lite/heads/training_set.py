@@ -14,7 +14,7 @@ from ..engine.head import OutputMatrix
 from ..errors import LikraError
 from ..questions.item import Item
 from ..scoring.decision import Decision
-from ..scoring.scorer import ChoiceScorer, choice_table, warn_of_truncation
+from ..scoring.scorer import ChoiceScorer, choice_table, items_named, warn_of_truncation
 from ..scoring.table import LogLikelihoods
 from .negatives import Negatives, draw_negatives, kind_of
 from .output import fit_output_matrix
@@ -176,11 +176,14 @@ def training_set(
     counts = np.array([len(item.choices) for item in items])
     starts = np.cumsum(counts) - counts
     n_choices = int(counts.sum())
-    pairs = scorer.pairs(items)
+    pairs, owners = scorer.pairs(items), scorer.owners(items)
+    n_pairs = len(pairs)
     if drawn is not None:
         pairs += drawn.take(drawn.borrowed).pairs(items, scorer.prompt)
-    features, truncated = scorer.pair_scorer.features(pairs, advance)
-    cut = np.flatnonzero(truncated[: len(items)]).tolist()
+        owners = np.concatenate([owners, drawn.item[drawn.borrowed]])
+    with items_named(items, owners):
+        features, truncated = scorer.pair_scorer.features(pairs, advance)
+    cut = np.unique(owners[:n_pairs][truncated[:n_pairs]]).tolist()
     warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
     choices = np.arange(n_choices)
     base = scorer.model.log_likelihoods(features.take(choices), [None])[0]

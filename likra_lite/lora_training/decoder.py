@@ -156,7 +156,9 @@ class LoraDecoder(nn.Module):
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / TOKENIZER
             self.tokenizer.backend_tokenizer.save(str(path))
-            encoder = TextEncoder(path, tuple(tokens["prefix"]), tokens["empty"], window)
+            encoder = TextEncoder(
+                path, tuple(tokens["prefix"]), tokens["empty"], window, len(self.output.weight)
+            )
             _ = encoder.tokenizer  # read while the file is there
         return encoder
 

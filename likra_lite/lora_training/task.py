@@ -54,24 +54,41 @@ class LoraTask:
         """
         items, prompt = self.items, self.prompt
         drawn = self.negatives.take(keep[self.negatives.item] & keep[self.negatives.source])
-        wrong: dict[int, list[str]] = {}
-        pairs = drawn.pairs(items, prompt)
-        for index, (_, (answer,)) in zip(drawn.item.tolist(), pairs, strict=True):
-            wrong.setdefault(index, []).append(answer)
-        kept = np.flatnonzero(keep).tolist()
-        right = {i: prompt.continuations(items[i].choices)[self.y[i]] for i in kept}
+        wrong: dict[int, list[Pair]] = {}
+        for index, pair in zip(drawn.item.tolist(), drawn.pairs(items, prompt), strict=True):
+            wrong.setdefault(index, []).append(pair)
+        right: dict[int, Pair] = {}
+        for index in np.flatnonzero(keep).tolist():
+            choice = int(self.y[index])
+            text = prompt.continuations(items[index].choices)[choice]
+            right[index] = (prompt.context(items[index], choice), [text])
+        answers: list[Pair]
         if self.recipe.objective != "likelihood":
-            answers = [(i, [right[i], *wrong[i]]) for i in kept if i in wrong]
+            self._check_one_context()
+            answers = [
+                (context, [text, *(other for _, (other,) in wrong[index])])
+                for index, (context, (text,)) in right.items()
+                if index in wrong
+            ]
         elif head == "positive":
-            answers = [(i, [right[i]]) for i in kept]
+            answers = list(right.values())
         else:
-            answers = [(i, [text]) for i in kept for text in wrong.get(i, [])]
+            answers = [pair for index in right for pair in wrong.get(index, [])]
         if not answers:
             raise LikraError(
-                f"no answer is left to train the {head} head on, of {len(kept)} items; use more "
+                f"no answer is left to train the {head} head on, of {len(right)} items; use more "
                 "items, or fewer folds"
             )
-        return [(prompt.context(items[i]), texts) for i, texts in answers]
+        return answers
+
+    def _check_one_context(self) -> None:
+        for index, item in enumerate(self.items):
+            if len(set(item.contexts or ())) > 1:
+                raise LikraError(
+                    f"objective {self.recipe.objective!r} compares answers to one text, but the "
+                    f"choices of {item.source or f'item {index}'} complete different ones; use "
+                    "objective 'likelihood'"
+                )
 
 
 def task_of(

@@ -117,6 +117,11 @@ class Item:
         alike = self.choices[first] == self.choices[second]
         return alike and (self.contexts is None or self.contexts[first] == self.contexts[second])
 
+    def text_of(self, choice: int) -> str:
+        """Return a choice, after the context that it completes if it has one of its own."""
+        context = "" if self.contexts is None else self.contexts[choice].rstrip()
+        return f"{context} {self.choices[choice].lstrip()}" if context else self.choices[choice]
+
     @property
     def duplicates(self) -> tuple[int, int] | None:
         """The first two indices that hold the same choice, or None."""

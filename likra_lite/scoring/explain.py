@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.pairs import Pair
+from ..engine.trees import TokenTree
 from ..questions.item import Item
 from .decision import MODES, Decision
-from .scorer import ChoiceScorer, choice_table
+from .scorer import ChoiceScorer, choice_table, items_named
 
 __all__ = ["ChoiceExplanation", "Explanation", "explain_item"]
 
@@ -70,7 +72,7 @@ class Explanation:
             marks += ["right"] * (index == self.item.answer)
             note = f" ({', '.join(marks)})" if marks else ""
             lines.append(
-                f"\n[{index}] {choice.choice}{note}: score {choice.score:.3f}, "
+                f"\n[{index}] {self.item.text_of(index)}{note}: score {choice.score:.3f}, "
                 f"probability {choice.probability:.3f}"
             )
             shown = [head for head in heads if head in choice.log_probs]
@@ -81,6 +83,11 @@ class Explanation:
             totals = "".join(f"{choice.log_likelihoods[head]:>10.3f}" for head in heads)
             lines.append(f"    {'sum':<16}{totals}")
         return "\n".join(lines)
+
+
+def _trees(scorer: ChoiceScorer, item: Item, pairs: Sequence[Pair]) -> list[TokenTree]:
+    with items_named([item], np.zeros(len(pairs), np.int64)):
+        return scorer.model.encoder.trees(pairs)[0]
 
 
 def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explanation:
@@ -97,20 +104,21 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
     Explanation
         Tokens are shown under the heads that read the question.
     """
-    (tree,), _ = scorer.model.encoder.trees(scorer.pairs([item]))
+    trees = _trees(scorer, item, scorer.prompt.pairs(item))
     heads = [head for head in scorer.heads if head != "neutral"]
-    features, log_probs = scorer.model.read_and_score([tree], scorer.select(heads))
+    features, log_probs = scorer.model.read_and_score(trees, scorer.select(heads))
     columns = dict(
         zip(heads, np.add.reduceat(log_probs, features.offsets[:-1], axis=1), strict=True)
     )
     columns["neutral"] = scorer.neutral([item])
-    unasked = (scorer.prompt.neutral_context, scorer.prompt.continuations(item.choices))
-    (bare,), _ = scorer.model.encoder.trees([unasked])
-    same = [
-        np.array_equal(getattr(bare, part), getattr(tree, part)) for part in ("targets", "lengths")
-    ]
-    if all(same):  # the same tokens, with and without a question
-        _, neutral = scorer.model.read_and_score([bare], scorer.select(["base"]))
+    prompt = scorer.prompt
+    bare = _trees(scorer, item, [(prompt.neutral(item), prompt.continuations(item.choices))])
+    unasked, neutral = scorer.model.read_and_score(bare, scorer.select(["base"]))
+    # The same tokens, with and without a question?
+    if all(
+        np.array_equal(getattr(unasked, part), getattr(features, part))
+        for part in ("targets", "lengths")
+    ):
         heads, log_probs = [*heads, "neutral"], np.concatenate([log_probs, neutral])
     table = choice_table([item], features.lengths, columns)
     scores, probabilities = decision.scores(table), decision.probabilities(table)

@@ -41,7 +41,8 @@ class Margin:
         For the chosen answer and its rival, each token's part in the margin: those of both
         together sum to 1. A rival's token that is unlikely under the score counts for the
         chosen answer. Tokens with which both begin count 0: they cancel, unless scores are
-        normalized. Empty if the margin is 0 or there are no contributions.
+        normalized or the choices complete different texts. Empty if the margin is 0 or there
+        are no contributions.
     """
 
     chosen: int
@@ -89,7 +90,7 @@ def margin_of(explanation: Explanation) -> Margin:
     if value == 0:
         return Margin(chosen, rival, value, parts, {})
     shares = {chosen: parts[chosen] / value, rival: -parts[rival] / value}
-    if explanation.decision.normalization == "none":
+    if explanation.decision.normalization == "none" and _complete_one_text(explanation):
         pairs = zip(*(explanation.choices[index].tokens for index in shares), strict=False)
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         for share in shares.values():
@@ -121,7 +122,7 @@ def _choice_lines(
     marks = ["chosen"] * (index == margin.chosen) + ["right"] * (index == explanation.item.answer)
     note = f" ({', '.join(marks)})" if marks else ""
     title = (
-        f"[{index}] {choice.choice}{note}: score {choice.score:.3f}, "
+        f"[{index}] {explanation.item.text_of(index)}{note}: score {choice.score:.3f}, "
         f"probability {choice.probability:.3f}"
     )
     lines = textwrap.wrap(title, WIDTH, subsequent_indent="    ")
@@ -143,6 +144,10 @@ def _choice_lines(
     if index in margin.shares:
         line += f"{margin.shares[index].sum():>+8.0%}"
     return [*lines, line]
+
+
+def _complete_one_text(explanation: Explanation) -> bool:
+    return len(set(explanation.item.contexts or ())) <= 1
 
 
 def _shortened(token: str) -> str:

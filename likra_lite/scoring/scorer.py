@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,12 @@ from ..engine.base import Engine
 from ..engine.cache import Cache, default_cache
 from ..engine.head import Head
 from ..engine.pairs import PAIRS_PER_CHUNK, Pair, PairScorer
-from ..errors import TruncationWarning
+from ..errors import TruncationWarning, UnscorableItemError
 from ..prompts import Prompt, as_prompt
 from ..questions.item import Item
 from .table import LogLikelihoods
 
-__all__ = ["ChoiceScorer", "choice_table", "warn_of_truncation"]
+__all__ = ["ChoiceScorer", "Chunk", "choice_table", "items_named", "warn_of_truncation"]
 
 
 def choice_table(
@@ -45,6 +47,56 @@ def warn_of_truncation(truncated: Sequence[int], total: int, max_length: int) ->
             TruncationWarning,
             stacklevel=3,
         )
+
+
+@contextmanager
+def items_named(
+    items: Sequence[Item], owners: NDArray[np.int64], numbers: NDArray[np.int64] | None = None
+) -> Iterator[None]:
+    """Let an error that tells of pairs tell of the items that they belong to.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    owners : ndarray of shape (n_pairs,)
+        Index of every pair's item.
+    numbers : ndarray of shape (n_items,), optional
+        What the items are called; 0, 1, ... by default.
+    """
+    try:
+        yield
+    except UnscorableItemError as error:
+        problems: dict[int, str] = {}
+        places: dict[int, str] = {}
+        for pair, reason in error.problems.items():
+            index = int(owners[pair])
+            number = index if numbers is None else int(numbers[index])
+            problems.setdefault(number, reason)
+            source = items[index].source
+            if source is not None:
+                places[number] = source
+        raise UnscorableItemError(problems, places) from None
+
+
+class Chunk(NamedTuple):
+    """Some items that were scored, and those that could not be.
+
+    Attributes
+    ----------
+    items : list of Item
+        In the order that they came in.
+    scored : ndarray of shape (n_scored,)
+        Indices of the items that were scored.
+    table : LogLikelihoods or None
+        Of these; None if there are none.
+    problems : UnscorableItemError or None
+        Why the others were not, by their number among all items.
+    """
+
+    items: list[Item]
+    scored: NDArray[np.int64]
+    table: LogLikelihoods | None
+    problems: UnscorableItemError | None
 
 
 @dataclass(frozen=True)
@@ -92,9 +144,11 @@ class ChoiceScorer:
 
     def pairs(self, items: Sequence[Item]) -> list[Pair]:
         """Return the text of every item: its context, and its choices as continuations."""
-        return [
-            (self.prompt.context(item), self.prompt.continuations(item.choices)) for item in items
-        ]
+        return [pair for item in items for pair in self.prompt.pairs(item)]
+
+    def owners(self, items: Sequence[Item]) -> NDArray[np.int64]:
+        """Return the index of the item that each of :meth:`pairs` belongs to."""
+        return np.repeat(np.arange(len(items)), [len(self.prompt.pairs(item)) for item in items])
 
     def select(self, heads: Iterable[str]) -> list[Head | None]:
         """Return some heads; ``base`` is None."""
@@ -120,60 +174,124 @@ class ChoiceScorer:
         -------
         LogLikelihoods
 
+        Raises
+        ------
+        UnscorableItemError
+            If the model cannot read an item: a choice is longer than its window, or a text has a
+            token that it does not know.
+
         Warns
         -----
         TruncationWarning
             If contexts were cut to fit the model.
         """
-        return LogLikelihoods.concatenate(
-            [table for _, table in self.stream(items, heads, advance)]
-        )
+        chunks = self.stream(items, heads, advance)
+        return LogLikelihoods.concatenate([c.table for c in chunks if c.table is not None])
 
     def stream(
         self,
         items: Iterable[Item],
         heads: Sequence[str] | None = None,
         advance: Callable[[int], object] | None = None,
-    ) -> Iterator[tuple[list[Item], LogLikelihoods]]:
+        strict: bool = True,
+    ) -> Iterator[Chunk]:
         """Score items chunk by chunk, in memory that does not grow with their number.
 
-        Parameters and warnings are those of :meth:`table`.
+        Other parameters, errors and warnings are those of :meth:`table`.
+
+        Parameters
+        ----------
+        strict : bool, default=True
+            Raise an error for an item that cannot be scored; otherwise go on without it.
 
         Yields
         ------
-        items : list of Item
-        table : LogLikelihoods
+        Chunk
         """
         heads = self.heads if heads is None else heads
         iterator = iter(items)
         first = 0
         cut: list[int] = []
-        while chunk := list(islice(iterator, PAIRS_PER_CHUNK)):
-            table, truncated = self._chunk(chunk, heads, first, advance)
-            first += len(chunk)
+        while incoming := list(islice(iterator, PAIRS_PER_CHUNK)):
+            chunk, truncated = self._chunk(incoming, heads, first, advance, strict)
+            first += len(incoming)
             cut.extend(truncated)
-            yield chunk, table
+            yield chunk
         warn_of_truncation(cut, first, self.model.manifest.max_length)
 
     def _chunk(
         self,
-        items: Sequence[Item],
+        items: list[Item],
         heads: Sequence[str],
         first: int,
         advance: Callable[[int], object] | None,
+        strict: bool,
+    ) -> tuple[Chunk, list[int]]:
+        """Score a chunk, and return it with the numbers of the items whose context was cut."""
+        left = np.arange(len(items))
+        problems: list[UnscorableItemError] = []
+        while len(left):
+            chosen = [items[index] for index in left]
+            try:
+                table, cut = self._read(chosen, first + left, heads, advance)
+            except UnscorableItemError as error:
+                if strict:
+                    raise
+                problems.append(error)
+                left = left[~np.isin(first + left, list(error.problems))]
+                continue
+            return Chunk(items, left, table, _merged(problems)), cut
+        return Chunk(items, left, None, _merged(problems)), []
+
+    def _read(
+        self,
+        items: Sequence[Item],
+        numbers: NDArray[np.int64],
+        heads: Sequence[str],
+        advance: Callable[[int], object] | None,
     ) -> tuple[LogLikelihoods, list[int]]:
+        """Score items, which are called by these numbers."""
         asked = [name for name in heads if name != "neutral"]
-        scores = self.pair_scorer.scores(
-            self.pairs(items), self.select(asked or ["base"]), first, advance
-        )
+        pairs, owners = self.pairs(items), self.owners(items)
+        steps = None if advance is None else _steps(advance, len(items), len(pairs))
+        with items_named(items, owners, numbers):
+            scores = self.pair_scorer.scores(pairs, self.select(asked or ["base"]), steps)
         columns = dict(zip(asked, scores.log_likelihoods, strict=False))
         if "neutral" in heads:
-            columns["neutral"] = self.neutral(items)
-        truncated = (first + np.flatnonzero(scores.truncated)).tolist()
-        return choice_table(items, scores.n_tokens, columns), truncated
+            columns["neutral"] = self.neutral(items, numbers)
+        cut = np.unique(numbers[owners[scores.truncated]]).tolist()
+        return choice_table(items, scores.n_tokens, columns), cut
 
-    def neutral(self, items: Sequence[Item]) -> NDArray[np.float64]:
-        """Return the base log-likelihood of every choice without the question."""
-        context = self.prompt.neutral_context
-        pairs: list[Pair] = [(context, self.prompt.continuations(item.choices)) for item in items]
-        return self.pair_scorer.scores(pairs, self.select(["base"])).log_likelihoods[0]
+    def neutral(
+        self, items: Sequence[Item], numbers: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the base log-likelihood of every choice without the question.
+
+        `numbers` is what the items are called in errors; 0, 1, ... by default.
+        """
+        prompt = self.prompt
+        pairs: list[Pair] = [
+            (prompt.neutral(item), prompt.continuations(item.choices)) for item in items
+        ]
+        with items_named(items, np.arange(len(items)), numbers):
+            return self.pair_scorer.scores(pairs, self.select(["base"])).log_likelihoods[0]
+
+
+def _steps(advance: Callable[[int], object], n_items: int, n_pairs: int) -> Callable[[int], object]:
+    """Return what is called with the number of pairs done, to tell the number of items."""
+    done = 0
+
+    def step(pairs: int) -> None:
+        nonlocal done
+        before, done = done, done + pairs
+        advance(done * n_items // n_pairs - before * n_items // n_pairs)
+
+    return step
+
+
+def _merged(errors: Sequence[UnscorableItemError]) -> UnscorableItemError | None:
+    if not errors:
+        return None
+    problems = {number: why for error in errors for number, why in error.problems.items()}
+    places = {number: where for error in errors for number, where in error.places.items()}
+    return UnscorableItemError(dict(sorted(problems.items())), places)

@@ -1,0 +1,158 @@
+"""Files of records: one for each item, as JSON lines, CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import IO, Any, Protocol, Self
+
+from likra_lite.atomic import atomic_bytes
+from likra_lite.errors import import_extra
+
+__all__ = ["FORMATS", "format_of", "is_standard_output", "open_records"]
+
+Record = Mapping[str, Any]
+STANDARD_OUTPUT = ("-", "/dev/stdout")
+
+
+class RecordWriter(Protocol):
+    """Writes records to a binary stream; what is written is whole when it exits."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write some records."""
+
+
+class _Text:
+    """A text stream on top of the binary one, which stays open."""
+
+    def __init__(self, stream: IO[bytes], types: Mapping[str, Any]) -> None:
+        self.text = TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        self.types = types
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.text.detach()
+
+
+class JsonLines(_Text):
+    """One JSON object in a line; what a record lacks is left out."""
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write some records."""
+        for record in records:
+            self.text.write(json.dumps(record, allow_nan=False) + "\n")
+
+
+class Csv(_Text):
+    """A header and one row for each record; lists are JSON, one column for each head."""
+
+    def __init__(self, stream: IO[bytes], types: Mapping[str, Any]) -> None:
+        super().__init__(stream, types)
+        self.rows = csv.DictWriter(self.text, list(_flat(types)), lineterminator="\n")
+        self.rows.writeheader()
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write some records."""
+        for record in records:
+            self.rows.writerow({name: _cell(value) for name, value in _flat(record).items()})
+
+
+class Parquet:
+    """A Parquet file (extra ``data``)."""
+
+    def __init__(self, stream: IO[bytes], types: Mapping[str, Any]) -> None:
+        self.arrow: Any = import_extra("pyarrow", "data")
+        parquet: Any = import_extra("pyarrow.parquet", "data")
+        self.schema = self.arrow.schema(
+            [(name, self._arrow_type(kind)) for name, kind in types.items()]
+        )
+        self.writer = parquet.ParquetWriter(stream, self.schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.writer.close()
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write some records."""
+        rows = [{**record, "id": str(record["id"])} for record in records]
+        self.writer.write_table(self.arrow.Table.from_pylist(rows, self.schema))
+
+    def _arrow_type(self, kind: Any) -> Any:
+        if isinstance(kind, Mapping):
+            return self.arrow.struct([(name, self._arrow_type(of)) for name, of in kind.items()])
+        if isinstance(kind, list):
+            return self.arrow.list_(self._arrow_type(kind[0]))
+        names = {str: "string", int: "int64", float: "float64", bool: "bool_"}
+        return getattr(self.arrow, names[kind])()
+
+
+FORMATS: dict[str, Callable[[IO[bytes], Mapping[str, Any]], RecordWriter]] = {
+    "jsonl": JsonLines,
+    "csv": Csv,
+    "parquet": Parquet,
+}
+
+
+def format_of(out: str | None, given: str | None) -> str:
+    """Return the format asked for, or that of the file's ending, or else JSON lines."""
+    ending = "" if out is None else Path(out).suffix.lower().removeprefix(".")
+    return given or (ending if ending in FORMATS else "jsonl")
+
+
+def is_standard_output(out: str | None) -> bool:
+    """Return whether no file is meant."""
+    return out is None or out in STANDARD_OUTPUT
+
+
+@contextmanager
+def open_records(out: str | None, form: str, types: Mapping[str, Any]) -> Iterator[RecordWriter]:
+    """Yield what writes records to a file, whole or not at all, or to standard output.
+
+    Parameters
+    ----------
+    out : str or None
+        None, ``-`` or ``/dev/stdout`` for standard output.
+    form : str
+        One of :data:`FORMATS`.
+    types : mapping
+        The columns: ``str``, ``int``, ``float`` or ``bool``, a list of one of them for a list,
+        or a mapping of such for columns within a column.
+    """
+    if is_standard_output(out):
+        sys.stdout.flush()
+        with FORMATS[form](sys.stdout.buffer, types) as writer:
+            yield writer
+        return
+    assert out is not None
+    with atomic_bytes(out) as stream, FORMATS[form](stream, types) as writer:
+        yield writer
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns within a column as columns of their own."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}.{inner}": one for inner, one in value.items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | bool):
+        return json.dumps(value, allow_nan=False)
+    return value

@@ -1,0 +1,185 @@
+"""Records of scores: what they say, in every format, and of items that cannot be scored."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import run
+
+from likra_lite import LanguageModel, read_items
+from likra_lite.engine.folder import TOKENIZER, link_or_copy, read_manifest, write_manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+QUESTIONS = ROOT / "examples" / "questions.jsonl"
+PROGRAM = "from likra_lite.cli.main import main; main()"
+GOOD = '{"question": "Wet?", "choices": ["water", "sand"], "answer": 0}\n'
+LONG = json.dumps({"question": "Long?", "choices": ["ice", "water " * 3000]}) + "\n"
+
+
+def score(*arguments: object, capsys) -> tuple[int, list[dict], str]:
+    status, out, err = run("score", *arguments, capsys=capsys)
+    return status, [json.loads(line) for line in out.splitlines()], err
+
+
+def test_records_carry_letter_text_and_whether_it_is_right(model_folder, capsys, tmp_path):
+    status, records, _ = score(QUESTIONS, "--model", model_folder, capsys=capsys)
+    assert status == 0
+    for item, record in zip(read_items(QUESTIONS), records, strict=True):
+        assert record["letter"] == "ABCDE"[record["prediction"]]
+        assert record["text"] == item.choices[record["prediction"]]
+        assert record["right"] is (record["prediction"] == item.answer)
+    (tmp_path / "new.jsonl").write_text('{"question": "Wet?", "choices": ["water", "sand"]}\n')
+    _, (record,), _ = score(tmp_path / "new.jsonl", "--model", model_folder, capsys=capsys)
+    assert "right" not in record
+
+
+def test_every_format_says_the_same(model_folder, capsys, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "items.jsonl").write_text(
+        QUESTIONS.read_text() + LONG + '{"question": "naïve “é”, x?", "choices": ["a,b", "ü"]}\n'
+    )
+    _, records, _ = score(tmp_path / "items.jsonl", "--model", model_folder, capsys=capsys)
+    for ending in ("csv", "parquet", "txt"):
+        arguments = ("--model", model_folder, "--out", tmp_path / f"out.{ending}")
+        status, out, _ = run("score", tmp_path / "items.jsonl", *arguments, capsys=capsys)
+        assert (status, out) == (3, "")
+    lines = (tmp_path / "out.txt").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == records
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(encoding="utf-8"))))
+    table = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    for record, row, entry in zip(records, rows, table, strict=True):
+        read = {name: value for name, value in entry.items() if value is not None}
+        assert read == {
+            **{name: value for name, value in record.items() if value is not None},
+            "id": str(record["id"]),
+        }
+        for name in ("id", "prediction", "letter", "text", "error"):
+            assert row[name] == ("" if record.get(name) is None else str(record[name]))
+        for name in ("scores", "probabilities", "right"):
+            assert row[name] == (json.dumps(record[name]) if name in record else "")
+        logs = record.get("log_likelihoods", {"base": ""})["base"]
+        assert row["log_likelihoods.base"] == (logs and json.dumps(logs))
+
+
+def test_the_format_may_be_given(model_folder, capsys, tmp_path):
+    (tmp_path / "items.jsonl").write_text(GOOD)
+    arguments = ["score", tmp_path / "items.jsonl", "--model", model_folder, "--format", "csv"]
+    _, out, _ = run(*arguments, "--out", "-", capsys=capsys)
+    assert out.startswith("id,prediction,letter,text,right,error,scores")
+    run(*arguments, "--out", tmp_path / "scores.jsonl", capsys=capsys)
+    assert (tmp_path / "scores.jsonl").read_text() == out
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout on this system")
+@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
+def test_standard_output_by_name(out, model_folder):
+    command = [sys.executable, "-c", PROGRAM, "score", QUESTIONS, "--model", model_folder]
+    plain = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    named = subprocess.run([*command, "--out", out], cwd=ROOT, capture_output=True, check=True)
+    assert named.stdout == plain.stdout
+    assert named.stderr == b""
+
+
+@pytest.mark.parametrize("options", [[], ["--out", "-", "--format", "csv"]])
+def test_a_reader_that_leaves_is_no_error_message(options, model_folder, tmp_path):
+    (tmp_path / "many.jsonl").write_text(QUESTIONS.read_text() * 40)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "score", tmp_path / "many.jsonl", "--model", model_folder,
+         *options],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 141
+
+
+def test_an_item_that_cannot_be_scored_costs_no_other(model_folder, capsys, tmp_path):
+    (tmp_path / "all.jsonl").write_text(GOOD + LONG + GOOD + "\n" + LONG.replace('"ice"', '"sun"'))
+    status, records, err = score(tmp_path / "all.jsonl", "--model", model_folder, capsys=capsys)
+    assert status == 3
+    assert [record["prediction"] is None for record in records] == [False, True, False, True]
+    reason = "the choice 'water water water water water water w...' has "
+    assert records[1]["error"].startswith(reason)
+    assert set(records[1]) == {"id", "prediction", "error"}
+    assert records[2] | {"id": 0} == records[0]
+    lines = err.splitlines()
+    assert [line.startswith("likra-lite: not scored: all.jsonl, line ") for line in lines] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert "line 2: the choice" in lines[0]
+    assert "line 5: the choice" in lines[1]
+    assert lines[2] == "likra-lite: 2 of 4 items were not scored"
+
+
+def test_strict_stops_at_the_first(model_folder, capsys, tmp_path):
+    (tmp_path / "all.jsonl").write_text(GOOD + LONG + GOOD)
+    for command in ("score", "evaluate"):
+        (tmp_path / "all.jsonl").write_text(GOOD + answered(LONG) + GOOD)
+        arguments = (tmp_path / "all.jsonl", "--model", model_folder, "--strict")
+        status, out, err = run(command, *arguments, capsys=capsys)
+        assert (status, out) == (1, "")
+        assert err.startswith("likra-lite: error: all.jsonl, line 2: the choice 'water water")
+        assert err.count("\n") == 1
+
+
+def answered(line: str) -> str:
+    return json.dumps(json.loads(line) | {"answer": 0}) + "\n"
+
+
+def test_evaluate_leaves_out_what_cannot_be_scored(model_folder, capsys, tmp_path):
+    path = tmp_path / "all.jsonl"
+    path.write_text(QUESTIONS.read_text() + answered(LONG))
+    status, text, err = run("evaluate", path, "--model", model_folder, capsys=capsys)
+    assert status == 3
+    assert "not scored: all.jsonl, line 49: " in err
+    good, expected, _ = run("evaluate", QUESTIONS, "--model", model_folder, capsys=capsys)
+    assert (good, text) == (0, expected)
+    _, content, _ = run("evaluate", path, "--model", model_folder, "--json", capsys=capsys)
+    assert json.loads(content)["items"] == 48
+    assert json.loads(content)["not_scored"] == 1
+    path.write_text(answered(LONG))
+    status, _, err = run("evaluate", path, "--model", model_folder, capsys=capsys)
+    assert status == 1
+    assert err.startswith("likra-lite: error: no item can be scored; all.jsonl, line 1: the choice")
+
+
+def test_a_token_outside_the_vocabulary(model_folder, tmp_path, capsys):
+    """As where a chat model's tokenizer has grown and its embedding has not."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    manifest = read_manifest(model_folder)
+    for name in manifest.files:
+        if name != TOKENIZER:
+            link_or_copy(model_folder / name, folder / name)
+    tokenizer = LanguageModel(model_folder).encoder.tokenizer
+    tokenizer.add_tokens([f"<new{n}>" for n in range(manifest.vocab_size)])
+    tokenizer.save(str(folder / TOKENIZER))
+    write_manifest(folder, manifest)
+    unknown = f"<new{manifest.vocab_size - 1}>"
+    items = tmp_path / "items.jsonl"
+    items.write_text(GOOD + GOOD.replace("Wet?", unknown) + GOOD.replace("sand", unknown))
+    status, records, err = score(items, "--model", folder, capsys=capsys)
+    assert status == 3
+    assert [record["prediction"] is None for record in records] == [False, True, True]
+    for record in records[1:]:
+        assert record["error"].startswith(f"the text has the token '{unknown}' with the number ")
+    assert err.count("\n") == 3
+
+
+def test_equal_items_that_cannot_be_scored_are_all_told(model_folder, capsys, tmp_path):
+    (tmp_path / "all.jsonl").write_text(LONG + GOOD + LONG * 11)
+    status, records, err = score(tmp_path / "all.jsonl", "--model", model_folder, capsys=capsys)
+    assert status == 3
+    assert [record["prediction"] is None for record in records] == [True, False, *[True] * 11]
+    assert err.count("not scored: ") == 10
+    assert err.splitlines()[-1] == "likra-lite: 12 of 13 items were not scored"
