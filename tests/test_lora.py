@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import save_checkpoint
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from reference import TorchScorer
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from likra_lite import Item, LanguageModel, LikraClassifier, LikraError
@@ -151,9 +152,26 @@ def test_scores_are_cached_by_adapter(llama, items, tmp_path, monkeypatch):
     np.testing.assert_array_equal(crossed.heads["positive"], expected.heads["negative"])
 
 
-@pytest.mark.parametrize("settings", [{"use_rslora": True}, {"alpha_pattern": {"up_proj": 9}}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_rslora": True},
+        {"alpha_pattern": {"up_proj": 9}},
+        {"alpha_pattern": {r"layers\.1\..*": 9, "down_proj": 1}},
+        {"rank_pattern": {"(up|down)_proj": 2}, "alpha_pattern": {r"model.*\.0\.mlp\.\w+": 7}},
+        {"rank_pattern": {r"^model\.layers\.0\.mlp\.up_proj": 4}, "use_rslora": True},
+        {"alpha_pattern": {"proj": 9, "p_proj": 11, "layers.0": 13}},  # match nothing
+        {"init_lora_weights": "gaussian"},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The following alpha_pattern keys did not match")
 def test_peft_scales_are_read(settings, llama_checkpoint, tmp_path, items):
-    peft = save_random_adapter(llama_checkpoint, tmp_path / "adapter", 1, **settings)
+    save_random_adapter(llama_checkpoint, tmp_path / "adapter", 1, **settings)
+    # As PEFT opens it: saving sorts the patterns, of which the first that fits counts.
+    model = AutoModelForCausalLM.from_pretrained(
+        llama_checkpoint, dtype=torch.float32, attn_implementation="eager"
+    )
+    peft = PeftModel.from_pretrained(model, tmp_path / "adapter").eval()
     classifier = import_adapters(
         llama_checkpoint, items[:4], positive=tmp_path / "adapter", mode="sft", cache=False
     )
@@ -209,6 +227,25 @@ def test_a_folder_without_the_graph_says_so(model, items):
         ({"peft_type": "IA3"}, "peft_type='IA3'"),
         ({"use_dora": True}, "use_dora=True"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"alora_invocation_tokens": [5, 6]}, r"alora_invocation_tokens=\[5, 6\]"),
+        ({"lora_bias": True}, "lora_bias=True"),
+        ({"layer_replication": [[0, 2]]}, "layer_replication"),
+        ({"trainable_token_indices": [3]}, "trainable_token_indices"),
+        ({"setting_of_tomorrow": {"a": 1}}, "setting_of_tomorrow={'a': 1}; only plain LoRA"),
+        ({"init_lora_weights": "pissa"}, "'pissa', which may have changed the weights of the base"),
+        ({"init_lora_weights": "pissa_niter_16"}, "'pissa_niter_16', which"),
+        ({"init_lora_weights": "olora"}, "'olora', which"),
+        ({"init_lora_weights": "corda"}, "'corda', which"),
+        ({"init_lora_weights": "eva"}, "'eva', which"),
+        ({"init_lora_weights": "loftq"}, "'loftq', which"),
+        ({"init_lora_weights": "lora_ga"}, "'lora_ga', which"),
+        (
+            {"r": 5},
+            r"has rank 5 for model\.layers\.\d+\.\S+ in its settings but matrices of rank 3",
+        ),
+        ({"rank_pattern": {"up_proj": 4}}, r"rank 4 for \S+up_proj"),
+        ({"alpha_pattern": {"(": 4}}, "alpha_pattern that is none"),
+        ({"lora_alpha": "many"}, "no number for r or lora_alpha"),
         ({"r": None}, "lora"),
         (None, "cannot be read"),
     ],
@@ -233,6 +270,28 @@ def test_folders_that_are_no_plain_lora_are_refused(llama, tmp_path, change, mes
         read_peft_folder(folder)
     path.unlink()
     with pytest.raises(ModelFolderError, match="expected a folder that PEFT saved"):
+        read_peft_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.embed_tokens.weight"])
+def test_embeddings_saved_with_an_adapter_say_what_to_do(llama, tmp_path, name):
+    folder = tmp_path / "adapter"
+    shutil.copytree(llama[2] / "positive", folder)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    tensors[f"base_model.model.{name}"] = torch.zeros(4, 4)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    with pytest.raises(ModelFolderError, match=rf"holds {name}, .*merge_and_unload"):
+        read_peft_folder(folder)
+
+
+def test_ranks_of_both_matrices_agree(llama, tmp_path):
+    folder = tmp_path / "adapter"
+    shutil.copytree(llama[2] / "positive", folder)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    name = next(name for name in tensors if "lora_B" in name)
+    tensors[name] = tensors[name][:, :-1].contiguous()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    with pytest.raises(ModelFolderError, match="lora_A of rank 3 but lora_B of rank 2"):
         read_peft_folder(folder)
 
 

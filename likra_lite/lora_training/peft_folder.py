@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from ..engine.head import Lora
 from ..errors import ModelFolderError
+from .peft_config import PeftConfig
 
 __all__ = ["factors_of", "read_peft_folder"]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
+EMBEDDINGS = re.compile(r"(^|\.)(lm_head|embed_tokens|embed_out|embed_in|wte)\.")
 SIDES = {"lora_A.weight": 0, "lora_B.weight": 1}
 
 
@@ -49,6 +52,10 @@ def factors_of(tensors: Mapping[str, NDArray[np.float32]], scale: Callable[[str]
     for module, (down, up) in pairs.items():
         if down is None or up is None:
             raise ModelFolderError(f"{module} has lora_A or lora_B but not both")
+        if down.shape[0] != up.shape[1]:
+            raise ModelFolderError(
+                f"{module} has lora_A of rank {down.shape[0]} but lora_B of rank {up.shape[1]}"
+            )
         b = np.ascontiguousarray(up.T) * np.float32(scale(module))
         factors[module] = (np.ascontiguousarray(down.T), b)
     return Lora(factors)
@@ -79,33 +86,14 @@ def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:
             f"{folder} has no {WEIGHTS}; save the adapter with safe_serialization=True"
         )
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        kind = config["peft_type"]
-        rank, alpha = config["r"], config["lora_alpha"]
-        ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ModelFolderError(
             f"{folder / CONFIG} cannot be read ({type(error).__name__}: {error})"
         ) from None
-    odd = [
-        name
-        for name, plain in (("use_dora", False), ("bias", "none"), ("modules_to_save", None))
-        if config.get(name, plain) != plain
-    ]
-    if kind != "LORA" or odd:
-        what = f"{odd[0]}={config[odd[0]]!r}" if odd else f"peft_type={kind!r}"
-        raise ModelFolderError(f"{folder} has {what}; only plain LoRA adapters can be imported")
-
-    def pattern(table: Mapping[str, float], module: str, default: float) -> float:
-        return next(
-            (v for k, v in table.items() if module == k or module.endswith(f".{k}")), default
-        )
-
-    def scale(module: str) -> float:
-        r = pattern(ranks, module, rank)
-        divisor = r**0.5 if config.get("use_rslora") else r
-        return pattern(alphas, module, alpha) / divisor
-
+    if not isinstance(content, dict):
+        raise ModelFolderError(f"{folder / CONFIG} holds no settings")
+    config = PeftConfig(content, str(folder))
     from safetensors.torch import load_file  # NumPy has no bfloat16
 
     try:
@@ -114,4 +102,23 @@ def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:
         }
     except Exception as error:
         raise ModelFolderError(f"{folder / WEIGHTS} cannot be read: {error}") from None
-    return factors_of(tensors, scale), config
+    _check_vocabulary(folder, tensors)
+    adapter = factors_of(tensors, config.scale_of)
+    for module, (down, _) in adapter.factors.items():
+        if down.shape[1] != config.rank_of(module):
+            raise ModelFolderError(
+                f"{folder} has rank {config.rank_of(module)} for {module} in its settings but "
+                f"matrices of rank {down.shape[1]}"
+            )
+    return adapter, content
+
+
+def _check_vocabulary(folder: Path, tensors: Mapping[str, Any]) -> None:
+    """Raise ModelFolderError if embeddings were saved too, as PEFT does when they have grown."""
+    whole = [name for name in tensors if ".lora_" not in name and EMBEDDINGS.search(name)]
+    if whole:
+        raise ModelFolderError(
+            f"{folder} holds {whole[0].removeprefix(PREFIX)}, as PEFT saves it when tokens were "
+            "added; if there were none, save the adapter with save_embedding_layers=False, and "
+            "else merge it into the model (merge_and_unload) and export that"
+        )
