@@ -9,7 +9,8 @@ from .held_out import HeldOut
 from .points import CONTROLS, Point, grid
 from .results import Results, is_results_folder
 from .run import Experiment, run
-from .tidy import name_of, observations, summarize_rows, trajectories, write_csv
+from .summaries import summarize_rows, write_csv
+from .tidy import name_of, observations, trajectories
 
 __all__ = [
     "CONTROLS",
