@@ -23,7 +23,7 @@ from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.table import LogLikelihoods
 from ..validation import check_integer
-from .held_out import HeldOut
+from .held_out import HeldOut, score_texts
 from .points import Point
 
 __all__ = ["Bench", "order_of"]
@@ -190,7 +190,8 @@ class Bench:
         choices = span_indices(whole.offsets[items], whole.n_choices[items])
         heads = tuple(fitted.fitted)
         features = self._training.features.take(choices)
-        scored = fitted.model.log_likelihoods(features, fitted.select(heads))
+        pairs = fitted.pairs([self.items[index] for index in items.tolist()])
+        scored = score_texts(fitted, heads, features, pairs)
         table = whole.take(items)
         return replace(table, heads={**table.heads, **dict(zip(heads, scored, strict=True))})
 
