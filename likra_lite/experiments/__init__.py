@@ -6,6 +6,7 @@ from .bench import Bench
 from .claims import curve_sizes, points_of_claims
 from .controls import draw_probes, shuffle_questions
 from .held_out import HeldOut
+from .output_bench import OutputBench
 from .points import CONTROLS, Point, grid
 from .results import Results, is_results_folder
 from .run import Experiment, run
@@ -17,6 +18,7 @@ __all__ = [
     "Bench",
     "Experiment",
     "HeldOut",
+    "OutputBench",
     "Point",
     "Results",
     "curve_sizes",
