@@ -24,15 +24,29 @@ __all__ = ["export"]
     show_default=True,
     help="int8 takes about half the time and half the memory; see quantize.",
 )
+@click.option(
+    "--exporter",
+    type=click.Choice(["built", "traced"]),
+    help="Build the graphs from the configuration, or trace them with PyTorch.  "
+    "[default: build what is understood, trace the rest]",
+)
 @compare_items_option
 @debug_option
-def export(model: str, out: str, revision: str | None, precision: str, items: str | None) -> None:
-    """Turn a checkpoint into a model folder that needs no PyTorch.
+def export(
+    model: str,
+    out: str,
+    revision: str | None,
+    precision: str,
+    exporter: str | None,
+    items: str | None,
+) -> None:
+    """Turn a checkpoint into a model folder.
 
     MODEL is a local folder with a Hugging Face checkpoint, or a model id on the hub, such
-    as HuggingFaceTB/SmolLM2-135M. Decoder-only models of most architectures work. The
-    export ends with a comparison with PyTorch and writes nothing if they disagree. It
-    needs the extra: pip install "likra-lite[export]".
+    as HuggingFaceTB/SmolLM2-135M. Llama, Mistral, Qwen2, Qwen3, Gemma 1 to 3, SmolLM3, OLMo 2,
+    Phi-3, Granite, GPT-2, GPT-NeoX and OPT are built from their configuration and safetensors.
+    Most other decoders can be traced with PyTorch: pip install "likra-lite[export]". The export
+    ends with a comparison with another implementation, and writes nothing if they disagree.
     """
     from likra_lite.engine.folder import check_folder_target
     from likra_lite.export import export_model, quantize_model
@@ -42,14 +56,16 @@ def export(model: str, out: str, revision: str | None, precision: str, items: st
     check_folder_target(out)
     with TemporaryDirectory() as scratch:
         exact = out if precision == "float32" else str(Path(scratch) / "float32")
-        manifest = export_model(model, exact, revision, verbose=True)
+        manifest = export_model(model, exact, revision, verbose=True, exporter=exporter)
         size = sum(file["bytes"] for file in manifest.files.values()) / 1e6
         click.echo(
             f"exported {manifest.base_model['architecture']} to {out}: {manifest.n_layers} layers, "
             f"vocabulary {manifest.vocab_size}, window {manifest.max_length} tokens, {size:.1f} MB"
         )
+        reference = "NumPy" if manifest.exporter == "built" else "PyTorch"
         click.echo(
-            f"agrees with PyTorch to {manifest.parity['max_difference_nats']:.1e} nats per answer"
+            f"{manifest.exporter}; agrees with {reference} to "
+            f"{manifest.parity['max_difference_nats']:.1e} nats per answer"
         )
         if precision == "int8":
             quantize_model(exact, out)

@@ -72,6 +72,13 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "logits_scaling": 3.0,
         "initializer_range": 0.2,
     },
+    "gemma": {**SMALL, "num_key_value_heads": 1, "head_dim": 16, "initializer_range": 0.2},
+    "smollm3": {
+        **SMALL,
+        "num_hidden_layers": 4,
+        "num_key_value_heads": 2,
+        "initializer_range": 0.2,
+    },
     "gemma3_text": {
         **SMALL,
         "num_key_value_heads": 2,
@@ -122,7 +129,13 @@ def save_tokenizer(folder: Path, *, prepend_bos: bool = False, metaspace: bool =
 
 
 def save_checkpoint(
-    model_type: str, folder: Path, *, prepend_bos: bool = False, **changes: Any
+    model_type: str,
+    folder: Path,
+    *,
+    prepend_bos: bool = False,
+    saving: dict[str, Any] | None = None,
+    dtype: str = "float32",
+    **changes: Any,
 ) -> Path:
     """Save a random checkpoint with its tokenizer, and return its folder."""
     import torch
@@ -141,5 +154,9 @@ def save_checkpoint(
     )
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
-    model.save_pretrained(folder)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:  # norms and biases, which would all be alike
+                parameter += 0.1 * torch.randn(parameter.shape)
+    model.to(getattr(torch, dtype)).save_pretrained(folder, **(saving or {}))
     return folder

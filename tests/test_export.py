@@ -1,4 +1,4 @@
-"""Export: every architecture against PyTorch, through text and the whole engine."""
+"""Traced graphs: every architecture against PyTorch, through text and the whole engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from likra_lite.engine.forward import TOKEN_BUDGET
 from likra_lite.engine.prefixes import plan
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, LikraError
-from likra_lite.export import export_model
+from likra_lite.export import EXPORTERS, export_model
+from likra_lite.export.families import FAMILIES
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 
@@ -30,7 +31,7 @@ def exported(request, tmp_path_factory) -> tuple[Path, Path]:
     """Checkpoint and model folder of one architecture."""
     root = tmp_path_factory.mktemp(request.param)
     checkpoint = save_checkpoint(request.param, root / "checkpoint")
-    export_model(checkpoint, root / "model")
+    export_model(checkpoint, root / "model", exporter="traced")
     return checkpoint, root / "model"
 
 
@@ -59,9 +60,23 @@ def test_tinystories_agrees_with_pytorch_on_arc_easy(
     assert agreement(tinystories_checkpoint, tinystories, items).max() < 1e-3
 
 
-def test_beginning_of_text_is_the_tokenizers_own(tmp_path, items):
+def test_built_graphs_agree_with_traced_ones(exported, tmp_path, items):
+    checkpoint, folder = exported
+    if json.loads((checkpoint / "config.json").read_text())["model_type"] not in FAMILIES:
+        pytest.skip("traced only")
+    export_model(checkpoint, tmp_path / "model", exporter="built")
+    prompt = as_prompt("question")
+    traced, built = (
+        ChoiceScorer(LanguageModel(path), prompt).table(items[:12], ["base"]).heads["base"]
+        for path in (folder, tmp_path / "model")
+    )
+    assert np.abs(built - traced).max() < 1e-4
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_beginning_of_text_is_the_tokenizers_own(exporter, tmp_path, items):
     checkpoint = save_checkpoint("llama", tmp_path / "checkpoint", prepend_bos=True)
-    manifest = export_model(checkpoint, tmp_path / "model")
+    manifest = export_model(checkpoint, tmp_path / "model", exporter=exporter)
     assert manifest.tokens == {"prefix": [0], "empty": 0}
     assert agreement(checkpoint, tmp_path / "model", items[:6]).max() < 1e-3
 
@@ -73,10 +88,11 @@ def test_separate_output_embedding_with_bias(tmp_path, items):
     assert projection.weight.shape == (manifest.vocab_size, manifest.hidden_size)
 
 
+@pytest.mark.parametrize("exporter", EXPORTERS)
 @pytest.mark.parametrize("tied", [True, False])
-def test_tied_embedding_is_stored_once(tmp_path, tied):
+def test_tied_embedding_is_stored_once(tmp_path, tied, exporter):
     checkpoint = save_checkpoint("llama", tmp_path / "checkpoint", tie_word_embeddings=tied)
-    manifest = export_model(checkpoint, tmp_path / "model")
+    manifest = export_model(checkpoint, tmp_path / "model", exporter=exporter)
     with safe_open(tmp_path / "model" / "weights.safetensors", framework="numpy") as weights:
         shape = [manifest.vocab_size, manifest.hidden_size]
         found = [
@@ -113,6 +129,7 @@ def test_manifest(model_folder):
     assert content["parity"]["max_difference_nats"] < 1e-4
     assert set(content["files"]) == {
         "trunk.onnx",
+        "adapted.onnx",
         "head.onnx",
         "gradient.onnx",
         "weights.safetensors",
@@ -149,17 +166,17 @@ def test_untraceable_model_leaves_nothing_and_prints_no_graph(
 
     monkeypatch.setattr("likra_lite.export.operators._Attention.symbolic", refuse)
     with pytest.raises(ExportError, match="LlamaForCausalLM cannot be traced to ONNX"):
-        export_model(llama_checkpoint, tmp_path / "model")
+        export_model(llama_checkpoint, tmp_path / "model", exporter="traced")
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().out == ""
 
 
 def test_wrong_graphs_are_not_written(tmp_path, llama_checkpoint, monkeypatch):
-    from likra_lite.export import checkpoint as module
+    from likra_lite.export import traced as module
 
     monkeypatch.setattr(module, "logit_transform", lambda config: (1.5, None))
     with pytest.raises(ExportError, match="differ from PyTorch by"):
-        export_model(llama_checkpoint, tmp_path / "model")
+        export_model(llama_checkpoint, tmp_path / "model", exporter="traced")
     assert not (tmp_path / "model").exists()
 
 

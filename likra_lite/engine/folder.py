@@ -62,8 +62,10 @@ class Manifest:
         ``prefix`` (ids put before a text) and ``empty`` (id that stands for no text).
     prompt : str
         The default template.
+    exporter : str
+        How the graphs were made: ``"built"`` or ``"traced"``.
     parity : dict
-        The export's own comparison with PyTorch, in nats.
+        The export's own comparison with another implementation, in nats.
     files : dict of str to dict
         ``sha256`` and ``bytes`` of every other file.
     """
@@ -77,6 +79,7 @@ class Manifest:
     head: dict[str, Any]
     tokens: dict[str, Any]
     prompt: str
+    exporter: str = "traced"
     parity: dict[str, float] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -95,6 +98,12 @@ class Manifest:
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _digest_of(path: Path) -> str:
+    """Return a file's checksum, computed again only if the file is another or has changed."""
+    stat = path.stat()
+    return _cached_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +130,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
             name = path.relative_to(folder).as_posix()
-            files[name] = {"sha256": _digest(path), "bytes": path.stat().st_size}
+            files[name] = {"sha256": _digest_of(path), "bytes": path.stat().st_size}
     content = {"format_version": FORMAT_VERSION, **asdict(manifest), "files": files}
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return Manifest(**{**asdict(manifest), "files": files})
@@ -191,10 +200,7 @@ def _check_file(path: Path, expected: dict[str, Any], whole: bool) -> None:
         stat = path.stat()
         if stat.st_size != expected["bytes"]:
             problem = f"has {stat.st_size} bytes, expected {expected['bytes']}"
-        elif whole and (
-            _cached_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
-            != expected["sha256"]
-        ):
+        elif whole and _digest_of(path) != expected["sha256"]:
             problem = "differs from its checksum"
         else:
             return

@@ -1,23 +1,27 @@
-"""Checkpoints to model folders (extra ``export``).
+"""Checkpoints to model folders.
 
-Any decoder-only checkpoint that transformers can load, from a local folder or the hub,
-becomes two ONNX graphs that share one weights file. See :func:`export_model`.
+A decoder-only checkpoint, from a local folder or the hub, becomes a few ONNX graphs that share
+one weights file. Graphs of the families in :mod:`.families` are built, without PyTorch; those
+of others are traced, with the extra ``export``. See :func:`export_model`.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..engine.folder import Manifest, check_folder_target
-from ..errors import import_extra
+from ..errors import ExportError, import_extra
 from ..validation import check_one_of
 
-__all__ = ["PRECISIONS", "export_model", "quantize_model"]
+__all__ = ["EXPORTERS", "PRECISIONS", "export_model", "quantize_model"]
 
 PRECISIONS = ("float32", "int8")
+EXPORTERS = ("built", "traced")
+TRACER = ("torch", "transformers", "optimum.exporters.onnx")  # what tracing needs
 
 
 def export_model(
@@ -26,8 +30,9 @@ def export_model(
     revision: str | None = None,
     precision: str = "float32",
     verbose: bool = False,
+    exporter: str | None = None,
 ) -> Manifest:
-    """Export a checkpoint to a model folder and check it against PyTorch.
+    """Export a checkpoint to a model folder and check it.
 
     Parameters
     ----------
@@ -41,31 +46,66 @@ def export_model(
         Number format of the weights, see :func:`quantize_model`.
     verbose : bool, default=False
         Show progress on stderr if that is a terminal.
+    exporter : {"built", "traced"}, optional
+        How to come to the graphs: built from the checkpoint's configuration, or traced with
+        PyTorch. By default they are built where everything in the checkpoint is understood, and
+        else traced.
 
     Returns
     -------
     Manifest
-        Its ``parity`` says how far the graphs are from PyTorch, in nats.
+        Its ``parity`` says how far the graphs are, in nats, from a plain implementation in
+        NumPy if they were built, and from PyTorch if they were traced.
 
     Raises
     ------
     ExportError
         If the checkpoint cannot be loaded, its architecture cannot be exported, or the
-        graphs disagree with PyTorch. Nothing is written then.
+        graphs disagree with what they are compared with. Nothing is written then.
     MissingExtraError
-        If the extra ``export`` is not installed.
+        If the graphs are to be traced and the extra ``export`` is not installed.
     """
     check_one_of("precision", precision, PRECISIONS)
-    for module in ("torch", "transformers", "onnx", "optimum.exporters.onnx"):
-        import_extra(module, "export")
-    checkpoint: Any = import_extra("likra_lite.export.traced", "export")
-    if precision == "float32":
-        return checkpoint.export_checkpoint(os.fspath(model), Path(out), revision, verbose)
+    if exporter is not None:
+        check_one_of("exporter", exporter, EXPORTERS)
     check_folder_target(out)
+    if precision == "float32":
+        return _export(os.fspath(model), Path(out), revision, verbose, exporter)
     with tempfile.TemporaryDirectory() as scratch:
         exact = Path(scratch) / "float32"
-        checkpoint.export_checkpoint(os.fspath(model), exact, revision, verbose)
+        _export(os.fspath(model), exact, revision, verbose, exporter)
         return quantize_model(exact, out)
+
+
+def _export(
+    model: str, out: Path, revision: str | None, verbose: bool, exporter: str | None
+) -> Manifest:
+    if exporter != "traced":
+        from .built import build_model_folder
+        from .hugging_face import read_checkpoint
+        from .sources import find_checkpoint
+
+        source = find_checkpoint(model, revision)
+        try:
+            checkpoint = read_checkpoint(source)
+        except ExportError as reason:
+            if exporter == "built":
+                raise ExportError(f"{model} cannot be built: {reason}") from None
+            if not _can_trace():
+                raise ExportError(
+                    f"{model} cannot be built: {reason}; to trace it with PyTorch: "
+                    'pip install "likra-lite[export]"'
+                ) from None
+        else:
+            return build_model_folder(checkpoint, out, verbose)
+    for module in TRACER:
+        import_extra(module, "export")
+    traced: Any = import_extra("likra_lite.export.traced", "export")
+    return traced.export_checkpoint(model, out, revision, verbose)
+
+
+def _can_trace() -> bool:
+    return all(importlib.util.find_spec(module.partition(".")[0]) for module in TRACER)
 
 
 def quantize_model(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> Manifest:
@@ -93,9 +133,7 @@ def quantize_model(folder: str | os.PathLike[str], out: str | os.PathLike[str]) 
         If the folder is no float32 model, or has heads.
     ModelFolderError
         If it is damaged.
-    MissingExtraError
-        If the extra ``export`` is not installed.
     """
-    import_extra("onnx", "export")
-    quantization: Any = import_extra("likra_lite.export.quantization", "export")
-    return quantization.quantize_folder(folder, out)
+    from .quantization import quantize_folder
+
+    return quantize_folder(folder, out)

@@ -10,22 +10,10 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from ..engine.folder import MANIFEST
 from ..errors import ExportError, first_line
+from .sources import check_local
 
 __all__ = ["load_checkpoint", "logit_transform", "max_length", "name_of", "special_tokens"]
-
-
-def _check_checkpoint(model: str) -> None:
-    """Raise ExportError if a local folder is meant and is none, or holds no checkpoint."""
-    folder = Path(model)
-    if (folder / MANIFEST).is_file():
-        raise ExportError(f"{model} is a model folder already; use it with --model {model}")
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ExportError(f"{model} is no checkpoint: it has no config.json")
-    local = folder.exists() or folder.is_absolute() or model[:1] == "." or model.count("/") > 1
-    if local and not folder.is_dir():
-        raise ExportError(f"cannot load {model}: there is no such folder")
 
 
 def load_checkpoint(
@@ -42,7 +30,7 @@ def load_checkpoint(
     """
     for library in ("transformers", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    _check_checkpoint(model)
+    check_local(model)
     where = f"{model} (revision {revision})" if revision else model
     try:
         config = AutoConfig.from_pretrained(model, revision=revision)

@@ -19,10 +19,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["IR_VERSION", "OPSET", "attention", "rotary_operator", "use_standard_domain"]
+__all__ = ["attention", "rotary_operator", "use_standard_domain"]
 
-OPSET = 23  # the first with Attention and RotaryEmbedding
-IR_VERSION = 11  # that of opset 23
 DOMAIN = "likra_lite"
 ROTARY = "apply_rotary_pos_emb"  # the name that transformers' models share
 
@@ -209,9 +207,11 @@ def use_standard_domain(graph: onnx.ModelProto) -> onnx.ModelProto:
     Returns
     -------
     onnx.ModelProto
-        At :data:`OPSET`.
+        At :data:`.graph_builder.OPSET`.
     """
     from onnx import helper  # training, which reads the same modules, does without
+
+    from .graph_builder import IR_VERSION, OPSET
 
     for node in graph.graph.node:
         if node.domain == DOMAIN:

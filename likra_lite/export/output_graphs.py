@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from .operators import IR_VERSION, OPSET
+from ..engine.folder import GRADIENT, HEAD
+from .graph_builder import GraphBuilder
+from .weights import Reference
 
-__all__ = ["BIAS", "WEIGHT", "Projection", "gradient_graph", "head_graph"]
+__all__ = [
+    "BIAS",
+    "WEIGHT",
+    "Projection",
+    "complete",
+    "gradient_graph",
+    "head_graph",
+    "loss_graph",
+]
 
 WEIGHT, BIAS = "lm_head.weight", "lm_head.bias"
 LEAST_LOG_PROB = -80.0  # nats
@@ -25,71 +33,55 @@ class Projection:
 
     Parameters
     ----------
-    weight : ndarray of shape (V, H)
+    weight : ndarray or Reference of shape (V, H)
         The output embedding.
-    bias : ndarray of shape (V,) or None
+    bias : ndarray or Reference of shape (V,), or None
     logit_scale : float
         The logits are multiplied by this.
     softcap : float or None
         Then a logit x becomes ``softcap * tanh(x / softcap)``.
     """
 
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32] | None = None
+    weight: NDArray[np.float32] | Reference
+    bias: NDArray[np.float32] | Reference | None = None
     logit_scale: float = 1.0
     softcap: float | None = None
 
 
-@dataclass
-class _Builder:
-    """Nodes and constants of a graph under construction."""
+INTEGERS = ("rows", "target_rows", "targets")
 
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
-    def constant(self, name: str, value: Any, dtype: Any = np.int64) -> str:
-        self.constants[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
-        return name
+def complete(
+    trunks: Mapping[str, onnx.ModelProto], projection: Projection
+) -> dict[str, onnx.ModelProto]:
+    """Return all graphs of a model folder: those that were given, and what is made of them.
 
-    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
-        return output
+    Every exporter ends here, whichever way it came to its trunks.
 
-    def logits(self, projection: Projection, hidden: str) -> tuple[str, str | None]:
-        """Return the logits of rows [N, H] and, if they are capped, the slope of the cap."""
-        inputs = [hidden, self.constant(WEIGHT, projection.weight, np.float32)]
-        if projection.bias is not None:
-            inputs.append(self.constant(BIAS, projection.bias, np.float32))
-        scale = projection.logit_scale
-        logits = self.node("Gemm", inputs, "logits", transB=1, alpha=scale, beta=scale)
-        if projection.softcap is None:
-            return logits, None
-        cap = self.constant("softcap", projection.softcap, np.float32)
-        squashed = self.node("Tanh", [self.node("Div", [logits, cap], "scaled")], "squashed")
-        square = self.node("Mul", [squashed, squashed], "square")
-        slope = self.node("Sub", [self.constant("one", 1, np.float32), square], "slope")
-        return self.node("Mul", [squashed, cap], "capped"), slope
+    Parameters
+    ----------
+    trunks : mapping of str to onnx.ModelProto
+        ``trunk.onnx``, and ``adapted.onnx`` if there is one.
+    projection : Projection
+    """
+    return {**trunks, HEAD: head_graph(projection), GRADIENT: gradient_graph(projection)}
 
-    def model(
-        self, name: str, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]
-    ) -> onnx.ModelProto:
-        """Return the graph; ``rows`` and ``targets`` are integers."""
 
-        def info(name: str, shape: list[Any]) -> onnx.ValueInfoProto:
-            whole = name in ("rows", "targets")
-            kind = TensorProto.INT64 if whole else TensorProto.FLOAT
-            return helper.make_tensor_value_info(name, kind, shape)
-
-        graph = helper.make_graph(
-            self.nodes,
-            name,
-            [info(*pair) for pair in inputs.items()],
-            [info(*pair) for pair in outputs.items()],
-            list(self.constants.values()),
-        )
-        return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-        )
+def _logits(builder: GraphBuilder, projection: Projection, hidden: str) -> tuple[str, str | None]:
+    """Return the logits of rows [N, H] and, if they are capped, the slope of the cap."""
+    node = builder.node
+    inputs = [hidden, builder.weight(WEIGHT, projection.weight)]
+    if projection.bias is not None:
+        inputs.append(builder.weight(BIAS, projection.bias))
+    scale = projection.logit_scale
+    logits = node("Gemm", inputs, "logits", transB=1, alpha=scale, beta=scale)
+    if projection.softcap is None:
+        return logits, None
+    cap = builder.constant("softcap", projection.softcap, np.float32)
+    squashed = node("Tanh", [node("Div", [logits, cap], "scaled")], "squashed")
+    square = node("Mul", [squashed, squashed], "square")
+    slope = node("Sub", [builder.constant("one", 1, np.float32), square], "slope")
+    return node("Mul", [squashed, cap], "capped"), slope
 
 
 def head_graph(projection: Projection) -> onnx.ModelProto:
@@ -101,11 +93,11 @@ def head_graph(projection: Projection) -> onnx.ModelProto:
     ``h = hidden[rows[m]]``. A hidden state that predicts several targets is projected once.
     """
     vocabulary, size = projection.weight.shape
-    builder = _Builder()
+    builder = GraphBuilder()
     node, constant = builder.node, builder.constant
     adapted = node("Add", ["hidden", node("MatMul", ["hidden", "delta"], "moved")], "adapted")
     flat = node("Reshape", [adapted, constant("flat_shape", [-1, size])], "flat")
-    logits, _ = builder.logits(projection, flat)
+    logits, _ = _logits(builder, projection, flat)
     log_probs = node("LogSoftmax", [logits], "log_probs", axis=-1)
     heads = node("Shape", ["delta"], "heads", end=1)
     shape = node("Concat", [heads, constant("minus_one", [-1])], "per_head", axis=0)
@@ -116,6 +108,7 @@ def head_graph(projection: Projection) -> onnx.ModelProto:
         "likra_lite_head",
         {"hidden": ["N", size], "delta": ["K", size, size], "rows": ["M"], "targets": ["M"]},
         {"log_prob": ["K", "M"]},
+        INTEGERS,
     )
 
 
@@ -133,39 +126,14 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
     - ``mass [V]``, the weighted sum of p over the rows, times the slopes' squares.
     """
     vocabulary, size = projection.weight.shape
-    builder = _Builder()
-    node, constant = builder.node, builder.constant
+    builder = GraphBuilder()
+    node = builder.node
     adapted = node("Add", ["hidden", node("MatMul", ["hidden", "delta"], "moved")], "adapted")
-    logits, slope = builder.logits(projection, adapted)
-    log_probs = node("LogSoftmax", [logits], "log_probs", axis=-1)
-    last = constant("last", [-1])
-    places = [node("Unsqueeze", [name, last], f"{name}_column") for name in ("rows", "targets")]
-    index = node("Concat", places, "index", axis=1)
-    chosen = node("GatherND", [log_probs, index], "chosen")
-    total = node("ReduceSum", [chosen], "total", keepdims=0)
-    node("Neg", [node("Mul", [total, "weight"], "weighted_total")], "loss")
-
-    # Below, probabilities would be subnormal floats, which some processors multiply slowly.
-    least = constant("least", LEAST_LOG_PROB, np.float32)
-    probs = node("Exp", [node("Max", [log_probs, least], "log_probs_kept")], "probs")
-    taken = node("Gather", [WEIGHT, "targets"], "taken")
-    curved = probs
-    if slope is not None:
-        probs = node("Mul", [probs, slope], "sloped")
-        curved = node("Mul", [probs, slope], "curved")
-        steepness = node("GatherND", [slope, index], "chosen_slope")
-        steepness = node("Unsqueeze", [steepness, last], "chosen_slope_column")
-        taken = node("Mul", [taken, steepness], "taken_sloped")
+    curved = _append_loss(builder, projection, adapted, "rows")
     across = node("Transpose", ["row_weights"], "row_weights_across")
-    node("Reshape", [node("MatMul", [across, curved], "mass_row"), last], "mass")
-    mean = node("MatMul", [probs, WEIGHT], "mean")
-    scale = constant("logit_scale", projection.logit_scale, np.float32)
-    scaled = node("Mul", ["row_weights", scale], "row_scales")
-    expected = node("Mul", [mean, scaled], "expected")
-    factor = node("Neg", [node("Mul", ["weight", scale], "weight_scale")], "factor")
-    removed = node("Mul", [taken, factor], "removed")
-    residual = node("ScatterND", [expected, places[0], removed], "residual", reduction="add")
-    node("MatMul", [node("Transpose", ["hidden"], "hidden_across"), residual], "gradient")
+    mass = node("MatMul", [across, curved], "mass_row")
+    node("Reshape", [mass, builder.constant("last", [-1])], "mass")
+    node("MatMul", [node("Transpose", ["hidden"], "hidden_across"), "residual"], "gradient")
     return builder.model(
         "likra_lite_gradient",
         {
@@ -182,4 +150,64 @@ def gradient_graph(projection: Projection) -> onnx.ModelProto:
             "gradient": [size, size],
             "mass": [vocabulary],
         },
+        INTEGERS,
     )
+
+
+def loss_graph(projection: Projection) -> onnx.ModelProto:
+    """Build the graph of a loss and its gradient with respect to hidden states.
+
+    Inputs are those of :func:`gradient_graph` but for ``delta``, with ``target_rows`` for
+    ``rows``; outputs are its ``loss []`` and ``residual [N, H]``, the gradient.
+    """
+    size = projection.weight.shape[1]
+    builder = GraphBuilder()
+    _append_loss(builder, projection, "hidden", "target_rows")
+    return builder.model(
+        "likra_lite_loss",
+        {
+            "hidden": ["N", size],
+            "target_rows": ["M"],
+            "targets": ["M"],
+            "weight": [],
+            "row_weights": ["N", 1],
+        },
+        {"loss": [], "residual": ["N", size]},
+        INTEGERS,
+    )
+
+
+def _append_loss(builder: GraphBuilder, projection: Projection, hidden: str, rows: str) -> str:
+    """Append the nodes that make ``loss``, ``expected`` and ``residual``.
+
+    Returns the name of the probabilities times the squares of the cap's slopes.
+    """
+    node, constant = builder.node, builder.constant
+    logits, slope = _logits(builder, projection, hidden)
+    log_probs = node("LogSoftmax", [logits], "log_probs", axis=-1)
+    last = constant("last", [-1])
+    places = [node("Unsqueeze", [name, last], f"{name}_column") for name in (rows, "targets")]
+    index = node("Concat", places, "index", axis=1)
+    chosen = node("GatherND", [log_probs, index], "chosen")
+    total = node("ReduceSum", [chosen], "total", keepdims=0)
+    node("Neg", [node("Mul", [total, "weight"], "weighted_total")], "loss")
+
+    # Below, probabilities would be subnormal floats, which some processors multiply slowly.
+    least = constant("least", LEAST_LOG_PROB, np.float32)
+    probs = node("Exp", [node("Max", [log_probs, least], "log_probs_kept")], "probs")
+    taken = node("Gather", [WEIGHT, "targets"], "taken")
+    curved = probs
+    if slope is not None:
+        probs = node("Mul", [probs, slope], "sloped")
+        curved = node("Mul", [probs, slope], "curved")
+        steepness = node("GatherND", [slope, index], "chosen_slope")
+        steepness = node("Unsqueeze", [steepness, last], "chosen_slope_column")
+        taken = node("Mul", [taken, steepness], "taken_sloped")
+    mean = node("MatMul", [probs, WEIGHT], "mean")
+    scale = constant("logit_scale", projection.logit_scale, np.float32)
+    scaled = node("Mul", ["row_weights", scale], "row_scales")
+    expected = node("Mul", [mean, scaled], "expected")
+    factor = node("Neg", [node("Mul", ["weight", scale], "weight_scale")], "factor")
+    removed = node("Mul", [taken, factor], "removed")
+    node("ScatterND", [expected, places[0], removed], "residual", reduction="add")
+    return curved

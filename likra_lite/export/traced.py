@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 
 from ..engine.folder import (
     ADAPTED,
-    GRADIENT,
     HEAD,
     TOKENIZER,
     TRUNK,
@@ -29,9 +28,10 @@ from ..prompts import PROMPTS
 from .adapted import AdaptedTrunk
 from .graphs import trunk_graph
 from .loading import load_checkpoint, logit_transform, max_length, name_of, special_tokens
-from .output_graphs import WEIGHT, Projection, gradient_graph, head_graph
-from .parity import TOLERANCE, check_parity, merged, random_adapter, reference_scores
+from .output_graphs import WEIGHT, Projection, complete
+from .parity import TOLERANCE, check_parity, random_adapter
 from .targets import Targets
+from .torch_reference import merged, torch_scores
 from .trunk import Trunk, past_shapes
 from .weights import store_weights
 
@@ -64,12 +64,12 @@ def export_checkpoint(
         window = max_length(decoder.config, tokenizer)
         tokens = special_tokens(tokenizer, model)
         step(1)
-        cases, expected = reference_scores(decoder, window)
+        cases, expected = torch_scores(decoder, window)
         targets = None if adapt is None else adapt(decoder)
         if targets is not None:
             probe = random_adapter(targets.modules)
             with merged(decoder, probe):
-                adapted = reference_scores(decoder, window)[1]
+                adapted = torch_scores(decoder, window)[1]
         architecture = type(decoder).__name__
         step(2)
         with atomic_folder(out) as folder:
@@ -86,7 +86,7 @@ def export_checkpoint(
                 n_layers=decoder.config.num_hidden_layers,
                 max_length=window,
                 head={
-                    "weight": names[GRADIENT, WEIGHT],
+                    "weight": names[HEAD, WEIGHT],
                     "logit_scale": logit_transform(decoder.config)[0],
                 },
                 tokens=tokens,
@@ -95,9 +95,9 @@ def export_checkpoint(
             write_manifest(folder, manifest)
             step(4)
             written = LanguageModel(folder)
-            difference = check_parity(written, cases, expected, architecture)
+            difference = check_parity(written, cases, expected, architecture, "PyTorch")
             if targets is not None:
-                lora = check_parity(written, cases, adapted, architecture, probe)
+                lora = check_parity(written, cases, adapted, architecture, "PyTorch", probe)
                 difference = max(difference, lora)
             parity = {"max_difference_nats": difference, "tolerance_nats": TOLERANCE}
             return write_manifest(folder, replace(manifest, parity=parity))
@@ -126,5 +126,4 @@ def _graphs(
             raise ExportError(
                 f"{architecture} cannot be traced to ONNX: {first_line(error)}"
             ) from error
-    graphs |= {HEAD: head_graph(projection), GRADIENT: gradient_graph(projection)}
-    return graphs
+    return complete(graphs, projection)

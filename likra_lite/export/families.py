@@ -1,0 +1,373 @@
+"""The families of decoders that graphs are built for, a table with an entry for each.
+
+An entry says how the settings of ``config.json`` become the parameters of the one block that
+all of them share, and where the file's tensors go; see :mod:`.decoder_spec` for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .config_file import ConfigFile
+from .decoder_spec import LayerSpec
+from .layer_kinds import (
+    alternating,
+    every_sixth_full,
+    learned,
+    partly_rotary,
+    positions_by_layer,
+    rotary_everywhere,
+    sliding_everywhere,
+    sliding_if_used,
+)
+
+__all__ = ["FAMILIES", "Family", "Key", "Part"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A parameter that ``config.json`` gives.
+
+    Parameters
+    ----------
+    name : str
+    default : object
+        Where the file does not have it, as in old files; required by default.
+    """
+
+    name: str
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the block that is not alone in its tensor.
+
+    Parameters
+    ----------
+    path : str
+        Of the tensor, with ``{}`` for the layer.
+    layout : {"thirds", "groups", "heads", "offset"}
+        Queries, keys and values beside each other, of equal width or of their own; or those of
+        the first head, of the second, and so on; or rows of which the first two are not used.
+    index : int
+        0, 1 or 2 for queries, keys and values.
+    """
+
+    path: str
+    layout: str
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one family's checkpoints are read.
+
+    Parameters
+    ----------
+    architecture : str
+        The class in transformers.
+    parameters : mapping
+        Parameter of :class:`.DecoderSpec` to a :class:`Key`, to a function of the configuration
+        or to a value.
+    parts : mapping of str to str or Part
+        Name of a tensor, without ``layers.{i}.`` and ``.weight``, to its path in the file.
+    layers : callable
+        Returns what differs from layer to layer, of the configuration, the number of layers and
+        the size of a head.
+    expected : mapping
+        Settings that must have one value where they are there; or a function of the
+        configuration for it.
+    noted : tuple of str
+        Settings that need no reading: the tensors show what they say, or they do not matter.
+    tied : bool
+        Whether output and input embedding are one where ``tie_word_embeddings`` is not there.
+    norm_offset : float
+        Added to the weights of all norms.
+    transposed : bool
+        Whether matrices lie as ``[n_out, n_in]``.
+    base : str
+        What paths begin with in files of the whole model, and not in files of its body.
+    ignored : tuple of str
+        Regular expressions of tensors that are no weights.
+    """
+
+    architecture: str
+    parameters: Mapping[str, Any]
+    parts: Mapping[str, str | Part]
+    layers: Callable[[ConfigFile, int, int], tuple[LayerSpec, ...]] = rotary_everywhere
+    expected: Mapping[str, Any] = field(default_factory=dict)
+    noted: tuple[str, ...] = ("attention_bias", "mlp_bias", "hidden_act")
+    tied: bool = False
+    norm_offset: float = 0.0
+    transposed: bool = True
+    base: str = "model."
+    ignored: tuple[str, ...] = (r"rotary_emb\.inv_freq$",)
+
+
+LLAMA_PARAMETERS = {
+    "vocab_size": Key("vocab_size"),
+    "hidden_size": Key("hidden_size"),
+    "intermediate_size": Key("intermediate_size"),
+    "n_layers": Key("num_hidden_layers"),
+    "n_heads": Key("num_attention_heads"),
+    "n_kv_heads": lambda config: config.get("num_key_value_heads"),
+    "head_size": lambda config: config.get("head_dim"),
+    "max_length": Key("max_position_embeddings"),
+    "norm_eps": Key("rms_norm_eps", 1e-6),
+    "activation": Key("hidden_act", "silu"),
+}
+LLAMA_PARTS: dict[str, str | Part] = {
+    "embedding": "model.embed_tokens",
+    "attention_norm": "model.layers.{}.input_layernorm",
+    "query": "model.layers.{}.self_attn.q_proj",
+    "key": "model.layers.{}.self_attn.k_proj",
+    "value": "model.layers.{}.self_attn.v_proj",
+    "attention_output": "model.layers.{}.self_attn.o_proj",
+    "mlp_norm": "model.layers.{}.post_attention_layernorm",
+    "gate": "model.layers.{}.mlp.gate_proj",
+    "up": "model.layers.{}.mlp.up_proj",
+    "down": "model.layers.{}.mlp.down_proj",
+    "final_norm": "model.norm",
+    "output": "lm_head",
+}
+HEAD_NORMS: dict[str, str | Part] = {
+    "query_norm": "model.layers.{}.self_attn.q_norm",
+    "key_norm": "model.layers.{}.self_attn.k_norm",
+}
+
+GEMMA_PARAMETERS = {
+    **LLAMA_PARAMETERS,
+    "embedding_scale": lambda config: config["hidden_size"] ** 0.5,
+    "activation": lambda config: (
+        config.get("hidden_activation") or config.get("hidden_act", "gelu_pytorch_tanh")
+    ),
+}
+GEMMA_2_PARAMETERS = {
+    **GEMMA_PARAMETERS,
+    "norm_after": True,
+    "attention_scale": lambda config: config.get("query_pre_attn_scalar", 256) ** -0.5,
+    "attention_softcap": lambda config: config.get("attn_logit_softcapping"),
+    "logit_softcap": lambda config: config.get("final_logit_softcapping"),
+}
+GEMMA_2_PARTS = {
+    **LLAMA_PARTS,
+    "attention_post_norm": "model.layers.{}.post_attention_layernorm",
+    "mlp_norm": "model.layers.{}.pre_feedforward_layernorm",
+    "mlp_post_norm": "model.layers.{}.post_feedforward_layernorm",
+}
+
+
+FAMILIES: dict[str, Family] = {
+    "llama": Family(
+        "LlamaForCausalLM",
+        LLAMA_PARAMETERS,
+        LLAMA_PARTS,
+        expected={"rope_interleaved": False},
+        noted=("attention_bias", "mlp_bias", "is_llama_config"),
+    ),
+    "mistral": Family(
+        "MistralForCausalLM", LLAMA_PARAMETERS, LLAMA_PARTS, layers=sliding_everywhere
+    ),
+    "qwen2": Family(
+        "Qwen2ForCausalLM",
+        LLAMA_PARAMETERS,
+        LLAMA_PARTS,
+        layers=sliding_if_used,
+        expected={"use_mrope": False},
+    ),
+    "qwen3": Family(
+        "Qwen3ForCausalLM",
+        {**LLAMA_PARAMETERS, "head_size": Key("head_dim", 128), "qk_norm": "head"},
+        {**LLAMA_PARTS, **HEAD_NORMS},
+        layers=sliding_if_used,
+    ),
+    "gemma": Family(
+        "GemmaForCausalLM",
+        {**GEMMA_PARAMETERS, "head_size": Key("head_dim", 256)},
+        LLAMA_PARTS,
+        tied=True,
+        norm_offset=1.0,
+    ),
+    "gemma2": Family(
+        "Gemma2ForCausalLM",
+        {
+            **GEMMA_2_PARAMETERS,
+            "head_size": Key("head_dim", 256),
+            "attention_softcap": lambda config: config.get("attn_logit_softcapping", 50.0),
+            "logit_softcap": lambda config: config.get("final_logit_softcapping", 30.0),
+        },
+        GEMMA_2_PARTS,
+        layers=alternating,
+        tied=True,
+        norm_offset=1.0,
+    ),
+    "gemma3_text": Family(
+        "Gemma3ForCausalLM",
+        {**GEMMA_2_PARAMETERS, "head_size": Key("head_dim", 256), "qk_norm": "head"},
+        {**GEMMA_2_PARTS, **HEAD_NORMS},
+        layers=every_sixth_full,
+        expected={"use_bidirectional_attention": False},
+        tied=True,
+        norm_offset=1.0,
+    ),
+    "smollm3": Family(
+        "SmolLM3ForCausalLM",
+        LLAMA_PARAMETERS,
+        LLAMA_PARTS,
+        layers=positions_by_layer,
+        noted=("attention_bias", "mlp_bias", "max_window_layers"),
+        tied=True,
+    ),
+    "olmo2": Family(
+        "Olmo2ForCausalLM",
+        {
+            **LLAMA_PARAMETERS,
+            "norm_eps": Key("rms_norm_eps", 1e-5),
+            "norm_before": False,
+            "norm_after": True,
+            "qk_norm": "all",
+        },
+        {
+            **{part: path for part, path in LLAMA_PARTS.items() if not part.endswith("_norm")},
+            **HEAD_NORMS,
+            "attention_post_norm": "model.layers.{}.post_attention_layernorm",
+            "mlp_post_norm": "model.layers.{}.post_feedforward_layernorm",
+            "final_norm": "model.norm",
+        },
+    ),
+    "phi3": Family(
+        "Phi3ForCausalLM",
+        {**LLAMA_PARAMETERS, "norm_eps": Key("rms_norm_eps", 1e-5), "mlp": "fused"},
+        {
+            **{part: path for part, path in LLAMA_PARTS.items() if part not in ("gate", "up")},
+            "query": Part("model.layers.{}.self_attn.qkv_proj", "groups", 0),
+            "key": Part("model.layers.{}.self_attn.qkv_proj", "groups", 1),
+            "value": Part("model.layers.{}.self_attn.qkv_proj", "groups", 2),
+            "gate_up": "model.layers.{}.mlp.gate_up_proj",
+        },
+        layers=sliding_everywhere,
+        expected={"full_attn_mod": 1, "interpolate_factor": 1},
+        noted=("attention_bias", "mlp_bias", "lm_head_bias"),
+    ),
+    "granite": Family(
+        "GraniteForCausalLM",
+        {
+            **LLAMA_PARAMETERS,
+            "attention_scale": Key("attention_multiplier", 1.0),
+            "embedding_scale": Key("embedding_multiplier", 1.0),
+            "residual_scale": Key("residual_multiplier", 1.0),
+            "logit_scale": lambda config: 1 / config.get("logits_scaling", 1.0),
+        },
+        LLAMA_PARTS,
+    ),
+    "gpt2": Family(
+        "GPT2LMHeadModel",
+        {
+            "vocab_size": Key("vocab_size"),
+            "hidden_size": Key("n_embd"),
+            "intermediate_size": lambda config: config.get("n_inner") or 4 * config["n_embd"],
+            "n_layers": Key("n_layer"),
+            "n_heads": Key("n_head"),
+            "max_length": Key("n_positions"),
+            "norm": "layer",
+            "norm_eps": Key("layer_norm_epsilon", 1e-5),
+            "activation": Key("activation_function", "gelu_new"),
+            "mlp": "plain",
+            "learned_positions": True,
+        },
+        {
+            "embedding": "transformer.wte",
+            "positions": "transformer.wpe",
+            "attention_norm": "transformer.h.{}.ln_1",
+            "query": Part("transformer.h.{}.attn.c_attn", "thirds", 0),
+            "key": Part("transformer.h.{}.attn.c_attn", "thirds", 1),
+            "value": Part("transformer.h.{}.attn.c_attn", "thirds", 2),
+            "attention_output": "transformer.h.{}.attn.c_proj",
+            "mlp_norm": "transformer.h.{}.ln_2",
+            "up": "transformer.h.{}.mlp.c_fc",
+            "down": "transformer.h.{}.mlp.c_proj",
+            "final_norm": "transformer.ln_f",
+            "output": "lm_head",
+        },
+        layers=learned,
+        expected={"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False},
+        noted=("n_ctx",),
+        tied=True,
+        transposed=False,
+        base="transformer.",
+        ignored=(r"attn\.(masked_)?bias$",),
+    ),
+    "gpt_neox": Family(
+        "GPTNeoXForCausalLM",
+        {
+            "vocab_size": Key("vocab_size"),
+            "hidden_size": Key("hidden_size"),
+            "intermediate_size": Key("intermediate_size"),
+            "n_layers": Key("num_hidden_layers"),
+            "n_heads": Key("num_attention_heads"),
+            "max_length": Key("max_position_embeddings"),
+            "norm": "layer",
+            "norm_eps": Key("layer_norm_eps", 1e-5),
+            "activation": Key("hidden_act", "gelu"),
+            "mlp": "plain",
+            "parallel": Key("use_parallel_residual", True),
+        },
+        {
+            "embedding": "gpt_neox.embed_in",
+            "attention_norm": "gpt_neox.layers.{}.input_layernorm",
+            "query": Part("gpt_neox.layers.{}.attention.query_key_value", "heads", 0),
+            "key": Part("gpt_neox.layers.{}.attention.query_key_value", "heads", 1),
+            "value": Part("gpt_neox.layers.{}.attention.query_key_value", "heads", 2),
+            "attention_output": "gpt_neox.layers.{}.attention.dense",
+            "mlp_norm": "gpt_neox.layers.{}.post_attention_layernorm",
+            "up": "gpt_neox.layers.{}.mlp.dense_h_to_4h",
+            "down": "gpt_neox.layers.{}.mlp.dense_4h_to_h",
+            "final_norm": "gpt_neox.final_layer_norm",
+            "output": "embed_out",
+        },
+        layers=partly_rotary,
+        noted=("attention_bias", "rope_theta", "partial_rotary_factor"),  # said twice
+        base="gpt_neox.",
+        ignored=(r"attention\.(masked_)?bias$", r"rotary_emb\.inv_freq$"),
+    ),
+    "opt": Family(
+        "OPTForCausalLM",
+        {
+            "vocab_size": Key("vocab_size"),
+            "hidden_size": Key("hidden_size"),
+            "intermediate_size": Key("ffn_dim"),
+            "n_layers": Key("num_hidden_layers"),
+            "n_heads": Key("num_attention_heads"),
+            "max_length": Key("max_position_embeddings"),
+            "norm": "layer",
+            "activation": Key("activation_function", "relu"),
+            "mlp": "plain",
+            "learned_positions": True,
+        },
+        {
+            "embedding": "model.decoder.embed_tokens",
+            "positions": Part("model.decoder.embed_positions", "offset"),
+            "attention_norm": "model.decoder.layers.{}.self_attn_layer_norm",
+            "query": "model.decoder.layers.{}.self_attn.q_proj",
+            "key": "model.decoder.layers.{}.self_attn.k_proj",
+            "value": "model.decoder.layers.{}.self_attn.v_proj",
+            "attention_output": "model.decoder.layers.{}.self_attn.out_proj",
+            "mlp_norm": "model.decoder.layers.{}.final_layer_norm",
+            "up": "model.decoder.layers.{}.fc1",
+            "down": "model.decoder.layers.{}.fc2",
+            "final_norm": "model.decoder.final_layer_norm",
+            "output": "lm_head",
+        },
+        layers=learned,
+        expected={
+            "do_layer_norm_before": True,
+            "_remove_final_layer_norm": False,
+            "word_embed_proj_dim": lambda config: config["hidden_size"],
+        },
+        noted=("enable_bias", "layer_norm_elementwise_affine", "activation_dropout"),
+        tied=True,
+    ),
+}

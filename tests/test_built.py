@@ -1,0 +1,318 @@
+"""Graphs that are built from a configuration: every family, every turn of its settings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkpoints import ARCHITECTURES, save_checkpoint
+from command_line import run
+from reference import TorchScorer
+from safetensors.numpy import load_file, save_file
+
+from likra_lite import LanguageModel
+from likra_lite.engine.trees import TokenTree
+from likra_lite.errors import ExportError
+from likra_lite.export import export_model
+from likra_lite.export.families import FAMILIES
+from likra_lite.prompts import as_prompt
+from likra_lite.scoring.scorer import ChoiceScorer
+
+LLAMA_3 = {
+    "rope_type": "llama3",
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
+LONGROPE = {
+    "type": "longrope",
+    "short_factor": [1.0, 1.5, 2.0, 3.0],
+    "long_factor": [1.0, 2.0, 4.0, 8.0],
+}
+# Settings besides those of the families' own checkpoints.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{kind: (kind, {}) for kind in FAMILIES},
+    "llama, tied": ("llama", {"tie_word_embeddings": True}),
+    "llama, biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, wide heads": ("llama", {"head_dim": 24}),
+    "llama, theta": ("llama", {"rope_theta": 100.0}),
+    "llama, linear": ("llama", {"rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
+    "llama, llama3": ("llama", {"rope_scaling": LLAMA_3}),
+    "llama, yarn": ("llama", {"rope_scaling": YARN}),
+    "mistral, no window": ("mistral", {"sliding_window": None, "head_dim": 16}),
+    "qwen2, windows": (
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1},
+    ),
+    "qwen3, biases": ("qwen3", {"attention_bias": True, "tie_word_embeddings": True}),
+    "gemma3, kinds of layers": (
+        "gemma3_text",
+        {
+            "num_hidden_layers": 3,
+            "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+            "rope_local_base_freq": 50.0,
+            "final_logit_softcapping": 4.0,
+        },
+    ),
+    "smollm3, windows": (
+        "smollm3",
+        {"use_sliding_window": True, "sliding_window": 6, "no_rope_layers": [1, 0, 1, 0]},
+    ),
+    "phi3, longrope": (
+        "phi3",
+        {
+            "rope_scaling": LONGROPE,
+            "original_max_position_embeddings": 512,
+            "num_key_value_heads": 2,
+            "sliding_window": 9,
+        },
+    ),
+    "phi3, partial": ("phi3", {"partial_rotary_factor": 0.5, "tie_word_embeddings": True}),
+    "granite, multipliers": (
+        "granite",
+        {
+            "embedding_multiplier": 3.0,
+            "residual_multiplier": 0.5,
+            "attention_multiplier": 0.2,
+            "attention_bias": True,
+        },
+    ),
+    "gpt2, untied": ("gpt2", {"n_inner": 48, "tie_word_embeddings": False}),
+    "gpt2, plain logits": ("gpt2", {"activation_function": "gelu"}),
+    "gpt_neox, serial": ("gpt_neox", {"use_parallel_residual": False, "attention_bias": False}),
+    "opt, no biases": ("opt", {"enable_bias": False, "activation_function": "gelu"}),
+}
+
+
+def difference(checkpoint: Path, folder: Path, items) -> float:
+    """Return the largest difference from PyTorch, in nats."""
+    prompt = as_prompt("question")
+    reference = TorchScorer(checkpoint)
+    expected = [reference.choices(prompt.context(item), item.choices) for item in items]
+    table = ChoiceScorer(LanguageModel(folder), prompt).table(items, ["base"])
+    return float(np.abs(table.heads["base"] - np.concatenate(expected)).max())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_agrees_with_pytorch(name, tmp_path, items):
+    kind, changes = VARIANTS[name]
+    checkpoint = save_checkpoint(kind, tmp_path / "checkpoint", **changes)
+    manifest = export_model(checkpoint, tmp_path / "model", exporter="built")
+    assert manifest.exporter == "built"
+    assert manifest.base_model["architecture"] == FAMILIES[kind].architecture
+    assert manifest.parity["max_difference_nats"] < 1e-4  # LoRA heads included
+    assert difference(checkpoint, tmp_path / "model", items[:8]) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def windowed(tmp_path_factory) -> Path:
+    """A model with windows, layers of two kinds and soft caps."""
+    root = tmp_path_factory.mktemp("gemma2")
+    export_model(save_checkpoint("gemma2", root / "checkpoint"), root / "model")
+    return root / "model"
+
+
+def test_shared_prefix_equals_scoring_everything_alone(windowed):
+    model = LanguageModel(windowed)
+    rng = np.random.default_rng(0)
+    prefix = rng.integers(2, 300, 90).tolist()
+    trees = [
+        TokenTree([*prefix, *rng.integers(2, 300, 5)], rng.integers(2, 300, (3, 4)).tolist())
+        for _ in range(24)
+    ]
+    together = model.log_likelihoods(model.features(trees), [None])
+    alone = [model.log_likelihoods(model.features([tree]), [None]) for tree in trees]
+    np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "phi3", "opt"])
+def test_lora_modules_are_those_of_the_traced_model(kind, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from likra_lite.export.targets import find_targets
+
+    checkpoint = save_checkpoint(kind, tmp_path / "checkpoint")
+    export_model(checkpoint, tmp_path / "model", exporter="built")
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    import onnx
+
+    graph = onnx.load(tmp_path / "model" / "adapted.onnx", load_external_data=False).graph
+    names = {entry.name for entry in graph.input if entry.name.startswith("lora.")}
+    paths = find_targets(model).modules
+    assert names == {f"lora.{path}.{side}" for path in paths for side in "ab"}
+
+
+def test_sharded_half_precision(tmp_path, items):
+    checkpoint = save_checkpoint(
+        "llama", tmp_path / "checkpoint", dtype="bfloat16", saving={"max_shard_size": "20KB"}
+    )
+    assert len(list(checkpoint.glob("model-*.safetensors"))) > 2
+    export_model(checkpoint, tmp_path / "model", exporter="built")
+    assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
+
+
+def test_body_without_prefix(tmp_path, items):
+    """GPT-2's own files name the body's tensors without ``transformer.``."""
+    checkpoint = save_checkpoint("gpt2", tmp_path / "checkpoint")
+    path = checkpoint / "model.safetensors"
+    tensors = {name.removeprefix("transformer."): t for name, t in load_file(path).items()}
+    tensors["h.0.attn.bias"] = np.ones((1, 1, 4, 4), np.float32)  # the mask of old files
+    save_file(tensors, path, {"format": "pt"})
+    export_model(checkpoint, tmp_path / "model", exporter="built")
+    assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
+
+
+REFUSED_SETTINGS = [
+    ("llama", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "of kind 'dynamic'"),
+    ("llama", {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "mix": 1}}, "with mix=1"),
+    ("llama", {"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, "need 'low_freq_factor'"),
+    ("llama", {"attention_sinks": True}, "not known: attention_sinks=True"),
+    ("llama", {"quantization_config": {"bits": 4}}, "not known: quantization_config"),
+    ("llama", {"hidden_act": "mish"}, "activation 'mish' is not known"),
+    ("llama", {"rope_interleaved": True}, "rope_interleaved=True; only False"),
+    ("llama", {"vocab_size": None}, "has no vocab_size"),
+    ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "only False is known"),
+    ("opt", {"word_embed_proj_dim": 16}, "word_embed_proj_dim=16; only 32"),
+    ("gemma3_text", {"use_bidirectional_attention": True}, "only False is known"),
+    ("qwen2", {"layer_types": ["chunked_attention"] * 2}, "layers of kind 'chunked_attention'"),
+    ("qwen2", {"layer_types": ["full_attention"]}, "has 1 layer_types for 2 layers"),
+    ("llama", {"hidden_size": 64}, "has shape .*, expected"),
+    ("llama", {"num_hidden_layers": 3}, "has no tensor model.layers.2"),
+    ("llama", {"num_hidden_layers": 1}, "has a tensor model.layers.1"),
+    ("llama", {"num_local_experts": 8}, "is a mixture of experts; only dense"),
+    ("llama", {"model_type": "mamba"}, "models of type 'mamba' are not among"),
+]
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory) -> Callable[[str], Path]:
+    """Checkpoints that are made once and copied to be changed."""
+    made: dict[str, Path] = {}
+    root = tmp_path_factory.mktemp("originals")
+
+    def original(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = save_checkpoint(kind, root / kind)
+        return made[kind]
+
+    return original
+
+
+@pytest.mark.parametrize(("kind", "changes", "message"), REFUSED_SETTINGS)
+def test_settings_that_are_not_understood_are_refused(kind, changes, message, tmp_path, originals):
+    checkpoint = shutil.copytree(originals(kind), tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(ExportError, match=message) as caught:
+        export_model(checkpoint, tmp_path / "model", exporter="built")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_tensors_that_are_not_understood_are_refused(tmp_path, originals):
+    checkpoint = shutil.copytree(originals("llama"), tmp_path / "checkpoint")
+    path = checkpoint / "model.safetensors"
+    save_file(load_file(path) | {"model.layers.0.self_attn.sinks": np.ones(4, np.float32)}, path)
+    with pytest.raises(ExportError, match=r"has a tensor model\.layers\.0\.self_attn\.sinks"):
+        export_model(checkpoint, tmp_path / "model", exporter="built")
+
+
+def test_damaged_files(tmp_path, originals):
+    checkpoint = shutil.copytree(originals("llama"), tmp_path / "checkpoint")
+    path = checkpoint / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    with pytest.raises(ExportError, match="shorter than its header says"):
+        export_model(checkpoint, tmp_path / "model", exporter="built")
+    path.write_bytes(content.replace(b'"F32"', b'"I16"', 1))
+    with pytest.raises(ExportError, match="as I16; expected one of"):
+        export_model(checkpoint, tmp_path / "model", exporter="built")
+    path.write_bytes(b"not at all")
+    with pytest.raises(ExportError, match="is no safetensors file"):
+        export_model(checkpoint, tmp_path / "model", exporter="built")
+    path.unlink()
+    with pytest.raises(ExportError, match="has no safetensors"):
+        export_model(checkpoint, tmp_path / "model", exporter="built")
+
+
+def test_wrong_graphs_are_not_written(tmp_path, originals, monkeypatch):
+    from likra_lite.export import built
+
+    original = built.trunk_graph
+
+    def wrong(spec, tensors):
+        graph = original(spec, tensors)
+        for node in graph.graph.node:
+            if node.op_type == "Attention":
+                next(a for a in node.attribute if a.name == "scale").f *= 1.5
+        return graph
+
+    monkeypatch.setattr(built, "trunk_graph", wrong)
+    with pytest.raises(ExportError, match="differ from NumPy in double precision by"):
+        export_model(originals("llama"), tmp_path / "model", exporter="built")
+    assert not (tmp_path / "model").exists()
+
+
+WITHOUT = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "optimum"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+import importlib.util
+import importlib.machinery
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: (
+    None if name in ("torch", "transformers", "optimum") else find(name, package)
+)
+from likra_lite.cli.main import main
+main()
+"""
+
+
+def without_pytorch(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command where PyTorch and transformers cannot be imported."""
+    command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_no_pytorch_is_needed(tmp_path, originals, items):
+    checkpoint = originals("qwen3")
+    done = without_pytorch("export", checkpoint, "--out", tmp_path / "model")
+    assert done.returncode == 0, done.stderr
+    assert "exported Qwen3ForCausalLM" in done.stdout
+    assert "built; agrees with NumPy to" in done.stdout
+    assert difference(checkpoint, tmp_path / "model", items[:2]) < 1e-4
+
+
+def test_what_cannot_be_built_says_what_to_install(tmp_path):
+    checkpoint = save_checkpoint("phi", tmp_path / "checkpoint")
+    done = without_pytorch("export", checkpoint, "--out", tmp_path / "model")
+    assert done.returncode != 0
+    assert "models of type 'phi' are not among" in done.stderr
+    assert 'pip install "likra-lite[export]"' in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_what_cannot_be_built_is_traced(tmp_path, capsys):
+    checkpoint = save_checkpoint("phi", tmp_path / "checkpoint")
+    out = run("export", str(checkpoint), "--out", str(tmp_path / "model"), capsys=capsys)
+    assert "traced; agrees with PyTorch to" in out[1]
+
+
+def test_every_family_is_traced_too():
+    """So that :mod:`test_export` compares both ways for all of them."""
+    assert set(FAMILIES) <= set(ARCHITECTURES)
