@@ -45,8 +45,10 @@ def export(
     MODEL is a local folder with a Hugging Face checkpoint, or a model id on the hub, such
     as HuggingFaceTB/SmolLM2-135M. Llama, Mistral, Qwen2, Qwen3, Gemma 1 to 3, SmolLM3, OLMo 2,
     Phi-3, Granite, GPT-2, GPT-NeoX and OPT are built from their configuration and safetensors.
-    Most other decoders can be traced with PyTorch: pip install "likra-lite[export]". The export
-    ends with a comparison with another implementation, and writes nothing if they disagree.
+    Most other decoders can be traced with PyTorch: pip install "likra-lite[export]". MODEL may
+    also be a GGUF file: Llama, Qwen2, Qwen3, Gemma 1 to 3 or Phi-3, in any quantisation. The
+    export ends with a comparison with another implementation, and writes nothing if they
+    disagree.
     """
     from likra_lite.engine.folder import check_folder_target
     from likra_lite.export import export_model, quantize_model

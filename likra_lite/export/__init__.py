@@ -21,6 +21,7 @@ __all__ = ["EXPORTERS", "PRECISIONS", "export_model", "quantize_model"]
 
 PRECISIONS = ("float32", "int8")
 EXPORTERS = ("built", "traced")
+GGUF = ".gguf"
 TRACER = ("torch", "transformers", "optimum.exporters.onnx")  # what tracing needs
 
 
@@ -37,7 +38,7 @@ def export_model(
     Parameters
     ----------
     model : str or path
-        A local folder or a model id on the Hugging Face hub.
+        A local folder, a model id on the Hugging Face hub, or a GGUF file.
     out : str or path
         The model folder to write; an existing one is replaced.
     revision : str, optional
@@ -80,6 +81,8 @@ def export_model(
 def _export(
     model: str, out: Path, revision: str | None, verbose: bool, exporter: str | None
 ) -> Manifest:
+    if Path(model).suffix.lower() == GGUF:
+        return _export_gguf(model, out, revision, verbose, exporter)
     if exporter != "traced":
         from .built import build_model_folder
         from .hugging_face import read_checkpoint
@@ -102,6 +105,17 @@ def _export(
         import_extra(module, "export")
     traced: Any = import_extra("likra_lite.export.traced", "export")
     return traced.export_checkpoint(model, out, revision, verbose)
+
+
+def _export_gguf(
+    model: str, out: Path, revision: str | None, verbose: bool, exporter: str | None
+) -> Manifest:
+    from .built import build_model_folder
+    from .gguf_checkpoint import read_gguf
+
+    if revision is not None or exporter == "traced":
+        raise ExportError(f"{model} is a GGUF file: it has no revision and cannot be traced")
+    return build_model_folder(read_gguf(model), out, verbose)
 
 
 def _can_trace() -> bool:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from ..errors import ExportError
 
-__all__ = ["PRETOKENIZERS", "Pretokenizer", "pretokenizer"]
+__all__ = ["DIGIT", "GPT2", "PRETOKENIZERS", "Pretokenizer", "pretokenizer"]
 
+DIGIT = r"\p{N}"
 CONTRACTIONS = r"'s|'t|'re|'ve|'m|'ll|'d"
 ANY_CASE = rf"(?i:{CONTRACTIONS})"
 GPT2 = rf"{CONTRACTIONS}| ?\p{{L}}+| ?\p{{N}}+| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)|\s+"
@@ -58,8 +59,8 @@ class Pretokenizer:
 
 _LLAMA3 = Pretokenizer((_tiktoken(r"\p{N}{1,3}"),), whole_words=True, begins=True)
 _CL100K = Pretokenizer((_tiktoken(r"\p{N}{1,3}"),))
-_QWEN2 = Pretokenizer((_tiktoken(r"\p{N}"),), nfc=True)
-_DIGITS = Pretokenizer((r"\p{N}", GPT2))
+_QWEN2 = Pretokenizer((_tiktoken(DIGIT),), nfc=True)
+_DIGITS = Pretokenizer((DIGIT, GPT2))
 
 PRETOKENIZERS: dict[str, Pretokenizer] = {
     # What llama.cpp does with files that name no better; the original is unknown then.
@@ -77,12 +78,12 @@ PRETOKENIZERS: dict[str, Pretokenizer] = {
     "qwen2": _QWEN2,
     "deepseek-r1-qwen": _QWEN2,
     "deepseek-coder": Pretokenizer(
-        (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}")
+        (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", DIGIT)
     ),
     "seed-coder": Pretokenizer(
         (rf"{ANY_CASE}|{LETTERS}|\p{{N}}{{1}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{LINES_AND_SPACES}",)
     ),
-    "tekken": Pretokenizer((_by_case(r"\p{N}", ""),), whole_words=True, begins=True),
+    "tekken": Pretokenizer((_by_case(DIGIT, ""),), whole_words=True, begins=True),
     "gpt-4o": Pretokenizer((_by_case(r"\p{N}{1,3}", f"{ANY_CASE}?"),)),
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ExportError, first_line
-from .gguf_pretokenizers import Pretokenizer, pretokenizer
+from .gguf_pretokenizers import DIGIT, GPT2, Pretokenizer, pretokenizer
 from .gguf_sentencepiece import sentencepiece
 from .gguf_vocabulary import TokenKind, Vocabulary
 
@@ -87,7 +87,7 @@ def rebuild_tokenizer(metadata: Mapping[str, Any], architecture: str) -> Rebuilt
 
 def _byte_level(vocabulary: Vocabulary, words: Pretokenizer) -> Tokenizer:
     """Return a byte-level BPE tokenizer with everything but the added tokens."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     lines = vocabulary.settings.get("merges")
     if not lines:
@@ -99,12 +99,23 @@ def _byte_level(vocabulary: Vocabulary, words: Pretokenizer) -> Tokenizer:
     tokenizer = Tokenizer(model)
     if words.nfc:
         tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in words.patterns]
-        + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    cuts = _cuts(words.patterns)
+    tokenizer.pre_tokenizer = cuts[0] if len(cuts) == 1 else pre_tokenizers.Sequence(cuts)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
+
+
+def _cuts(patterns: tuple[str, ...]) -> list[Any]:
+    """Return pre-tokenizers that cut words, in the form that the originals have."""
+    from tokenizers import Regex, pre_tokenizers
+
+    own = patterns[-1] == GPT2  # the byte level cuts like that by itself
+    return [
+        pre_tokenizers.Digits(individual_digits=True)
+        if pattern == DIGIT
+        else pre_tokenizers.Split(Regex(pattern), "isolated")
+        for pattern in (patterns[:-1] if own else patterns)
+    ] + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=own)]
 
 
 def _add_tokens(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from .safetensors_files import SafetensorsFiles
 from .sources import Source
 from .tokenizer_files import TokenizerFiles
 
-__all__ = ["read_checkpoint"]
+__all__ = ["TensorFiles", "describe_decoder", "find_tensors", "read_checkpoint"]
 
 # Settings that no known model uses otherwise.
 EXPECTED = {
@@ -43,6 +43,20 @@ MATRICES = (*MLP_PARTS, "query", "key", "value", "attention_output")
 OFFSET = 2  # rows of OPT's positions that stand for no position
 
 
+class TensorFiles(Protocol):
+    """Names of tensors to their shapes; their values are read when they are needed."""
+
+    def __getitem__(self, name: str) -> tuple[int, ...]: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor's values."""
+        ...
+
+
 def read_checkpoint(source: Source) -> Checkpoint:
     """Read the description of a checkpoint; its tensors are read when they are needed.
 
@@ -52,18 +66,12 @@ def read_checkpoint(source: Source) -> Checkpoint:
         If it is of no known family, or anything in it is not understood.
     """
     config = ConfigFile(source.config)
-    kind = config["model_type"]
-    if kind not in FAMILIES:
-        raise ExportError(f"models of type {kind!r} are not among those that graphs are built for")
-    family = FAMILIES[kind]
-    tied = config.get("tie_word_embeddings", family.tied)
+    spec = describe_decoder(config)
     tokenizer = TokenizerFiles(source.folder, config)
-    spec = _describe(family, config)
     source.fetch_weights()
-    tensors = _tensors(family, spec, SafetensorsFiles(source.folder), bool(tied))
     return Checkpoint(
         spec,
-        tensors,
+        find_tensors(config, spec, SafetensorsFiles(source.folder)),
         tokenizer.json,
         tokenizer.prefix,
         tokenizer.empty,
@@ -72,8 +80,22 @@ def read_checkpoint(source: Source) -> Checkpoint:
     )
 
 
-def _describe(family: Family, config: ConfigFile) -> DecoderSpec:
-    """Return the block's parameters, and raise ExportError if a setting is not understood."""
+def _family(config: ConfigFile) -> Family:
+    kind = config["model_type"]
+    if kind not in FAMILIES:
+        raise ExportError(f"models of type {kind!r} are not among those that graphs are built for")
+    return FAMILIES[kind]
+
+
+def describe_decoder(config: ConfigFile) -> DecoderSpec:
+    """Return the block's parameters.
+
+    Raises
+    ------
+    ExportError
+        If the family is not known, or a setting is not understood.
+    """
+    family = _family(config)
     values = {name: _value(source, config) for name, source in family.parameters.items()}
     n_layers, n_heads = values.pop("n_layers"), values["n_heads"]
     values["n_kv_heads"] = values.get("n_kv_heads") or n_heads
@@ -82,7 +104,7 @@ def _describe(family: Family, config: ConfigFile) -> DecoderSpec:
     values["activation"] = _activation(values["activation"])
     for key, value in {**EXPECTED, **family.expected}.items():
         config.expect(key, value(config) if callable(value) else value)
-    for key in (*family.noted, *ROTARY_SETTINGS):
+    for key in (*family.noted, *ROTARY_SETTINGS, "tie_word_embeddings"):
         config.get(key)
     spec = DecoderSpec(
         architecture=family.architecture,
@@ -113,16 +135,26 @@ def _activation(named: str) -> Any:
     return ACTIVATIONS[named]
 
 
-def _tensors(
-    family: Family, spec: DecoderSpec, files: SafetensorsFiles, tied: bool
+def find_tensors(
+    config: ConfigFile, spec: DecoderSpec, files: TensorFiles
 ) -> dict[str, LazyTensor]:
     """Return the tensors under the names of the contract.
+
+    Parameters
+    ----------
+    config : ConfigFile
+    spec : DecoderSpec
+        Of the same configuration.
+    files : TensorFiles
+        With the names that transformers gives.
 
     Raises
     ------
     ExportError
         If one is missing, has another shape, or is left over.
     """
+    family = _family(config)
+    tied = bool(config.get("tie_word_embeddings", family.tied))
     tensors, used = {}, set()
     for name, shape in tensor_shapes(spec).items():
         place, _, kind = name.rpartition(".")
@@ -153,7 +185,7 @@ def _tensors(
 def _tensor(
     family: Family,
     spec: DecoderSpec,
-    files: SafetensorsFiles,
+    files: TensorFiles,
     path: str,
     part: str,
     shape: tuple[int, ...],
