@@ -1,85 +1,139 @@
-"""The README's code runs, and what it says of files, modes and commands is so."""
+"""The code in the README and in docs/ runs, and what they say of commands and modes is so."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 from likra_lite.cli.main import group
 
+import likra_lite
 from likra_lite.scoring.decision import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.S | re.M)
+HUB_ID = "HuggingFaceTB/SmolLM2-135M"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
+    """Return the fenced blocks of a page, each with its language."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [(language, text) for language, text in found if language in languages]
+
+
+def commands(page: Path, *languages: str) -> list[list[str]]:
+    """Return the words of every call of likra-lite in a page's shell blocks."""
+    return [
+        shlex.split(line.removeprefix("$ "), comments=True)
+        for _, text in blocks(page, *languages)
+        for line in text.splitlines()
+        if line.removeprefix("$ ").startswith("likra-lite ")
+    ]
+
+
+def name(page: Path) -> str:
+    return page.stem
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory, model_folder, llama_checkpoint):
+    """A folder like the reader's, with a model, heads and the example questions."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    shutil.copytree(model_folder, folder / "my-model")
+    shutil.copytree(llama_checkpoint, folder / "my-checkpoint")  # in place of the hub's
+    for target in ("train.jsonl", "test.jsonl"):
+        shutil.copy(ROOT / "examples" / "questions.jsonl", folder / target)
+    likra_lite.LikraClassifier(folder / "my-model", mode="likra", cv=2).fit(
+        likra_lite.read_items(folder / "train.jsonl")
+    ).save(folder / "my-heads")
+    return folder
 
 
 @pytest.fixture
-def place(tmp_path, model_folder, llama_checkpoint, monkeypatch):
-    """A folder like the reader's, with a model and the example questions."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    shutil.copytree(model_folder, tmp_path / "my-model")
-    shutil.copytree(llama_checkpoint, tmp_path / "my-checkpoint")  # in place of the hub's
-    for name in ("train.jsonl", "test.jsonl"):
-        shutil.copy(ROOT / "examples" / "questions.jsonl", tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def place(ready, tmp_path, monkeypatch):
+    """A copy of that folder to work in."""
+    shutil.copytree(ready, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
 
 
 @pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
-def test_python_blocks_run_one_after_the_other(place, capsys):
+@pytest.mark.filterwarnings("ignore::likra_lite.errors.OverlapWarning")
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_code_runs_from_the_first_block_to_the_last(page, place, capsys):
+    """Blocks marked sh and python; what is marked console is too slow, or needs the network."""
     names: dict[str, object] = {}
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), names)
-    assert "best_params_" in README
-    assert "alpha" in capsys.readouterr().out
-    assert (place / "my-classifier" / "likra.json").is_file()
+    table = [text for _, text in blocks(page, "csv")]
+    for target in ("questions.csv", "new.csv"):
+        Path(target).write_text("".join(table), encoding="utf-8")
+    for language, text in blocks(page, "sh", "python"):
+        if language == "python":
+            exec(compile(text, str(page), "exec"), names)
+            continue
+        for line in text.splitlines():
+            if line.startswith("likra-lite "):
+                words = shlex.split(line.replace(HUB_ID, "my-checkpoint"))
+                status, _, errors = run(*words[1:], capsys=capsys)
+                assert status == 0, f"{line}\n{errors}"
 
 
-def test_shell_commands_run(place):
-    commands = [
-        line.replace("HuggingFaceTB/SmolLM2-135M", "my-checkpoint").split()
-        for block in blocks("sh")
-        for line in block.splitlines()
-        if line.startswith("likra-lite ")
-    ]
-    names = "demo export fit evaluate score curve compare inspect fit score quantize cache"
-    assert [command[1] for command in commands] == names.split()
-    for command in commands:
-        subprocess.run(
-            [sys.executable, "-c", "from likra_lite.cli.main import main; main()", *command[1:]],
-            check=True,
-            capture_output=True,
-            cwd=place,
-        )
-    assert len((place / "scores.jsonl").read_text().splitlines()) == 48
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=name)
+def test_commands_and_their_options_exist(page):
+    """Also where a block is not run."""
+    for words in commands(page, "sh", "console"):
+        command = group.commands[words[1]]
+        known = {option for parameter in command.params for option in parameter.opts}
+        for word in words[2:]:
+            if word.startswith("--"):
+                assert word.partition("=")[0] in known, f"{shlex.join(words)}: {word}"
 
 
-def test_every_command_and_mode_is_in_the_readme():
-    for name in group.commands:
-        assert f"likra-lite {name}" in README
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=name)
+def test_files_that_are_named_exist(page):
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]*)[^)]*\)", text) if "://" not in link]
+    named = re.findall(r"\b(?:benchmarks|examples|likra_lite|cli|tests)/[\w/]+\.\w+", text)
+    for path in [page.parent / link for link in links] + [ROOT / path for path in named]:
+        assert path.exists(), path
+
+
+def test_every_command_and_mode_is_documented():
+    everything = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for command in group.commands:
+        assert f"likra-lite {command}" in everything
+    modes = (ROOT / "docs" / "modes.md").read_text(encoding="utf-8")
     for mode in (*MODES, "auto"):
-        assert f"| `{mode}`" in README
+        assert f"| `{mode}`" in modes
+
+
+def test_every_public_name_is_in_the_reference():
+    reference = (ROOT / "docs" / "reference" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \{py:\w+\}`~(likra_lite\.[\w.]+)\.(\w+)`", reference, flags=re.M)
+    assert sorted(found for _, found in listed) == sorted(likra_lite.__all__)
+    for module, found in listed:
+        assert getattr(likra_lite, found).__module__ == module
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_the_test_command_is_what_ci_runs():
     script = (ROOT / ".ci" / "run").read_text()
-    setup = blocks("sh")[0].strip().splitlines()
-    assert len(setup) == 2
-    assert setup[0] in script
-    assert setup[1].replace("pip install", "pip install -q") in script
-    assert blocks("sh")[1].strip() == ".venv/bin/likra-lite demo"
-    assert blocks("sh")[2].strip() in script
+    (_, setup), (_, demo), (_, tests) = blocks(README, "sh")[:3]
+    assert len(setup.splitlines()) == 2
+    assert setup.splitlines()[0] in script
+    assert setup.splitlines()[1].replace("pip install", "pip install -q") in script
+    assert demo.strip() == ".venv/bin/likra-lite demo"
+    assert tests.strip() in script
 
 
 def test_the_version_is_in_the_changelog():
-    from likra_lite import __version__
-
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {likra_lite.__version__}" in (ROOT / "CHANGELOG.md").read_text()
