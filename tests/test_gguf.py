@@ -263,6 +263,15 @@ def test_layers_that_the_file_names(tmp_path, items):
     assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
 
 
+@pytest.mark.parametrize("key", ["rope.scaling.factor", "rope.scale_linear"])
+def test_factor_without_a_kind_of_scaling(key, tmp_path, items):
+    scaling = {"rope_type": "linear", "factor": 4.0}
+    checkpoint = save_checkpoint("llama", tmp_path / "checkpoint", rope_scaling=scaling)
+    changes = {"rope.scaling.type": None, "rope.scaling.factor": None, key: 4.0}
+    export_model(convert(checkpoint, tmp_path / "m.gguf", **changes), tmp_path / "model")
+    assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
+
+
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory) -> Path:
     """A random Llama."""
@@ -275,6 +284,10 @@ def llama(tmp_path_factory) -> Path:
         ({"expert_count": 8}, "a mixture of experts cannot be exported"),
         ({"rope.scaling.type": "ntk"}, "scaled by 'ntk' are not known"),
         ({"rope.scaling.yarn_ext_factor": 1.0}, "not known: rope.scaling.yarn_ext_factor"),
+        (
+            {"rope.scaling.type": "yarn", "rope.scaling.attn_factor": 2.0},
+            "rope.scaling.attn_factor=2.0; only 1.0 is known",
+        ),
         ({"logit_scale": 2.0}, "settings that are not known: logit_scale"),
         ({"attention.causal": False}, "attention.causal=False; only True"),
         ({"attention.head_count_kv": [2, 1]}, "head_count_kv differs from layer to layer"),

@@ -172,9 +172,9 @@ def _common(file: GgufFile, settings: Settings) -> Config:
 
 def _scaling(file: GgufFile, settings: Settings) -> Config | None:
     """Return ``rope_scaling``."""
-    kind, factor = settings.get("rope.scaling.type", "none"), settings.get("rope.scaling.factor")
+    factor = settings.get("rope.scaling.factor", settings.get("rope.scale_linear"))
+    kind = settings.get("rope.scaling.type", "linear" if factor else "none")
     original = settings.get("rope.scaling.original_context_length")
-    attention = settings.get("rope.scaling.attn_factor")
     divisors = {
         length: file.read(name).tolist()
         for length in ("short", "long")
@@ -186,8 +186,9 @@ def _scaling(file: GgufFile, settings: Settings) -> Config | None:
             "short_factor": divisors["short"],
             "long_factor": divisors["long"],
             "original_max_position_embeddings": original,
-            "attention_factor": attention,
+            "attention_factor": settings.get("rope.scaling.attn_factor"),
         }
+    settings.expect("rope.scaling.attn_factor", 1.0)
     if "rope_freqs.weight" in file.tensors:
         # Llama 3 stretches wavelengths by parts; the file has what comes out of that, a divisor
         # for each frequency, which is what LongRoPE has.
@@ -202,7 +203,6 @@ def _scaling(file: GgufFile, settings: Settings) -> Config | None:
             "rope_type": kind,
             "factor": factor,
             "original_max_position_embeddings": original,
-            "attention_factor": attention,
         }
     raise ExportError(f"rotary embeddings scaled by {kind!r} are not known")
 
