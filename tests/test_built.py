@@ -232,7 +232,7 @@ def test_damaged_files(tmp_path, originals):
     path = checkpoint / "model.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-100])
-    with pytest.raises(ExportError, match="shorter than its header says"):
+    with pytest.raises(ExportError, match=r"cannot be read: .*; download it again"):
         export_model(checkpoint, tmp_path / "model", exporter="built")
     path.write_bytes(content.replace(b'"F32"', b'"I16"', 1))
     with pytest.raises(ExportError, match="as I16; expected one of"):

@@ -32,6 +32,7 @@ __all__ = ["build_model_folder"]
 
 STEPS = ("writing", "scoring with NumPy", "checking")
 NUMPY = "NumPy in double precision"
+LONGEST = 256  # tokens of the longest text that is scored with it
 
 
 def build_model_folder(
@@ -87,7 +88,7 @@ def build_model_folder(
         bar.update()
         bar.set_description(STEPS[1])
         window = min((layer.window for layer in spec.layers if layer.window), default=None)
-        cases = draw_cases(spec.vocab_size, spec.max_length, window)
+        cases = draw_cases(spec.vocab_size, spec.max_length, window, LONGEST)
         probe = random_adapter(lora_shapes(spec, checkpoint.tensors))
         expected = reference_scores(checkpoint, cases, [None, probe])
         bar.update()

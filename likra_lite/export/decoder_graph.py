@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import onnx
 
 from ..engine.head import LORA, ROWS_OF_HEADS
-from ..engine.trees import MASKED
-from .decoder_spec import DecoderSpec, LayerSpec, LazyTensor, Rotary
+from .decoder_spec import DecoderSpec, LayerSpec, LazyTensor
 from .graph_builder import GraphBuilder
+from .shared_inputs import SharedInputs
 from .weights import Reference
 
 __all__ = ["adapted_graph", "lora_shapes", "trunk_graph"]
@@ -58,8 +57,7 @@ class _DecoderGraph:
         self.spec, self.tensors, self.lora = spec, tensors, lora
         self.builder = GraphBuilder()
         self.node, self.constant = self.builder.node, self.builder.constant
-        self.angles: dict[Rotary, tuple[str, str]] = {}
-        self.masks: dict[int | None, str] = {}
+        self.shared = SharedInputs(self.builder, self._repeated)
 
     def model(self) -> onnx.ModelProto:
         """Return the finished graph."""
@@ -114,7 +112,7 @@ class _DecoderGraph:
         spec = self.spec
         x = self.node("Gather", [self._weight("embedding.weight"), "input_ids"], "embedded")
         if spec.embedding_scale != 1.0:
-            x = self._scaled(x, spec.embedding_scale, "embedded.scaled")
+            x = self.builder.scaled(x, spec.embedding_scale, "embedded.scaled")
         if spec.learned_positions:
             places = self.node(
                 "Gather", [self._weight("positions.weight"), "position_ids"], "positions"
@@ -154,7 +152,7 @@ class _DecoderGraph:
         present = [f"present.{layer}.{side}" for side in ("key", "value")]
         return self.builder.nodes_of(
             "Attention",
-            [query, key, value, self._mask(kind.window), *past],
+            [query, key, value, self.shared.mask(kind.window), *past],
             [f"{at}.mixed", *present],
             scale=spec.attention_scale,
             softcap=spec.attention_softcap or 0.0,
@@ -212,7 +210,7 @@ class _DecoderGraph:
         if not self.builder.has("rows.of_heads"):
             node = self.node
             count = node("Squeeze", ["n_heads", "first"], "n_heads_scalar")
-            heads = node("Range", [self._number(0), count, self._number(1)], "heads")
+            heads = node("Range", [self.builder.number(0), count, self.builder.number(1)], "heads")
             size = node("Size", ["input_ids"], "n_tokens")
             starts = node(
                 "Unsqueeze", [node("Mul", [heads, size], "starts"), "last"], "start_column"
@@ -269,80 +267,18 @@ class _DecoderGraph:
         rotary = kind.rotary
         if rotary is None:
             return x
-        if rotary not in self.angles:
-            self.angles[rotary] = self._cosine_and_sine(rotary)
         size = 2 * len(rotary.frequencies)
         return self.node(
             "RotaryEmbedding",
-            [x, *self.angles[rotary]],
+            [x, *self.shared.cosine_and_sine(rotary)],
             f"{x}.rotated",
             num_heads=heads,
             rotary_embedding_dim=0 if size == self.spec.head_size else size,
         )
 
-    def _cosine_and_sine(self, rotary: Rotary) -> tuple[str, str]:
-        """Return the cosine and the sine of every token's angles, each [B, T, size / 2]."""
-        name = f"rotary.{len(self.angles)}"
-        frequencies = self.constant(f"{name}.frequencies", rotary.frequencies, np.float32)
-        if not self.angles:
-            column = self.node("Unsqueeze", ["position_ids", "last"], "position_column")
-            self.node("Cast", [column], "positions_float", to=onnx.TensorProto.FLOAT)
-        angles = self.node("Mul", ["positions_float", frequencies], f"{name}.angles")
-        both = []
-        for kind in ("Cos", "Sin"):
-            x = self.node(kind, [angles], f"{name}.{kind.lower()}")
-            if rotary.factor != 1.0:
-                x = self._scaled(x, rotary.factor, f"{x}.scaled")
-            both.append(self._repeated(x))
-        return both[0], both[1]
-
-    def _mask(self, window: int | None) -> str:
-        """Return what is added to the attention logits, [B, 1, T, S]."""
-        if window not in self.masks:
-            mask = "attention_bias"
-            if window is not None:
-                far = self.node(
-                    "GreaterOrEqual",
-                    [self._distance(), self.constant(f"window_{window}", window)],
-                    f"beyond_{window}",
-                )
-                masked = self.constant("masked", MASKED, np.float32)
-                mask = self.node("Where", [far, masked, mask], f"attention_bias_{window}")
-            self.masks[window] = self._repeated(mask, 4)
-        return self.masks[window]
-
-    def _distance(self) -> str:
-        """Return how many positions each key is before each token, [B, 1, T, S].
-
-        Windows are of depth in a token tree, not of places in its row.
-        """
-        if not self.builder.has("distance"):
-            node = self.node
-            total = node("Shape", ["attention_bias"], "n_keys", start=3, end=4)
-            new = node("Shape", ["input_ids"], "n_new", start=1, end=2)
-            before = node("Sub", [total, new], "n_past")
-            scalar = node("Squeeze", [before, "first"], "n_past_scalar")
-            places = node("Range", [self._number(0), scalar, self._number(1)], "past_places")
-            rows = node("Shape", ["input_ids"], "n_rows", start=0, end=1)
-            shape = node("Concat", [rows, before], "past_shape", axis=0)
-            past = node("Expand", [places, shape], "past_positions")
-            keys = node("Concat", [past, "position_ids"], "key_positions", axis=1)
-            across = node("Unsqueeze", [keys, self.constant("key_axes", [1, 2])], "keys_across")
-            down = node(
-                "Unsqueeze", ["position_ids", self.constant("query_axes", [1, 3])], "queries_down"
-            )
-            node("Sub", [down, across], "distance")
-        return "distance"
-
-    def _number(self, value: int) -> str:
-        return self.constant(f"number_{value}", value)
-
-    def _scaled(self, x: str, factor: float, output: str) -> str:
-        return self.node("Mul", [x, self.constant(f"{output}.factor", factor, np.float32)], output)
-
     def _added(self, x: str, change: str, output: str) -> str:
         if self.spec.residual_scale != 1.0:
-            change = self._scaled(change, self.spec.residual_scale, f"{output}.scaled")
+            change = self.builder.scaled(change, self.spec.residual_scale, f"{output}.scaled")
         return self.node("Add", [x, change], output)
 
     def _weight(self, name: str) -> str:

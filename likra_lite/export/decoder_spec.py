@@ -173,7 +173,8 @@ class LazyTensor:
     ----------
     shape : tuple of int
     load : callable
-        Returns the float32 array, which the caller does not keep.
+        Returns the float32 array, which may be read-only and in any order of its axes. The
+        caller does not keep it.
     """
 
     shape: tuple[int, ...]

@@ -47,6 +47,14 @@ class GraphBuilder:
         self.constants[name] = value.initializer(name)
         return name
 
+    def number(self, value: int) -> str:
+        """Return a whole number as a constant."""
+        return self.constant(f"number_{value}", value)
+
+    def scaled(self, x: str, factor: float, output: str) -> str:
+        """Multiply by a constant."""
+        return self.node("Mul", [x, self.constant(f"{output}.factor", factor, np.float32)], output)
+
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Add a node with one output, and return the output's name."""
         return self.nodes_of(kind, inputs, [output], **attributes)[0]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..errors import ExportError
 from .config_file import ConfigFile
 from .decoder_spec import Checkpoint, DecoderSpec, LazyTensor, check_tensors, tensor_shapes
-from .families import FAMILIES, Family, Key, Part
+from .families import FAMILIES
+from .family import Family, Key, Part
 from .layer_kinds import longest
 from .safetensors_files import SafetensorsFiles
 from .sources import Source
@@ -202,7 +203,7 @@ def _tensor(
             array = array.T
         if isinstance(where, Part) and cut is not None:
             array = cut(array, spec, where.index)
-        return np.ascontiguousarray(array + np.float32(offset) if offset else array)
+        return array + np.float32(offset) if offset else array
 
     if cut is None:
         found = files[path]

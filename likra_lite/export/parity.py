@@ -20,8 +20,13 @@ LONGEST = 1024  # tokens; long enough for the sliding windows of small models
 Case = tuple[list[int], list[list[int]]]
 
 
-def draw_cases(vocabulary: int, max_length: int, window: int | None) -> list[Case]:
-    """Draw contexts and continuations: short ones, shared beginnings, and one long context."""
+def draw_cases(
+    vocabulary: int, max_length: int, window: int | None, longest: int = LONGEST
+) -> list[Case]:
+    """Draw contexts and continuations: short ones, shared beginnings, and one longer context.
+
+    That one leaves a sliding `window` behind, if `longest` tokens are enough for that.
+    """
     rng = np.random.default_rng(0)
 
     def draw(count: int) -> list[int]:
@@ -29,11 +34,11 @@ def draw_cases(vocabulary: int, max_length: int, window: int | None) -> list[Cas
 
     short = min(12, max_length // 2)
     start = draw(2)
-    long = min(max_length - 8, LONGEST, 2 * (window or short))
+    long = 2 * window if window is not None and 2 * window <= longest else 2 * short
     return [
         (draw(short), [draw(1), draw(5), draw(3)]),
         (draw(1), [[*start, *draw(2)], [*start, *draw(3)], start]),
-        (draw(max(short, long)), [draw(6)]),
+        (draw(max(short, min(max_length - 8, long))), [draw(6)]),
     ]
 
 

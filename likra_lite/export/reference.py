@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, log_softmax, softmax
+from threadpoolctl import threadpool_limits
 
 from ..engine.head import Lora
 from .decoder_spec import Checkpoint, DecoderSpec, LayerSpec, Rotary
@@ -43,7 +44,6 @@ def reference_scores(
     model = _Decoder(checkpoint, [len(text) for text in texts] * len(adapters))
     for place, adapter in enumerate(adapters):
         model.adapt(place * len(texts), (place + 1) * len(texts), adapter)
-    hidden = model.read(np.concatenate(texts * len(adapters)))
     predicting = np.concatenate(
         [
             np.arange(len(text)) >= len(context) - 1
@@ -51,7 +51,10 @@ def reference_scores(
         ]
         * len(adapters)
     )
-    log_probs = model.log_probs(hidden[predicting])
+    # With more threads, NumPy waits for them in a loop wherever others use the cores too.
+    with threadpool_limits(1, user_api="blas"):
+        hidden = model.read(np.concatenate(texts * len(adapters)))
+        log_probs = model.log_probs(hidden[predicting])
     targets = np.concatenate([tokens for _, tokens in pairs] * len(adapters))
     chosen = log_probs[np.arange(len(targets)), targets]
     starts = np.cumsum([0, *[len(tokens) for _, tokens in pairs] * len(adapters)])[:-1]

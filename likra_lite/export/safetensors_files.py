@@ -29,13 +29,15 @@ class _Entry:
     start: int
 
     def read(self) -> NDArray[np.float32]:
-        count = int(np.prod(self.shape))
-        values = np.fromfile(self.path, FORMATS[self.kind], count, offset=self.start)
-        if len(values) != count:
-            raise ExportError(f"{self.path} is shorter than its header says; download it again")
+        """Return the values, from the file itself where they need no change."""
+        try:
+            mapped = np.memmap(self.path, FORMATS[self.kind], "r", self.start, self.shape)
+        except (OSError, ValueError) as error:
+            raise ExportError(f"{self.path} cannot be read: {error}; download it again") from None
+        values = np.asarray(mapped)
         if self.kind == "BF16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32, copy=False).reshape(self.shape)
+        return values.astype(np.float32, copy=False)
 
 
 class SafetensorsFiles(Mapping[str, tuple[int, ...]]):
