@@ -67,9 +67,9 @@ def train_likra(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -
     from accelerate import PartialState
 
     from likra_lite.engine.trees import TokenTree
+    from likra_lite.heads.lora_examples import Example
     from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype
     from likra_lite.lora_training.loop import train_adapter
-    from likra_lite.lora_training.objectives import Example
 
     device = PartialState().device
     decoder = LoraDecoder(folder, None, recipe, choose_dtype(recipe.precision, device)).to(device)
@@ -176,10 +176,11 @@ def agreement(folder: str, pairs: Sequence[Pair]) -> dict[str, float] | None:
     if not torch.cuda.is_available():
         return None
     from likra_lite.engine.trees import TokenTree
+    from likra_lite.heads.lora_examples import Example
     from likra_lite.heads.recipe import LoraRecipe
     from likra_lite.lora_training.decoder import LoraDecoder
     from likra_lite.lora_training.loop import _gradient
-    from likra_lite.lora_training.objectives import LOSSES, Example
+    from likra_lite.lora_training.objectives import LOSSES
 
     trees = [TokenTree(context, [answer]) for context, answer in pairs[:16]]
     scores, losses = [], []

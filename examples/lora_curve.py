@@ -25,11 +25,12 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
 from likra_lite import Item, LogLikelihoods, read_items
+from likra_lite.heads.lora_examples import Example
+from likra_lite.heads.lora_loop import CHECKPOINTS
 from likra_lite.heads.negatives import draw_negatives
 from likra_lite.heads.recipe import LoraRecipe
 from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype
-from likra_lite.lora_training.loop import CHECKPOINTS, train_adapter
-from likra_lite.lora_training.objectives import Example
+from likra_lite.lora_training.loop import train_adapter
 from likra_lite.progress import progress_bar
 from likra_lite.prompts import Prompt, as_prompt
 from likra_lite.scoring.decision import Decision

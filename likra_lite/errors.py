@@ -20,6 +20,7 @@ __all__ = [
     "LikraError",
     "MissingExtraError",
     "ModelFolderError",
+    "NoGradientWarning",
     "OverlapWarning",
     "RatioWarning",
     "SlowTrainingWarning",
@@ -107,6 +108,10 @@ class OverlapWarning(UserWarning):
 
 class CacheWarning(UserWarning):
     """What was computed before cannot be read or kept."""
+
+
+class NoGradientWarning(UserWarning):
+    """LoRA heads of an exported model can be used, but not trained on the CPU."""
 
 
 class SlowTrainingWarning(UserWarning):

@@ -14,8 +14,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .datasets.demo import bundled_model
+from .engine.folder import MANIFEST
 from .engine.onnx import LanguageModel
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
+from .heads.fit_graph import fit_lora_heads
 from .heads.fit_output import fit_output_heads
 from .heads.negatives import NEGATIVES
 from .heads.output import DEFAULT_PENALTY
@@ -88,9 +90,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         :func:`likra_lite.heads.output.fit_output_matrix`. ``auto`` tries a tenth and ten times
         the default too.
     adapter : {"output", "lora"}, default="output"
-        What a head is: a small matrix behind the language model, fitted on the CPU in seconds,
-        or low-rank changes inside it, trained with PyTorch (extra ``train``), for which `model`
-        is a Hugging Face checkpoint.
+        What a head is: a small matrix behind the language model, fitted in seconds, or low-rank
+        changes inside it. These are trained on the CPU if `model` is a model folder, and with
+        PyTorch (extra ``train``), on a GPU if there is one, if it is a Hugging Face checkpoint.
     recipe : LoraRecipe or None, default=None
         How LoRA heads are trained; as in [1]_ if None.
     train_dir : path or None, default=None
@@ -275,18 +277,24 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         )
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
-        if self.adapter == "lora":
+        if self.adapter == "lora" and self._is_checkpoint():
             lora: Any = import_extra("likra_lite.lora_training.fit_lora", "train")
             fitted = lora.fit_lora(self.model, items, answers, held_out, self._settings())
         else:
             scorer = ChoiceScorer.of(self._open_model(), self.prompt, self.cache)
-            fitted = fit_output_heads(scorer, items, answers, held_out, self._settings())
+            fit_heads = fit_lora_heads if self.adapter == "lora" else fit_output_heads
+            fitted = fit_heads(scorer, items, answers, held_out, self._settings())
         # Only now, so that a failed fit leaves the last one.
         self.adopt(fitted, self.n_choices or seen)
         problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
         if problem is not None:
             warnings.warn(problem, RatioWarning, stacklevel=2)
         return self
+
+    def _is_checkpoint(self) -> bool:
+        """Return whether the model is a Hugging Face checkpoint, not a model folder."""
+        model = self.model
+        return isinstance(model, str | os.PathLike) and not (Path(model) / MANIFEST).is_file()
 
     def _open_model(self) -> LanguageModel:
         model = self.model

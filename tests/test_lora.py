@@ -19,8 +19,8 @@ from likra_lite.engine.head import Lora, stack_factors
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, ModelFolderError, RatioWarning
 from likra_lite.export.targets import find_targets
+from likra_lite.heads.peft_folder import read_peft_folder
 from likra_lite.lora_training.imports import import_adapters
-from likra_lite.lora_training.peft_folder import read_peft_folder
 from likra_lite.scoring.scorer import ChoiceScorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
@@ -315,7 +315,7 @@ def test_folders_are_named_as_they_are(llama, model_folder, tmp_path, items):
         read_peft_folder(tmp_path / "nowhere")
     with pytest.raises(ModelFolderError, match=r"such as .*positive"):
         read_peft_folder(llama[2])
-    with pytest.raises(LikraError, match="is a model folder; LoRA heads need the checkpoint"):
+    with pytest.raises(LikraError, match="is a model folder; PEFT adapters need the checkpoint"):
         import_adapters(model_folder, items, positive=llama[2] / "positive")
 
 

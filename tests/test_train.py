@@ -25,10 +25,12 @@ from transformers import AutoModelForCausalLM
 from likra_lite import LikraClassifier, LikraError
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import SlowTrainingWarning
+from likra_lite.heads import lora_loop
+from likra_lite.heads.lora_examples import Example, pack_examples
 from likra_lite.heads.recipe import LoraRecipe
 from likra_lite.lora_training import loop
-from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype, pack_examples
-from likra_lite.lora_training.objectives import LOSSES, Example
+from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype
+from likra_lite.lora_training.objectives import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
 
@@ -185,7 +187,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
             raise StoppedError
 
     stop.steps = 0
-    monkeypatch.setattr(loop, "SAVE_EVERY", -1.0)  # after every step
+    monkeypatch.setattr(lora_loop, "SAVE_EVERY", -1.0)  # after every step
     with pytest.raises(StoppedError):
         train(llama_checkpoint, tmp_path / "parts", recipe, advance=stop)
     done = []
@@ -201,10 +203,10 @@ SCRIPT = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from likra_lite.lora_training import loop
+from likra_lite.heads import lora_loop
 from test_train import FAST, train
 from dataclasses import replace
-loop.SAVE_EVERY = 0.0
+lora_loop.SAVE_EVERY = 0.0
 def slowly(n):
     print("step", flush=True)
     time.sleep({pause})
@@ -484,11 +486,6 @@ def test_what_cannot_be_trained(change, message, llama_checkpoint, tmp_path, ite
     classifier = lora(llama_checkpoint, tmp_path).set_params(**change)
     with pytest.raises(LikraError, match=message):
         classifier.fit(items[:12])
-
-
-def test_a_model_folder_is_no_checkpoint(model_folder, items):
-    with pytest.raises(LikraError, match="a local folder; LoRA heads need the checkpoint itself"):
-        lora(model_folder).fit(items)
 
 
 def test_a_train_dir_of_another_model_is_refused(llama_checkpoint, tmp_path, items):

@@ -21,6 +21,7 @@ __all__ = [
     "FORMAT_VERSION",
     "GRADIENT",
     "HEAD",
+    "LORA_GRADIENT",
     "MANIFEST",
     "MODEL_FILES",
     "TOKENIZER",
@@ -38,7 +39,9 @@ __all__ = [
 FORMAT_VERSION = 2
 MANIFEST = "likra.json"
 TRUNK, HEAD, GRADIENT = "trunk.onnx", "head.onnx", "gradient.onnx"
-ADAPTED = "adapted.onnx"  # the trunk again, with LoRA factors as inputs; not every folder has it
+# The trunk again, with LoRA factors as inputs, and the gradients of a loss for these. Not every
+# folder has them.
+ADAPTED, LORA_GRADIENT = "adapted.onnx", "lora_gradient.onnx"
 WEIGHTS, TOKENIZER = "weights.safetensors", "tokenizer.json"
 MODEL_FILES = (TRUNK, HEAD, GRADIENT, WEIGHTS, TOKENIZER)
 
@@ -86,7 +89,7 @@ class Manifest:
     @property
     def model_files(self) -> tuple[str, ...]:
         """The files that make up the language model."""
-        return MODEL_FILES + (ADAPTED,) * (ADAPTED in self.files)
+        return MODEL_FILES + tuple(n for n in (ADAPTED, LORA_GRADIENT) if n in self.files)
 
     @property
     def fingerprint(self) -> str:

@@ -16,7 +16,7 @@ from .forward import LoraTrunkRunner, TrunkRunner
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
-__all__ = ["Sessions", "available_threads", "open_sessions", "session_options"]
+__all__ = ["Sessions", "available_threads", "open_graph", "open_sessions", "session_options"]
 
 
 class Sessions:
@@ -53,19 +53,27 @@ class Sessions:
         return self._open(GRADIENT)
 
     def _open(self, name: str) -> InferenceSession:
-        import onnxruntime
+        return open_graph(self.folder / name, self.n_threads)
 
-        try:
-            return onnxruntime.InferenceSession(
-                str(self.folder / name),
-                session_options(self.n_threads),
-                providers=["CPUExecutionProvider"],
-            )
-        except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
-            raise ModelFolderError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot open {self.folder / name}: "
-                f"{first_line(error)}"
-            ) from error
+
+def open_graph(path: Path, n_threads: int) -> InferenceSession:
+    """Open one graph of a model folder; it stays open as long as the session is kept.
+
+    Raises
+    ------
+    ModelFolderError
+        If ONNX Runtime cannot run it.
+    """
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), session_options(n_threads), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
+        raise ModelFolderError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {first_line(error)}"
+        ) from error
 
 
 def session_options(n_threads: int) -> SessionOptions:

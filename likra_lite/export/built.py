@@ -23,7 +23,8 @@ from ..progress import progress_bar
 from ..prompts import PROMPTS
 from .decoder_graph import adapted_graph, lora_shapes, trunk_graph
 from .decoder_spec import Checkpoint, check_tensors
-from .output_graphs import WEIGHT, Projection, complete
+from .folder_graphs import complete
+from .output_graphs import WEIGHT, Projection
 from .parity import TOLERANCE, check_parity, draw_cases, random_adapter
 from .reference import reference_scores
 from .weights import Reference, store_weights

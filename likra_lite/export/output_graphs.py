@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..engine.folder import GRADIENT, HEAD
 from .graph_builder import GraphBuilder
 from .weights import Reference
 
@@ -17,7 +15,6 @@ __all__ = [
     "BIAS",
     "WEIGHT",
     "Projection",
-    "complete",
     "gradient_graph",
     "head_graph",
     "loss_graph",
@@ -49,22 +46,6 @@ class Projection:
 
 
 INTEGERS = ("rows", "target_rows", "targets")
-
-
-def complete(
-    trunks: Mapping[str, onnx.ModelProto], projection: Projection
-) -> dict[str, onnx.ModelProto]:
-    """Return all graphs of a model folder: those that were given, and what is made of them.
-
-    Every exporter ends here, whichever way it came to its trunks.
-
-    Parameters
-    ----------
-    trunks : mapping of str to onnx.ModelProto
-        ``trunk.onnx``, and ``adapted.onnx`` if there is one.
-    projection : Projection
-    """
-    return {**trunks, HEAD: head_graph(projection), GRADIENT: gradient_graph(projection)}
 
 
 def _logits(builder: GraphBuilder, projection: Projection, hidden: str) -> tuple[str, str | None]:

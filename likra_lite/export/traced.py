@@ -26,11 +26,12 @@ from ..errors import ExportError, first_line
 from ..progress import progress_bar
 from ..prompts import PROMPTS
 from .adapted import AdaptedTrunk
+from .folder_graphs import complete
 from .graphs import trunk_graph
 from .loading import load_checkpoint, logit_transform, max_length, name_of, special_tokens
-from .output_graphs import WEIGHT, Projection, complete
+from .output_graphs import WEIGHT, Projection
 from .parity import TOLERANCE, check_parity, random_adapter
-from .targets import Targets
+from .targets import Targets, find_targets
 from .torch_reference import merged, torch_scores
 from .trunk import Trunk, past_shapes
 from .weights import store_weights
@@ -46,11 +47,11 @@ def export_checkpoint(
     out: Path,
     revision: str | None,
     verbose: bool,
-    adapt: Callable[[PreTrainedModel], Targets] | None = None,
+    adapt: Callable[[PreTrainedModel], Targets] = find_targets,
 ) -> Manifest:
     """Do the work of :func:`likra_lite.export.export_model`.
 
-    `adapt` finds what LoRA heads may change; then there is a graph for them too.
+    `adapt` finds what LoRA heads may change.
     """
     check_folder_target(out)
     with progress_bar(len(STEPS), STEPS[0], verbose, unit="step") as bar:
@@ -65,11 +66,10 @@ def export_checkpoint(
         tokens = special_tokens(tokenizer, model)
         step(1)
         cases, expected = torch_scores(decoder, window)
-        targets = None if adapt is None else adapt(decoder)
-        if targets is not None:
-            probe = random_adapter(targets.modules)
-            with merged(decoder, probe):
-                adapted = torch_scores(decoder, window)[1]
+        targets = adapt(decoder)
+        probe = random_adapter(targets.modules)
+        with merged(decoder, probe):
+            adapted = torch_scores(decoder, window)[1]
         architecture = type(decoder).__name__
         step(2)
         with atomic_folder(out) as folder:
@@ -96,15 +96,14 @@ def export_checkpoint(
             step(4)
             written = LanguageModel(folder)
             difference = check_parity(written, cases, expected, architecture, "PyTorch")
-            if targets is not None:
-                lora = check_parity(written, cases, adapted, architecture, "PyTorch", probe)
-                difference = max(difference, lora)
+            lora = check_parity(written, cases, adapted, architecture, "PyTorch", probe)
+            difference = max(difference, lora)
             parity = {"max_difference_nats": difference, "tolerance_nats": TOLERANCE}
             return write_manifest(folder, replace(manifest, parity=parity))
 
 
 def _graphs(
-    decoder: PreTrainedModel, architecture: str, targets: Targets | None
+    decoder: PreTrainedModel, architecture: str, targets: Targets
 ) -> dict[str, onnx.ModelProto]:
     """Return the graphs by file name. The decoder's attention is replaced for good."""
     output = decoder.get_output_embeddings()
@@ -119,9 +118,8 @@ def _graphs(
     with tempfile.TemporaryDirectory() as scratch:
         try:
             graphs = {TRUNK: trunk_graph(trunk, past, Path(scratch) / TRUNK)}
-            if targets is not None:
-                trunk = AdaptedTrunk(decoder, targets).eval()
-                graphs[ADAPTED] = trunk_graph(trunk, past, Path(scratch) / ADAPTED)
+            trunk = AdaptedTrunk(decoder, targets).eval()
+            graphs[ADAPTED] = trunk_graph(trunk, past, Path(scratch) / ADAPTED)
         except Exception as error:
             raise ExportError(
                 f"{architecture} cannot be traced to ONNX: {first_line(error)}"

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,66 +21,19 @@ from transformers.pytorch_utils import Conv1D
 from ..engine.folder import TOKENIZER
 from ..engine.head import Lora
 from ..engine.tokens import TextEncoder
-from ..engine.trees import PackedBatch, TokenTree, pack, row_lengths
-from ..engine.trees import batches as batches_of_rows
+from ..engine.trees import PackedBatch, TokenTree
 from ..errors import LikraError
 from ..export.loading import load_checkpoint, logit_transform, max_length, special_tokens
 from ..export.targets import find_targets
 from ..export.trunk import Trunk
+from ..heads.lora_examples import pack_examples
+from ..heads.lora_factors import initial_factors
+from ..heads.peft_folder import PREFIX, factors_of
 from ..heads.recipe import LoraRecipe
-from .peft_folder import factors_of
 
-__all__ = ["Batch", "LoraDecoder", "choose_dtype", "lora_config", "pack_examples"]
+__all__ = ["LoraDecoder", "choose_dtype", "lora_config"]
 
-ROW_TOKENS = 512  # examples are laid side by side in rows of this length
 TARGETS_AT_A_TIME = 1024  # logits of so many tokens are in memory
-
-
-class Batch(NamedTuple):
-    """One forward pass: some trees, packed.
-
-    Attributes
-    ----------
-    packed : PackedBatch
-    order : list of int
-        Which tree each part of ``packed.targets`` belongs to, one after the other.
-    """
-
-    packed: PackedBatch
-    order: list[int]
-
-
-def pack_examples(trees: Sequence[TokenTree], max_tokens: int) -> list[Batch]:
-    """Lay trees side by side in rows, and rows in batches, with little padding.
-
-    Parameters
-    ----------
-    trees : sequence of TokenTree
-    max_tokens : int
-        In a batch, padding included; a longer tree is a batch of its own.
-
-    Returns
-    -------
-    list of Batch
-        Every tree is in one of them.
-    """
-    limit = min(ROW_TOKENS, max_tokens)
-    rows: list[list[int]] = []
-    room: list[int] = []
-    # First fit decreasing (Johnson 1973).
-    for index in sorted(range(len(trees)), key=lambda index: (-len(trees[index]), index)):
-        size = len(trees[index])
-        place = next((p for p, free in enumerate(room) if free >= size), len(rows))
-        if place == len(rows):
-            rows.append([])
-            room.append(max(limit, size))
-        rows[place].append(index)
-        room[place] -= size
-    result = []
-    for chosen in batches_of_rows(row_lengths(trees, rows), max_tokens):
-        members = [rows[place] for place in chosen]
-        result.append(Batch(pack(trees, members), [index for row in members for index in row]))
-    return result
 
 
 def lora_config(recipe: LoraRecipe, modules: Sequence[str], decoder: PreTrainedModel) -> LoraConfig:
@@ -141,6 +94,7 @@ class LoraDecoder(nn.Module):
         self.trunk = Trunk(decoder)
         found = find_targets(decoder, recipe.target_modules, recipe.top_layers)
         self.targets = list(found.modules)
+        self.shapes = found.modules
         self.config = lora_config(recipe, self.targets, decoder)
         self.peft: Any = None
         self.decoder = decoder
@@ -169,10 +123,18 @@ class LoraDecoder(nn.Module):
             warnings.simplefilter("ignore")  # PEFT wonders at a second adapter
             if self.peft is None:
                 self.peft = get_peft_model(self.decoder, self.config, adapter_name=name)
+                self._initialize(name)
             elif name not in self.peft.peft_config:
                 self.peft.add_adapter(name, self.config)
+                self._initialize(name)
         self.peft.set_adapter(name)
         self.to(next(self.decoder.parameters()).device)
+
+    def _initialize(self, name: str) -> None:
+        """Set the factors that every loop begins with."""
+        factors = initial_factors(self.shapes, self.recipe)
+        tensors = {PREFIX + key: torch.from_numpy(value) for key, value in factors.items()}
+        self.set_tensors(name, tensors)
 
     def autocast(self, device: torch.device) -> Any:
         """Return the context in which products are in the frozen weights' number format."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,34 +14,29 @@ from numpy.typing import NDArray
 
 from ..engine.folder import WEIGHTS
 from ..engine.head import Lora
-from ..engine.onnx import LanguageModel
-from ..errors import LikraError, SlowTrainingWarning, import_extra
+from ..errors import SlowTrainingWarning, import_extra
 from ..export.targets import find_targets
-from ..heads.folds import fold_of_items
+from ..heads.lora_runs import Training, accuracy_of, examples_for, fit_runs
+from ..heads.lora_task import LoraTask, task_of
 from ..heads.recipe import LoraRecipe
 from ..heads.settings import FitSettings
 from ..heads.training_set import FittedHeads, HeldOutItems
 from ..progress import progress_bar
 from ..questions.item import Item
-from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer
-from ..scoring.table import LogLikelihoods
 from .decoder import LoraDecoder, choose_dtype
 from .loop import train_adapter
-from .objectives import Example
-from .source import checkpoint_of, open_adapted, scratch_folder
-from .task import LoraTask, task_of
+from .source import open_adapted, scratch_folder
 
 __all__ = ["fit_lora"]
 
 IntArray = NDArray[np.int64]
 
-
 LARGE = 100_000_000  # parameters
 
 
 def fit_lora(
-    given: str | os.PathLike[str] | LanguageModel | None,
+    checkpoint: str | os.PathLike[str],
     items: Sequence[Item],
     y: IntArray,
     held_out: HeldOutItems | None,
@@ -53,8 +46,8 @@ def fit_lora(
 
     Parameters
     ----------
-    given : path, LanguageModel or None
-        The checkpoint, or a model folder that was exported from one on the hub.
+    checkpoint : str or path
+        A local folder or a hub id.
     items : sequence of Item
     y : ndarray of shape (n_items,)
         Index of the right choice.
@@ -68,12 +61,12 @@ def fit_lora(
     FittedHeads
     """
     recipe = settings.recipe or LoraRecipe(seed=settings.seed)
-    checkpoint, revision = checkpoint_of(given)
+    name = os.fspath(checkpoint)
     folder = scratch_folder(settings.train_dir)
     names = recipe.target_modules
     model = open_adapted(
-        checkpoint,
-        revision,
+        name,
+        None,
         folder,
         {
             "target_modules": list(names) if names else "those of the MLPs",
@@ -85,12 +78,11 @@ def fit_lora(
     )
     scorer = ChoiceScorer.of(model, settings.prompt, settings.cache)
     task = task_of(scorer, items, y, recipe, settings)
-    runs = _runs(settings, task, folder, held_out)
     if settings.n_threads is not None:
         torch.set_num_threads(settings.n_threads)
     device = PartialState().device
     dtype = choose_dtype(recipe.precision, device)
-    decoder = LoraDecoder(checkpoint, revision, recipe, dtype).to(device)
+    decoder = LoraDecoder(name, None, recipe, dtype).to(device)
     size = sum(parameter.numel() for parameter in decoder.decoder.parameters())
     if device.type == "cpu" and size > LARGE:
         warnings.warn(
@@ -99,59 +91,18 @@ def fit_lora(
             SlowTrainingWarning,
             stacklevel=4,
         )
-    tables, labels, places = [], [], []
-    for run in runs:
-        adapters = {
-            head: _train(decoder, task, head, run, scorer, settings.verbose) for head in task.heads
-        }
-        fitted = replace(scorer, fitted=adapters)
-        if run.held_out is not None:
-            with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:
-                heads = [*settings.free_heads, *task.heads]
-                tables.append(fitted.table(run.held_out.items, heads, bar.update))
-            labels.append(run.held_out.y)
-            places.append(run.places)
-    order = np.argsort(np.concatenate(places))
-    table = LogLikelihoods.concatenate(tables).take(order)
-    used_items = int(runs[-1].keep.sum())
-    return FittedHeads(fitted, task.negatives, table, np.concatenate(labels)[order], used_items)
 
+    def train(head: str, run: Training) -> Lora:
+        return _train(decoder, task, head, run, scorer, settings.verbose)
 
-@dataclass(frozen=True)
-class _Run:
-    """One training: where, on which items, and what is scored under its heads."""
-
-    folder: Path
-    keep: NDArray[np.bool_]
-    held_out: HeldOutItems | None
-    places: IntArray
-
-
-def _runs(
-    settings: FitSettings, task: LoraTask, folder: Path, held_out: HeldOutItems | None
-) -> list[_Run]:
-    everything = np.ones(len(task.items), dtype=bool)
-    if held_out is not None:
-        return [_Run(folder, everything, held_out, np.arange(len(held_out.items)))]
-    folds = fold_of_items(task.items, settings.cv, settings.seed)
-
-    def run(fold: int, where: Path) -> _Run:
-        out = np.flatnonzero(folds == fold)
-        part = HeldOutItems([task.items[i] for i in out.tolist()], task.y[out])
-        return _Run(where, folds != fold, part, out)
-
-    if settings.cv is None:
-        return [run(0, folder)]
-    count = int(folds.max()) + 1
-    crossed = [run(fold, folder / f"fold-{fold}") for fold in range(count)]
-    return [*crossed, _Run(folder, everything, None, np.zeros(0, np.int64))]
+    return fit_runs(scorer, task, settings, held_out, folder, train)
 
 
 def _train(
     decoder: LoraDecoder,
     task: LoraTask,
     head: str,
-    run: _Run,
+    run: Training,
     scorer: ChoiceScorer,
     verbose: bool,
 ) -> Lora:
@@ -172,12 +123,10 @@ def _train(
                 folder,
                 bar.update,
             )
+        examples, looked_at = examples_for(scorer, task, head, run)
         evaluate = None
-        if recipe.patience is not None:
-            if run.held_out is None:
-                raise LikraError("patience needs held-out items in every training: leave out cv")
-            evaluate = _accuracy(decoder, scorer, run.held_out, head)
-        examples = [Example(tree) for tree in scorer.model.encoder.trees(pairs)[0]]
+        if looked_at is not None:
+            evaluate = _accuracy(decoder, scorer, looked_at, head)
         identity = scorer.model.manifest.files[WEIGHTS]["sha256"]
         # The optimiser's state belongs to one run: every run has an adapter of its own.
         name = f"{run.folder.name}-{head}".replace(".", "-")
@@ -188,18 +137,11 @@ def _train(
 def _accuracy(
     decoder: LoraDecoder, scorer: ChoiceScorer, held_out: HeldOutItems, head: str
 ) -> Callable[[], float]:
-    """Return a function that measures the accuracy of sft, or of base-likra, as training goes."""
+    """Return a function that measures the accuracy of the adapter as training goes."""
     trees, _ = scorer.model.encoder.trees(scorer.pairs(held_out.items))
-    base = decoder.base_log_likelihoods(trees) if head == "negative" else None
-    offsets = np.concatenate([[0], np.cumsum([len(item.choices) for item in held_out.items])])
-    mode = Decision("sft" if base is None else "base-likra")
-    nothing = np.zeros(0, np.int64)
+    base = decoder.base_log_likelihoods(trees)
 
     def measure() -> float:
-        columns = {head: decoder.log_likelihoods(trees)}
-        if base is not None:
-            columns["base"] = base
-        table = LogLikelihoods(offsets, columns, nothing, nothing, nothing)
-        return float(np.mean(mode.predict(table) == held_out.y))
+        return accuracy_of(head, held_out, decoder.log_likelihoods(trees), base)
 
     return measure

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ..errors import LikraError, RatioWarning
 from ..estimator import LikraClassifier
 from ..export.targets import targets_of
+from ..heads.peft_folder import read_peft_folder
 from ..heads.settings import FITTED_HEADS
 from ..heads.training_set import NO_NEGATIVES, FittedHeads
 from ..progress import progress_bar
@@ -20,7 +21,6 @@ from ..questions.item import answer_indices, as_items
 from ..scoring.decision import MODES
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.selection import worse_than_base
-from .peft_folder import read_peft_folder
 from .source import check_is_checkpoint, open_adapted, scratch_folder
 
 __all__ = ["import_adapters"]

@@ -8,24 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..engine.trees import TokenTree
+from ..heads.lora_examples import Example
 
-__all__ = ["LOSSES", "Example", "Loss"]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A context with one answer, or with several of which one is right.
-
-    Attributes
-    ----------
-    tree : TokenTree
-    right : int
-        Which continuation is right.
-    """
-
-    tree: TokenTree
-    right: int = 0
+__all__ = ["LOSSES", "Loss"]
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from ..engine.head import Lora
 from ..engine.pairs import Pair
 from ..errors import LikraError, import_extra
 from ..export.loading import load_checkpoint
+from ..heads.peft_folder import factors_of
 from ..heads.recipe import LoraRecipe
 from .decoder import choose_dtype, lora_config
-from .peft_folder import factors_of
 
 __all__ = ["train_preferences"]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,42 +12,22 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from ..atomic import atomic_text
-from ..engine.folder import MANIFEST, read_manifest
+from ..engine.folder import MANIFEST
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError
 from ..export.targets import Targets
 from ..export.traced import export_checkpoint
+from ..heads import lora_runs
 
-__all__ = ["check_is_checkpoint", "checkpoint_of", "open_adapted", "scratch_folder"]
-
-ADVICE = "LoRA heads need the checkpoint itself: give its hub id or folder as the model"
+__all__ = ["check_is_checkpoint", "open_adapted", "scratch_folder"]
 
 
 def check_is_checkpoint(model: str | os.PathLike[str]) -> None:
     """Raise LikraError if `model` is a model folder."""
     if (Path(model) / MANIFEST).is_file():
-        raise LikraError(f"{model} is a model folder; {ADVICE}")
-
-
-def checkpoint_of(model: Any) -> tuple[str, str | None]:
-    """Return the checkpoint that LoRA heads are trained on, and its revision.
-
-    Raises
-    ------
-    LikraError
-        If `model` is a model folder, and what it was exported from is not on the hub.
-    """
-    if model is None:
-        raise LikraError(f"got no model; {ADVICE}")
-    if not isinstance(model, str | os.PathLike | LanguageModel):
-        raise LikraError(f"got a model of type {type(model).__name__}; {ADVICE}")
-    folder = model.folder if isinstance(model, LanguageModel) else Path(model)
-    if not (folder / MANIFEST).is_file():
-        return str(model), None
-    origin = read_manifest(folder).base_model
-    if "/" not in str(origin["id"]):
-        raise LikraError(f"{folder} was exported from {origin['id']}, a local folder; {ADVICE}")
-    return str(origin["id"]), origin["revision"]
+        raise LikraError(
+            f"{model} is a model folder; PEFT adapters need the checkpoint: give its id or folder"
+        )
 
 
 def scratch_folder(given: str | os.PathLike[str] | None) -> Path:
@@ -61,13 +38,9 @@ def scratch_folder(given: str | os.PathLike[str] | None) -> Path:
     LikraError
         If none is given to several processes.
     """
-    if given is not None:
-        return Path(given)
-    if PartialState().num_processes > 1:
+    if given is None and PartialState().num_processes > 1:
         raise LikraError("several processes need a folder in common; give train_dir")
-    scratch = tempfile.mkdtemp(prefix="likra-lite-")
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    return Path(scratch)
+    return lora_runs.scratch_folder(given)
 
 
 def open_adapted(

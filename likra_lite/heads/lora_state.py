@@ -7,14 +7,12 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import LikraError
 
-__all__ = ["TrainingState", "moments", "read_state", "set_moments"]
+__all__ = ["TrainingState", "read_state"]
 
 FILE = "state.safetensors"
 
@@ -34,7 +32,7 @@ class TrainingState:
     scores : list of (int, float)
         Examples seen, and held-out accuracy then.
     done : bool
-    tensors : dict of str to Tensor
+    tensors : dict of str to ndarray
         Factors and the optimiser's moments.
     """
 
@@ -43,7 +41,7 @@ class TrainingState:
     losses: list[tuple[int, float]] = field(default_factory=list)
     scores: list[tuple[int, float]] = field(default_factory=list)
     done: bool = False
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Replace the state in `folder`, whole or not at all, and ``losses.csv`` beside it."""
@@ -54,6 +52,9 @@ class TrainingState:
             "scores": self.scores,
             "done": self.done,
         }
+        from safetensors import SafetensorError
+        from safetensors.numpy import save_file
+
         lines = ["examples,loss", *(f"{seen},{loss:.6g}" for seen, loss in self.losses)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -73,14 +74,16 @@ def read_state(folder: Path, settings: dict[str, object]) -> TrainingState:
     LikraError
         If the one there is of other settings, or cannot be read.
     """
+    from safetensors import safe_open
+
     path = folder / FILE
     if not path.is_file():
         return TrainingState(settings)
     try:
-        with safe_open(path, framework="pt") as stored:
+        with safe_open(path, framework="np") as stored:
             facts = json.loads(stored.metadata()["likra"])
             names = stored.keys()
-            tensors = {name: stored.get_tensor(name).clone() for name in names}
+            tensors = {name: stored.get_tensor(name) for name in names}
         state = TrainingState(
             facts["settings"],
             facts["step"],
@@ -107,23 +110,3 @@ def read_state(folder: Path, settings: dict[str, object]) -> TrainingState:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return Adam's moments by the number of their parameter."""
-    result = {}
-    for index, values in optimizer.state_dict()["state"].items():
-        for name, value in values.items():
-            result[f"optimizer.{index}.{name}"] = value.detach().cpu().clone()
-    return result
-
-
-def set_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Set what :func:`moments` returned."""
-    content = optimizer.state_dict()
-    content["state"] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
-            content["state"].setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict(content)

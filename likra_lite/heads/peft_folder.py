@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from ..engine.head import Lora
 from ..errors import ModelFolderError
 from .peft_config import PeftConfig
+from .recipe import LoraRecipe
 
-__all__ = ["factors_of", "read_peft_folder"]
+__all__ = ["DOWN", "PREFIX", "UP", "WEIGHTS", "factors_of", "read_peft_folder", "write_peft_folder"]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 EMBEDDINGS = re.compile(r"(^|\.)(lm_head|embed_tokens|embed_out|embed_in|wte)\.")
-SIDES = {"lora_A.weight": 0, "lora_B.weight": 1}
+DOWN, UP = "lora_A.weight", "lora_B.weight"
+SIDES = {DOWN: 0, UP: 1}
 
 
 def factors_of(tensors: Mapping[str, NDArray[np.float32]], scale: Callable[[str], float]) -> Lora:
@@ -59,6 +61,42 @@ def factors_of(tensors: Mapping[str, NDArray[np.float32]], scale: Callable[[str]
         b = np.ascontiguousarray(up.T) * np.float32(scale(module))
         factors[module] = (np.ascontiguousarray(down.T), b)
     return Lora(factors)
+
+
+def write_peft_folder(
+    folder: Path, tensors: Mapping[str, NDArray[np.float32]], recipe: LoraRecipe, base: str
+) -> None:
+    """Write an adapter as PEFT does.
+
+    Parameters
+    ----------
+    folder : Path
+    tensors : mapping of str to ndarray
+        ``{module}.lora_A.weight`` of shape (rank, n_in), ``lora_B`` of shape (n_out, rank).
+    recipe : LoraRecipe
+        Rank, scale and dropout.
+    base : str
+        What the model is called.
+    """
+    from safetensors.numpy import save_file
+
+    modules = sorted({name.removesuffix(f".{side}") for name in tensors for side in SIDES})
+    modules = [module for module in modules if f"{module}.{DOWN}" in tensors]
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": recipe.rank,
+        "lora_alpha": recipe.lora_alpha,
+        "lora_dropout": recipe.dropout,
+        "bias": "none",
+        "inference_mode": True,
+        "target_modules": modules,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {PREFIX + name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    save_file(named, str(folder / WEIGHTS), {"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from ..engine.pairs import Pair
 from ..errors import LikraError
-from ..heads.negatives import Negatives, kind_of
-from ..heads.recipe import LoraRecipe
-from ..heads.settings import FitSettings
-from ..heads.training_set import NO_NEGATIVES, draw_for
 from ..prompts import Prompt
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
+from .negatives import Negatives, kind_of
+from .recipe import LoraRecipe
+from .settings import FitSettings
+from .training_set import NO_NEGATIVES, draw_for
 
 __all__ = ["LoraTask", "task_of"]
 

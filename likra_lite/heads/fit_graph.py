@@ -1,0 +1,124 @@
+"""LoRA heads for a classifier from a model folder: trained with ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.folder import LORA_GRADIENT, WEIGHTS
+from ..engine.head import Lora
+from ..engine.sessions import available_threads, open_graph
+from ..errors import LikraError
+from ..progress import progress_bar
+from ..questions.item import Item
+from ..scoring.scorer import ChoiceScorer
+from .lora_learner import GraphLearner
+from .lora_loop import train
+from .lora_runs import Training, accuracy_of, examples_for, fit_runs, scratch_folder
+from .lora_task import LoraTask, task_of
+from .recipe import LoraRecipe
+from .settings import FitSettings
+from .training_set import FittedHeads, HeldOutItems
+
+__all__ = ["fit_lora_heads"]
+
+
+def fit_lora_heads(
+    scorer: ChoiceScorer,
+    items: Sequence[Item],
+    y: NDArray[np.int64],
+    held_out: HeldOutItems | None,
+    settings: FitSettings,
+) -> FittedHeads:
+    """Train LoRA heads, and score items that they have not seen.
+
+    Parameters
+    ----------
+    scorer : ChoiceScorer
+        The model without heads. Its folder has the graph with the gradients.
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    held_out : HeldOutItems or None
+        See :func:`likra_lite.heads.lora_runs.fit_runs`.
+    settings : FitSettings
+
+    Returns
+    -------
+    FittedHeads
+
+    Raises
+    ------
+    LikraError
+        If the folder has no such graph, or the recipe asks for what it does not cover.
+    """
+    recipe = settings.recipe or LoraRecipe(seed=settings.seed)
+    _check_covered(scorer, recipe)
+    task = task_of(scorer, items, y, recipe, settings)
+    folder = scratch_folder(settings.train_dir)
+
+    def learn(head: str, run: Training) -> Lora:
+        return _train(scorer, task, head, run, settings)
+
+    return fit_runs(scorer, task, settings, held_out, folder, learn)
+
+
+def _check_covered(scorer: ChoiceScorer, recipe: LoraRecipe) -> None:
+    folder = scorer.model.folder
+    if LORA_GRADIENT not in scorer.model.manifest.files:
+        raise LikraError(
+            f"{folder} has no {LORA_GRADIENT}, which LoRA heads are trained with; export the model "
+            'again, or give the checkpoint itself as the model (extra "train")'
+        )
+    unknown = {
+        "objective": recipe.objective != "likelihood",
+        "dropout": recipe.dropout > 0,
+        "precision": recipe.precision == "bfloat16",
+    }
+    for name, asked in unknown.items():
+        if asked:
+            raise LikraError(
+                f"{name} {getattr(recipe, name)} needs PyTorch: give the checkpoint itself as the "
+                'model, and install the extra: pip install "likra-lite[train]"'
+            )
+
+
+def _train(
+    scorer: ChoiceScorer, task: LoraTask, head: str, run: Training, settings: FitSettings
+) -> Lora:
+    from threadpoolctl import threadpool_limits
+
+    model = scorer.model
+    examples, looked_at = examples_for(scorer, task, head, run)
+    evaluate = None
+    # Opened for each head, so that its memory is free when items are scored.
+    threads = model.n_threads or available_threads()
+    session = open_graph(model.folder / LORA_GRADIENT, threads)
+    learner = GraphLearner(session, task.recipe, str(model.manifest.base_model["id"]))
+    if looked_at is not None:
+        evaluate = _accuracy(learner, scorer, looked_at, head)
+    total = task.recipe.epochs * len(examples)
+    identity = model.manifest.files[WEIGHTS]["sha256"]
+    with (
+        progress_bar(total, f"training {head}", settings.verbose, "example") as bar,
+        threadpool_limits(1, "blas"),  # NumPy's threads would fight ONNX Runtime's
+    ):
+        train(learner, examples, run.folder / head, identity, evaluate, bar.update)
+    return learner.lora()
+
+
+def _accuracy(
+    learner: GraphLearner, scorer: ChoiceScorer, held_out: HeldOutItems, head: str
+) -> Callable[[], float]:
+    """Return a function that measures the accuracy of the head as training goes."""
+    model = scorer.model
+    trees, _ = model.encoder.trees(scorer.pairs(held_out.items))
+
+    def measure() -> float:
+        features, tokens = model.read_and_score(trees, [learner.lora(), None])
+        values, base = np.add.reduceat(tokens, features.offsets[:-1], axis=1)
+        return accuracy_of(head, held_out, values, base)
+
+    return measure

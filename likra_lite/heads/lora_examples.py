@@ -1,0 +1,91 @@
+"""Examples that LoRA heads are trained on, laid side by side in batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..engine.trees import PackedBatch, TokenTree, batches, pack, row_lengths
+
+__all__ = ["Batch", "Example", "digest_of", "pack_examples"]
+
+ROW_TOKENS = 512  # examples are laid side by side in rows of this length
+
+
+@dataclass(frozen=True)
+class Example:
+    """A context with one answer, or with several of which one is right.
+
+    Attributes
+    ----------
+    tree : TokenTree
+    right : int
+        Which continuation is right.
+    """
+
+    tree: TokenTree
+    right: int = 0
+
+
+def digest_of(examples: Sequence[Example]) -> str:
+    """Return a hash of examples in their order."""
+    digest = hashlib.sha256()
+    for example in examples:
+        tree = example.tree
+        for array in (tree.tokens, tree.parents, tree.nodes, tree.targets, tree.lengths):
+            digest.update(array.tobytes())
+        digest.update(example.right.to_bytes(4, "little"))
+    return digest.hexdigest()
+
+
+class Batch(NamedTuple):
+    """One forward pass: some trees, packed.
+
+    Attributes
+    ----------
+    packed : PackedBatch
+    order : list of int
+        Which tree each part of ``packed.targets`` belongs to, one after the other.
+    """
+
+    packed: PackedBatch
+    order: list[int]
+
+
+def pack_examples(
+    trees: Sequence[TokenTree], max_tokens: int, row_tokens: int = ROW_TOKENS
+) -> list[Batch]:
+    """Lay trees side by side in rows, and rows in batches, with little padding.
+
+    Parameters
+    ----------
+    trees : sequence of TokenTree
+    max_tokens : int
+        In a batch, padding included; a longer tree is a batch of its own.
+    row_tokens : int
+        In a row; a longer tree is a row of its own.
+
+    Returns
+    -------
+    list of Batch
+        Every tree is in one of them.
+    """
+    limit = min(row_tokens, max_tokens)
+    rows: list[list[int]] = []
+    room: list[int] = []
+    # First fit decreasing (Johnson 1973).
+    for index in sorted(range(len(trees)), key=lambda index: (-len(trees[index]), index)):
+        size = len(trees[index])
+        place = next((p for p, free in enumerate(room) if free >= size), len(rows))
+        if place == len(rows):
+            rows.append([])
+            room.append(max(limit, size))
+        rows[place].append(index)
+        room[place] -= size
+    result = []
+    for chosen in batches(row_lengths(trees, rows), max_tokens):
+        members = [rows[place] for place in chosen]
+        result.append(Batch(pack(trees, members), [index for row in members for index in row]))
+    return result

@@ -1,0 +1,160 @@
+"""The trainings that LoRA heads of a classifier take, and what is scored under each."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.head import Lora
+from ..errors import LikraError
+from ..progress import progress_bar
+from ..scoring.decision import Decision
+from ..scoring.scorer import ChoiceScorer
+from ..scoring.table import LogLikelihoods
+from .folds import fold_of_items
+from .lora_examples import Example
+from .lora_task import LoraTask
+from .settings import FitSettings
+from .training_set import FittedHeads, HeldOutItems
+
+__all__ = ["Training", "accuracy_of", "examples_for", "fit_runs", "scratch_folder"]
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of every head: where, on which items, and what is scored under the heads.
+
+    Attributes
+    ----------
+    folder : Path
+    keep : ndarray of shape (n_items,)
+        Items that are trained on.
+    held_out : HeldOutItems or None
+    places : ndarray of shape (n_held_out,)
+        Where the held-out items are among all.
+    """
+
+    folder: Path
+    keep: NDArray[np.bool_]
+    held_out: HeldOutItems | None
+    places: IntArray
+
+
+def fit_runs(
+    scorer: ChoiceScorer,
+    task: LoraTask,
+    settings: FitSettings,
+    held_out: HeldOutItems | None,
+    folder: Path,
+    train: Callable[[str, Training], Lora],
+) -> FittedHeads:
+    """Train heads, and score items that they have not seen.
+
+    Parameters
+    ----------
+    scorer : ChoiceScorer
+        The model without heads.
+    task : LoraTask
+    settings : FitSettings
+    held_out : HeldOutItems or None
+        Validation items. Without any, a fold of the items is held out and not trained on; with
+        ``cv``, all items are cross-fitted and the heads then trained on all of them.
+    folder : Path
+        Where states and checkpoints are kept.
+    train : callable
+        From the name of a head and a training to the head.
+
+    Returns
+    -------
+    FittedHeads
+    """
+    tables, labels, places = [], [], []
+    runs = _trainings(settings, task, folder, held_out)
+    for run in runs:
+        fitted = replace(scorer, fitted={head: train(head, run) for head in task.heads})
+        if run.held_out is not None:
+            with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:
+                heads = [*settings.free_heads, *task.heads]
+                tables.append(fitted.table(run.held_out.items, heads, bar.update))
+            labels.append(run.held_out.y)
+            places.append(run.places)
+    order = np.argsort(np.concatenate(places))
+    table = LogLikelihoods.concatenate(tables).take(order)
+    used_items = int(runs[-1].keep.sum())
+    return FittedHeads(fitted, task.negatives, table, np.concatenate(labels)[order], used_items)
+
+
+def _trainings(
+    settings: FitSettings, task: LoraTask, folder: Path, held_out: HeldOutItems | None
+) -> list[Training]:
+    everything = np.ones(len(task.items), dtype=bool)
+    if held_out is not None:
+        return [Training(folder, everything, held_out, np.arange(len(held_out.items)))]
+    folds = fold_of_items(task.items, settings.cv, settings.seed)
+
+    def run(fold: int, where: Path) -> Training:
+        out = np.flatnonzero(folds == fold)
+        part = HeldOutItems([task.items[i] for i in out.tolist()], task.y[out])
+        return Training(where, folds != fold, part, out)
+
+    if settings.cv is None:
+        return [run(0, folder)]
+    count = int(folds.max()) + 1
+    crossed = [run(fold, folder / f"fold-{fold}") for fold in range(count)]
+    return [*crossed, Training(folder, everything, None, np.zeros(0, np.int64))]
+
+
+def examples_for(
+    scorer: ChoiceScorer, task: LoraTask, head: str, run: Training
+) -> tuple[list[Example], HeldOutItems | None]:
+    """Return what a head is trained on, and the items that tell when to stop, if it may.
+
+    Raises
+    ------
+    LikraError
+        If training may stop early but no items are held out.
+    """
+    trees, _ = scorer.model.encoder.trees(task.pairs(head, run.keep))
+    if task.recipe.patience is None:
+        return [Example(tree) for tree in trees], None
+    if run.held_out is None:
+        raise LikraError("patience needs held-out items in every training: leave out cv")
+    return [Example(tree) for tree in trees], run.held_out
+
+
+def accuracy_of(
+    head: str, held_out: HeldOutItems, values: NDArray[np.float64], base: NDArray[np.float64]
+) -> float:
+    """Return the accuracy of sft, or for the negative head of base-likra.
+
+    Parameters
+    ----------
+    head : str
+    held_out : HeldOutItems
+    values, base : ndarray of shape (n_choices of all items,)
+        Log-likelihoods under the head and under the model as it is, in nats.
+    """
+    offsets = np.concatenate([[0], np.cumsum([len(item.choices) for item in held_out.items])])
+    nothing = np.zeros(0, np.int64)
+    table = LogLikelihoods(offsets, {head: values, "base": base}, nothing, nothing, nothing)
+    mode = Decision("base-likra" if head == "negative" else "sft")
+    return float(np.mean(mode.predict(table) == held_out.y))
+
+
+def scratch_folder(given: str | os.PathLike[str] | None) -> Path:
+    """Return the folder given, or a temporary one that goes when Python ends."""
+    if given is not None:
+        return Path(given)
+    scratch = tempfile.mkdtemp(prefix="likra-lite-")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return Path(scratch)

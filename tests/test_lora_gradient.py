@@ -1,0 +1,101 @@
+"""The graph that LoRA heads are trained with, against PyTorch's gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from checkpoints import save_checkpoint
+from transformers import AutoModelForCausalLM
+
+from likra_lite.engine.trees import TokenTree, pack
+from likra_lite.export.loading import logit_transform
+from likra_lite.export.lora_gradient import GRADIENT_OF, lora_gradient_graph
+from likra_lite.export.output_graphs import Projection
+from likra_lite.export.targets import find_targets
+from likra_lite.export.traced import export_checkpoint
+from likra_lite.export.weights import load_graph
+
+ARCHITECTURES = (
+    "llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3", "gemma2", "gemma3_text", "phi3", "opt",
+    "mistral", "granite", "cohere", "olmo2", "starcoder2", "glm",
+)  # fmt: skip
+
+
+def drawn_trees(seed=0):
+    rng = np.random.default_rng(seed)
+
+    def draw(low, high):
+        return rng.integers(2, 300, rng.integers(low, high)).tolist()
+
+    return [TokenTree(draw(3, 20), [draw(1, 6)]) for _ in range(5)]
+
+
+def reference(checkpoint, factors, trees):
+    """Return the mean loss of answer tokens, one text at a time, and its gradients."""
+    model = AutoModelForCausalLM.from_pretrained(
+        checkpoint, dtype=torch.float32, attn_implementation="eager"
+    )
+    tensors = {
+        name: [torch.tensor(factor, requires_grad=True) for factor in pair]
+        for name, pair in factors.items()
+    }
+
+    def adapt(name):
+        a, b = tensors[name]
+        return lambda module, inputs, output: output + inputs[0] @ a @ b
+
+    for name in factors:
+        model.get_submodule(name).register_forward_hook(adapt(name))
+    total, count = torch.zeros(()), 0
+    for tree in trees:
+        tokens = torch.tensor([[*tree.context.tolist(), *tree.targets.tolist()]])
+        logits = model(tokens, use_cache=False).logits[0, len(tree.context) - 1 : -1]
+        chosen = logits.log_softmax(-1).gather(1, tokens[0, len(tree.context) :, None])
+        total, count = total - chosen.sum(), count + len(tree.targets)
+    (total / count).backward()
+    return total.item() / count, {
+        name: [tensor.grad.numpy() for tensor in pair] for name, pair in tensors.items()
+    }
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_loss_and_gradients_are_those_of_pytorch(architecture, tmp_path):
+    checkpoint = save_checkpoint(architecture, tmp_path / "checkpoint")
+    export_checkpoint(str(checkpoint), tmp_path / "model", None, False, find_targets)
+    decoder = AutoModelForCausalLM.from_pretrained(checkpoint)
+    output = decoder.get_output_embeddings()
+    bias = None if output.bias is None else output.bias.detach().numpy()
+    projection = Projection(output.weight.detach().numpy(), bias, *logit_transform(decoder.config))
+    graph = lora_gradient_graph(load_graph(tmp_path / "model" / "adapted.onnx"), projection)
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+
+    rng = np.random.default_rng(0)
+    factors = {
+        name: [rng.normal(0, 0.2, shape).astype(np.float32) for shape in ((n_in, 3), (3, n_out))]
+        for name, (n_in, n_out) in find_targets(decoder).modules.items()
+    }
+    trees = drawn_trees()
+    batch = pack(trees, [[0, 1], [2], [3, 4]])  # several texts in a row, and padding
+    count = len(batch.targets)
+    feeds = {
+        "input_ids": batch.input_ids,
+        "position_ids": batch.position_ids,
+        "attention_bias": batch.attention_bias,
+        "rows": batch.rows,
+        "target_rows": batch.target_rows,
+        "targets": batch.targets,
+        "weight": np.array(1 / count, np.float32),
+        "row_weights": (np.bincount(batch.target_rows) / count).astype(np.float32)[:, None],
+    }
+    for name, (a, b) in factors.items():
+        feeds[f"lora.{name}.a"], feeds[f"lora.{name}.b"] = a[None], b[None]
+    names = [node.name for node in session.get_outputs()]
+    got = dict(zip(names, session.run(names, feeds), strict=True))
+    loss, gradients = reference(checkpoint, factors, trees)
+    assert got["loss"] == pytest.approx(loss, rel=1e-5)
+    for name, pair in gradients.items():
+        for side, expected in zip("ab", pair, strict=True):
+            difference = got[f"{GRADIENT_OF}lora.{name}.{side}"][0] - expected
+            assert np.abs(difference).max() < 1e-4 * np.abs(expected).max(), (name, side)
