@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from likra_lite import Item, LanguageModel, LikraClassifier, LikraError
+from likra_lite.engine.folder import read_manifest, write_manifest
 from likra_lite.engine.head import Lora, stack_factors
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, ModelFolderError, RatioWarning
@@ -216,9 +217,12 @@ def test_adapters_of_another_model_are_refused(llama, tmp_path):
         import_adapters(gpt2, [("q", ["a", "b"])], [0], positive=folder / "positive")
 
 
-def test_a_folder_without_the_graph_says_so(model, items):
-    with pytest.raises(ModelFolderError, match=r"no adapted\.onnx"):
-        model.read_and_score([TokenTree([1], [[2]])], [Lora({})])
+def test_a_folder_without_the_graph_says_so(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "older")
+    (tmp_path / "older" / "adapted.onnx").unlink()
+    write_manifest(tmp_path / "older", read_manifest(model_folder))
+    with pytest.raises(ModelFolderError, match=r"no adapted\.onnx.*export the model again"):
+        LanguageModel(tmp_path / "older").read_and_score([TokenTree([1], [[2]])], [Lora({})])
 
 
 @pytest.mark.parametrize(

@@ -211,14 +211,14 @@ class LanguageModel:
         """
         inside = [head if isinstance(head, Lora) else None for head in heads]
         behind = [head if isinstance(head, OutputMatrix) else None for head in heads]
-        if not self.takes_lora:
-            if any(inside):
-                raise ModelFolderError(
-                    f"{self.folder} has no {ADAPTED}, which LoRA heads need; fit them again"
-                )
+        if any(inside) and not self.takes_lora:
+            raise ModelFolderError(
+                f"{self.folder} has no {ADAPTED}, which LoRA heads need; export the model again"
+            )
+        # One graph reads everything, if it is open, so that the weights are in memory once.
+        if not any(inside) and not self._open().has_opened_adapted:
             features = self.features(trees, advance=advance)
             return features, self.token_log_probs(features, behind)
-        # Everything is read with one graph, so that the weights are in memory once.
         distinct = list(dict.fromkeys(inside))
         read = self._open().adapted.with_heads(distinct).run(trees, advance=advance)
         rows = [
