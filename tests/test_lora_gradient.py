@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from checkpoints import save_checkpoint
 from transformers import AutoModelForCausalLM
 
+from likra_lite.engine.folder import LORA_GRADIENT
+from likra_lite.engine.sessions import open_graph
 from likra_lite.engine.trees import TokenTree, pack
-from likra_lite.export.loading import logit_transform
-from likra_lite.export.lora_gradient import GRADIENT_OF, lora_gradient_graph
-from likra_lite.export.output_graphs import Projection
+from likra_lite.export import export_model
+from likra_lite.export.families import FAMILIES
+from likra_lite.export.lora_gradient import GRADIENT_OF
 from likra_lite.export.targets import find_targets
-from likra_lite.export.traced import export_checkpoint
-from likra_lite.export.weights import load_graph
 
 ARCHITECTURES = (
     "llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3", "gemma2", "gemma3_text", "phi3", "opt",
@@ -60,16 +59,18 @@ def reference(checkpoint, factors, trees):
     }
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_loss_and_gradients_are_those_of_pytorch(architecture, tmp_path):
+@pytest.mark.parametrize(
+    ("architecture", "exporter"),
+    [
+        *[(name, "traced") for name in ARCHITECTURES],
+        *[(name, "built") for name in ARCHITECTURES if name in FAMILIES],
+    ],
+)
+def test_loss_and_gradients_are_those_of_pytorch(architecture, exporter, tmp_path):
     checkpoint = save_checkpoint(architecture, tmp_path / "checkpoint")
-    export_checkpoint(str(checkpoint), tmp_path / "model", None, False, find_targets)
+    export_model(checkpoint, tmp_path / "model", exporter=exporter)
+    session = open_graph(tmp_path / "model" / LORA_GRADIENT, 1)
     decoder = AutoModelForCausalLM.from_pretrained(checkpoint)
-    output = decoder.get_output_embeddings()
-    bias = None if output.bias is None else output.bias.detach().numpy()
-    projection = Projection(output.weight.detach().numpy(), bias, *logit_transform(decoder.config))
-    graph = lora_gradient_graph(load_graph(tmp_path / "model" / "adapted.onnx"), projection)
-    session = onnxruntime.InferenceSession(graph.SerializeToString())
 
     rng = np.random.default_rng(0)
     factors = {

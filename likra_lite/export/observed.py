@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 __all__ = ["Observed"]
@@ -85,7 +85,11 @@ def _without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Feeds]:
 
     Shapes do not depend on them, and they may be elsewhere, or too large to be read.
     """
-    large = [tensor for tensor in model.graph.initializer if math.prod(tensor.dims) > SMALL]
+    large = [
+        tensor
+        for tensor in model.graph.initializer
+        if tensor.data_location == TensorProto.EXTERNAL or math.prod(tensor.dims) > SMALL
+    ]
     names = {tensor.name for tensor in large}
     result = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     result.graph.name = model.graph.name

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from ..engine.trees import PackedBatch, TokenTree, batches, pack, row_lengths
 
 __all__ = ["Batch", "Example", "digest_of", "pack_examples"]
@@ -73,17 +75,21 @@ def pack_examples(
         Every tree is in one of them.
     """
     limit = min(row_tokens, max_tokens)
+    order = sorted(range(len(trees)), key=lambda index: (-len(trees[index]), index))
     rows: list[list[int]] = []
-    room: list[int] = []
-    # First fit decreasing (Johnson 1973).
-    for index in sorted(range(len(trees)), key=lambda index: (-len(trees[index]), index)):
+    lengths: list[int] = []
+    # As many rows as are needed at least, each tree in the shortest (Graham 1969): rows of like
+    # length make batches with little padding.
+    least = -(-sum(map(len, trees)) // limit)
+    for index in order:
         size = len(trees[index])
-        place = next((p for p, free in enumerate(room) if free >= size), len(rows))
-        if place == len(rows):
+        place = int(np.argmin(lengths)) if len(rows) >= least else len(rows)
+        if place == len(rows) or lengths[place] + size > limit:
+            place = len(rows)
             rows.append([])
-            room.append(max(limit, size))
+            lengths.append(0)
         rows[place].append(index)
-        room[place] -= size
+        lengths[place] += size
     result = []
     for chosen in batches(row_lengths(trees, rows), max_tokens):
         members = [rows[place] for place in chosen]
