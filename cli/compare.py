@@ -16,6 +16,7 @@ from .options import (
     contamination_option,
     debug_option,
     n_negatives_option,
+    reading_options,
     threads_option,
 )
 
@@ -25,6 +26,7 @@ __all__ = ["compare"]
 @click.command()
 @click.argument("folder", type=click.Path())
 @click.option("--items", metavar="FILE", type=click.Path(), help="Items, for a model folder.")
+@reading_options
 @click.option("--test", "test_name", metavar="NAME", help="Test set.  [default: the first]")
 @click.option(
     "--size", type=click.IntRange(min=1), help="Number of examples.  [default: the largest]"
@@ -181,7 +183,7 @@ def _of_model(
     from likra_lite.errors import LikraError
     from likra_lite.experiments.predictions import correct_of_table
     from likra_lite.progress import progress_bar
-    from likra_lite.questions.item import answer_indices
+    from likra_lite.questions.inputs import answer_indices
     from likra_lite.scoring.decision import Decision
 
     from .opening import open_model, read_answered

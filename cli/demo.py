@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from .options import ListOf, debug_option, model_option, threads_option
+from .options import ListOf, debug_option, model_option, reading_options, threads_option
 
 __all__ = ["demo"]
 
@@ -29,6 +29,7 @@ __all__ = ["demo"]
     metavar="FILE",
     help='Items to test on; "demo" or "handwritten" for bundled ones.',
 )
+@reading_options
 @model_option
 @click.option(
     "--draws",

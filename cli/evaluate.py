@@ -49,7 +49,7 @@ def evaluate(
     """
     from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
-    from likra_lite.questions.item import answer_indices
+    from likra_lite.questions.inputs import answer_indices
     from likra_lite.scoring.selection import evaluate_modes
     from likra_lite.scoring.table import LogLikelihoods
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from .options import Registered, debug_option, out_option
+from .options import Registered, debug_option, out_option, reading_options
 from .quantize import compare_items_option, report
 
 __all__ = ["export"]
@@ -31,6 +31,7 @@ __all__ = ["export"]
     "[default: build what is understood, trace the rest]",
 )
 @compare_items_option
+@reading_options
 @debug_option
 def export(
     model: str,

@@ -147,7 +147,7 @@ def fit(
     elif train_dir is None:
         train_dir = f"{out.rstrip('/')}.train"
     training = read_answered(items, "train")[:limit]
-    held_out = None if validation is None else read_answered(validation, "test")
+    held_out = None if validation is None else read_answered(validation, "test", False)
     classifier = LikraClassifier(
         model,
         random_state=seed,

@@ -20,6 +20,7 @@ from .export import export
 from .fit import fit
 from .import_adapters import import_adapters
 from .inspect import inspect
+from .inspect_file import inspect_file
 from .quantize import quantize
 from .score import score
 
@@ -68,6 +69,7 @@ for command in (
     score,
     evaluate,
     inspect,
+    inspect_file,
     curve,
     compare,
     cache,
@@ -76,7 +78,9 @@ for command in (
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"likra-lite: warning: {message}", err=True)
+    from likra_lite.errors import printable
+
+    click.echo(f"likra-lite: warning: {printable(str(message))}", err=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -110,9 +114,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _describe(error: Exception) -> str:
-    from likra_lite.errors import LikraError
+    from likra_lite.errors import LikraError, printable
 
-    line = " ".join(str(error).split())
+    line = printable(" ".join(str(error).split()))
     if isinstance(error, LikraError):
         return line
     if isinstance(error, OSError) and error.strerror:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from .options import reading
+
 if TYPE_CHECKING:
     from likra_lite.experiments import Experiment
+    from likra_lite.questions.files import ItemFile
     from likra_lite.questions.item import Item
     from likra_lite.scoring.decision import Decision
     from likra_lite.scoring.scorer import ChoiceScorer
@@ -21,6 +24,7 @@ __all__ = [
     "find_item",
     "is_bundled",
     "open_experiment",
+    "open_items",
     "open_model",
     "read_answered",
     "stream_items",
@@ -65,15 +69,41 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) 
             raise LikraError(f"{path}: {name} and {other} are the same file; choose another")
 
 
-def read_answered(items: str, subset: str) -> list[Item]:
-    """Read items that all have an answer, or load that subset of the demo."""
+def open_items(items: str, has_labels: bool = True) -> ItemFile:
+    """Return a file of items, to be read as the options say.
+
+    Parameters
+    ----------
+    items : str
+    has_labels : bool, default=True
+        Whether ``--labels`` is about this file.
+    """
+    from likra_lite.questions.files import ItemFile
+
+    options = reading()
+    labels = options.pop("labels", None)
+    return ItemFile(items, labels=labels if has_labels else None, **options)
+
+
+def _say_how(file: ItemFile) -> None:
+    click.echo(f"likra-lite: {file.description()}", err=True)
+
+
+def read_answered(items: str, subset: str, has_labels: bool = True) -> list[Item]:
+    """Read items that all have an answer, or load that subset of the demo.
+
+    Says on stderr how a file was read; `has_labels` is that of :func:`open_items`.
+    """
     if is_bundled(items):
         from likra_lite.datasets import load_demo
 
         return load_demo(subset if items == DEMO else items).items
-    from likra_lite.questions.files import read_items
+    from likra_lite.questions.files import read_file
 
-    return read_items(items, require_answer=True)
+    file = open_items(items, has_labels)
+    answered = read_file(file, require_answer=True)
+    _say_how(file)
+    return answered
 
 
 def find_item(items: str, name: str | None, index: int | None, shown: int) -> Item:
@@ -105,13 +135,16 @@ def find_item(items: str, name: str | None, index: int | None, shown: int) -> It
 
 
 def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:
-    """Return the number of items and the items, of a file that need not fit in memory."""
+    """Return the number of items and the items, of a file that need not fit in memory.
+
+    Says on stderr how the file is read.
+    """
     if is_bundled(items):
         demo = read_answered(items, subset)
         return len(demo), demo
-    from likra_lite.questions.files import count_items, iter_items
-
-    return count_items(items), iter_items(items)
+    file = open_items(items)
+    _say_how(file)
+    return len(file), file
 
 
 class Opened(NamedTuple):
@@ -178,7 +211,7 @@ def open_experiment(
     warn_of_bundled_model(model, items)
     training = read_answered(items, "train")[:limit]
     tests = {
-        name: read_answered(test, "test")
+        name: read_answered(test, "test", has_labels=False)
         for name, test in zip(_short_names(test_items), test_items, strict=True)
     }
     scorer = replace(open_model(model, n_threads, cached).scorer, fitted={})

@@ -20,13 +20,14 @@ __all__ = [
     "model_option",
     "n_negatives_option",
     "out_option",
+    "reading",
+    "reading_options",
     "strict_option",
     "threads_option",
 ]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-items_argument: Decorator = click.argument("items", type=click.Path())
 model_option: Decorator = click.option(
     "--model",
     metavar="DIR",
@@ -205,3 +206,61 @@ def decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(DECISION_OPTIONS):
         command = option(command)
     return command
+
+
+READING = "likra_lite.reading"  # in the context of a command: how its files of items are to be read
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    context.meta.setdefault(READING, {})[parameter.name] = value
+
+
+def reading() -> dict[str, Any]:
+    """Return the options of reading that the running command was given."""
+    context = click.get_current_context(silent=True)
+    return {} if context is None else dict(context.meta.get(READING, {}))
+
+
+READING_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--answers",
+        type=Registered("questions.answers:CONVENTIONS"),
+        expose_value=False,
+        callback=_keep,
+        help="How answers are written.  [default: what fits all of a file]",
+    ),
+    click.option(
+        "--delimiter",
+        metavar="CHARACTER",
+        expose_value=False,
+        callback=_keep,
+        help="Between the cells of a table; tab is one.  [default: what fits]",
+    ),
+    click.option(
+        "--encoding",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep,
+        help="Of text files.  [default: UTF-8, UTF-16 with a mark, or cp1252 for tables]",
+    ),
+    click.option(
+        "--labels",
+        metavar="FILE",
+        type=click.Path(),
+        expose_value=False,
+        callback=_keep,
+        help="File with the answer of each item on a line, where the items have none.",
+    ),
+)
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of reading files of items; see :func:`reading`."""
+    for option in reversed(READING_OPTIONS):
+        command = option(command)
+    return command
+
+
+def items_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument ``items`` and the options of reading it."""
+    return click.argument("items", type=click.Path(allow_dash=True))(reading_options(command))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import debug_option, out_option
+from .options import debug_option, out_option, reading_options
 
 __all__ = ["compare_items_option", "quantize", "report"]
 
@@ -22,6 +22,7 @@ compare_items_option = click.option(
 @click.argument("model", type=click.Path())
 @out_option
 @compare_items_option
+@reading_options
 @debug_option
 def quantize(model: str, out: str, items: str | None) -> None:
     """Round the weights of MODEL, a folder without heads, to 8-bit integers.
@@ -64,7 +65,7 @@ def report(model: str, out: str, items: str | None) -> None:
         tables = [scorer.table(answered, ["base"], bar.update) for scorer in (before, after)]
     click.echo(f"{items}: {compare_scores(*tables)}")
     if all(item.answer is not None for item in answered):
-        from likra_lite.questions.item import answer_indices
+        from likra_lite.questions.inputs import answer_indices
         from likra_lite.scoring.decision import Decision
 
         from .tables import accuracy_line

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .estimator import LikraClassifier
     from .heads.recipe import LoraRecipe
     from .questions.files import iter_items, read_items
-    from .questions.item import Item, as_items
+    from .questions.inputs import as_items
+    from .questions.item import Item
     from .scoring.table import LogLikelihoods
 
 __version__ = "0.1.0"
@@ -35,7 +36,7 @@ _HOMES = {
     "LikraError": "errors",
     "LogLikelihoods": "scoring.table",
     "LoraRecipe": "heads.recipe",
-    "as_items": "questions.item",
+    "as_items": "questions.inputs",
     "iter_items": "questions.files",
     "read_items": "questions.files",
 }

@@ -28,6 +28,7 @@ __all__ = [
     "UnscorableItemError",
     "first_line",
     "import_extra",
+    "printable",
 ]
 
 
@@ -120,6 +121,17 @@ class SlowTrainingWarning(UserWarning):
 
 class RatioWarning(UserWarning):
     """The fitted ratio does worse than the base model on held-out items."""
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Return a text for one line of a terminal: control characters escaped, the rest cut."""
+    if limit is not None and len(text) > limit:
+        text = text[: limit - 3] + "..."
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
 
 
 def first_line(error: BaseException) -> str:

@@ -26,7 +26,8 @@ from .heads.settings import ADAPTERS, FitSettings
 from .heads.training_set import FittedHeads, HeldOutItems
 from .notebook import summary_html
 from .progress import progress_bar
-from .questions.item import answer_indices, as_items, warn_of_duplicates, warn_of_overlap
+from .questions.inputs import answer_indices, as_items
+from .questions.item import warn_of_duplicates, warn_of_overlap
 from .scoring.conformal import (
     abstention_threshold,
     predict_or_abstain,

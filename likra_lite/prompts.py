@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import LikraError
-from .questions.item import Item, answer_indices
+from .questions.answers import letter
+from .questions.inputs import answer_indices
+from .questions.item import Item
 
 __all__ = ["PROMPTS", "Prompt", "as_prompt", "letter"]
 
@@ -174,12 +176,6 @@ class AnswerOnly(Prompt):
     def context(self, item: Item, choice: int = 0) -> str:
         """Return what remains of the template when nothing is asked."""
         return self.neutral(item)
-
-
-def letter(index: int) -> str:
-    """Return A, B, ..., Z, then AA, AB, ..."""
-    first, last = divmod(index, 26)
-    return (letter(first - 1) if first else "") + chr(ord("A") + last)
 
 
 def as_prompt(prompt: str | Prompt) -> Prompt:

@@ -17,3 +17,8 @@ def run(*arguments: object, capsys) -> tuple[int, str, str]:
             status = int(exit_.code or 0)
     captured = capsys.readouterr()
     return status, captured.out, captured.err
+
+
+def messages(stderr: str) -> str:
+    """Return what was said on stderr besides how files were read."""
+    return "".join(line for line in stderr.splitlines(True) if " items; format " not in line)

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from likra_lite import Item, as_items
-from likra_lite.questions.item import item_from_record
 
 PLAIN = {"question": "q", "choices": ["a", "b", "c"], "answer": 2}
 
@@ -57,7 +56,7 @@ def test_missing_answers_in_a_data_frame():
         ({"question": "q", "choices": ["a", "b"], "answer": "b"}, 1),
         ({**PLAIN, "answer": "c"}, 2),
         ({"question": "q", "A": "a", "B": "b", "C": float("nan"), "answer": "b"}, 1),
-        ({"question": "q", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answer": 1}, 1),
+        ({"question": "q", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answer": 1}, 0),
         ({"question": "q", "choices": {"text": ["a", "b"], "label": None}, "answerKey": "B"}, 1),
         ({"question": "q", "choices": ["a", "b"], "answerKey": None, "answer": 1}, 1),
         (
@@ -88,20 +87,21 @@ def test_missing_answers_in_a_data_frame():
         ),
     ],
 )
-def test_layouts(record, answer):
-    item = item_from_record(record)
+def test_forms_of_a_record(record, answer):
+    (item,) = as_items([record])
     assert item.question == "q"
     assert item.choices[:2] == ("a", "b")
     assert item.answer == answer
 
 
 def test_the_rest_of_a_record_is_metadata():
-    item = item_from_record({**PLAIN, "id": 7, "context": "p", "grade": 5})
+    (item,) = as_items([{**PLAIN, "id": 7, "context": "p", "grade": 5}])
     assert (item.id, item.context, item.metadata) == ("7", "p", {"grade": 5})
 
 
 def test_numbers_as_choices():
-    assert item_from_record({"question": "2 + 2?", "choices": [3, 4.5]}).choices == ("3", "4.5")
+    (item,) = as_items([{"question": "2 + 2?", "choices": [3, 4.5]}])
+    assert item.choices == ("3", "4.5")
 
 
 def test_choices_may_complete_contexts_of_their_own():

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import messages, run
 
 from likra_lite import LanguageModel, read_items
 from likra_lite.engine.folder import TOKENIZER, link_or_copy, read_manifest, write_manifest
@@ -24,7 +24,7 @@ LONG = json.dumps({"question": "Long?", "choices": ["ice", "water " * 3000]}) + 
 
 def score(*arguments: object, capsys) -> tuple[int, list[dict], str]:
     status, out, err = run("score", *arguments, capsys=capsys)
-    return status, [json.loads(line) for line in out.splitlines()], err
+    return status, [json.loads(line) for line in out.splitlines()], messages(err)
 
 
 def test_records_carry_letter_text_and_whether_it_is_right(model_folder, capsys, tmp_path):
@@ -83,7 +83,7 @@ def test_standard_output_by_name(out, model_folder):
     plain = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     named = subprocess.run([*command, "--out", out], cwd=ROOT, capture_output=True, check=True)
     assert named.stdout == plain.stdout
-    assert named.stderr == b""
+    assert messages(named.stderr.decode()) == ""
 
 
 @pytest.mark.parametrize("options", [[], ["--out", "-", "--format", "csv"]])
@@ -98,7 +98,7 @@ def test_a_reader_that_leaves_is_no_error_message(options, model_folder, tmp_pat
     assert process.stderr is not None
     assert process.stdout.readline()
     process.stdout.close()
-    assert process.stderr.read() == ""
+    assert messages(process.stderr.read()) == ""
     process.stderr.close()
     assert process.wait(timeout=60) == 141
 
@@ -128,8 +128,8 @@ def test_strict_stops_at_the_first(model_folder, capsys, tmp_path):
         arguments = (tmp_path / "all.jsonl", "--model", model_folder, "--strict")
         status, out, err = run(command, *arguments, capsys=capsys)
         assert (status, out) == (1, "")
-        assert err.startswith("likra-lite: error: all.jsonl, line 2: the choice 'water water")
-        assert err.count("\n") == 1
+        (line,) = messages(err).splitlines()
+        assert line.startswith("likra-lite: error: all.jsonl, line 2: the choice 'water water")
 
 
 def answered(line: str) -> str:
@@ -150,7 +150,8 @@ def test_evaluate_leaves_out_what_cannot_be_scored(model_folder, capsys, tmp_pat
     path.write_text(answered(LONG))
     status, _, err = run("evaluate", path, "--model", model_folder, capsys=capsys)
     assert status == 1
-    assert err.startswith("likra-lite: error: no item can be scored; all.jsonl, line 1: the choice")
+    beginning = "likra-lite: error: no item can be scored; all.jsonl, line 1: the choice"
+    assert messages(err).startswith(beginning)
 
 
 def test_a_token_outside_the_vocabulary(model_folder, tmp_path, capsys):

@@ -39,7 +39,7 @@ from likra_lite.experiments import (
 from likra_lite.heads.settings import FITTED_HEADS, FitSettings
 from likra_lite.heads.training_set import fit_heads, training_set
 from likra_lite.prompts import as_prompt
-from likra_lite.questions.item import answer_indices
+from likra_lite.questions.inputs import answer_indices
 from likra_lite.scoring.decision import MODES, Decision
 from likra_lite.scoring.scorer import ChoiceScorer
 from likra_lite.scoring.selection import ALPHAS, choose

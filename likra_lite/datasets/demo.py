@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..questions.files import read_items
-from ..questions.item import Item, answer_indices
+from ..questions.inputs import answer_indices
+from ..questions.item import Item
 from ..validation import check_one_of
 from .stories import make_stories, sentences_of
 

@@ -6,19 +6,16 @@ from .bench import Bench
 from .claims import curve_sizes, points_of_claims
 from .controls import draw_probes, shuffle_questions
 from .held_out import HeldOut
-from .output_bench import OutputBench
 from .points import CONTROLS, Point, grid
 from .results import Results, is_results_folder
 from .run import Experiment, run
-from .summaries import summarize_rows, write_csv
-from .tidy import name_of, observations, trajectories
+from .tidy import name_of, observations, summarize_rows, trajectories, write_csv
 
 __all__ = [
     "CONTROLS",
     "Bench",
     "Experiment",
     "HeldOut",
-    "OutputBench",
     "Point",
     "Results",
     "curve_sizes",

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from ..errors import LikraError
 from ..heads.negatives import ROLE, draw_negatives
-from ..questions.item import Item, answer_indices
+from ..questions.inputs import answer_indices
+from ..questions.item import Item
 from ..questions.roles import shared_roles
 from .bench import order_of
 from .points import Point, grid

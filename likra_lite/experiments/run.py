@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.features import Features
+from ..engine.onnx import LanguageModel
+from ..engine.sessions import available_threads
 from ..errors import LikraError
 from ..heads.output import DEFAULT_PENALTY
-from ..questions.item import Item, answer_indices, warn_of_overlap
+from ..questions.inputs import answer_indices
+from ..questions.item import Item, warn_of_overlap
 from ..scoring.scorer import ChoiceScorer
 from ..validation import check_number
 from .bench import Bench
 from .controls import draw_probes, shuffle_questions
 from .held_out import HeldOut
 from .identity import checksum, identity_of_items, versions
-from .output_bench import OutputBench
 from .points import CONTROLS, Point
 from .results import Results
 
@@ -148,11 +151,7 @@ class Experiment:
             name: HeldOut.read(scorer, test, self._probes(test), advance)
             for name, test in tests.items()
         }
-        return OutputBench(scorer, items, held_out, self.penalty, advance)
-
-    def fit(self, point: Point, advance: Advance | None = None) -> ChoiceScorer:
-        """Fit again at a point whose questions are shown, reading the training items alone."""
-        return OutputBench(self.scorer, self.items, {}, self.penalty, advance).fit(point)
+        return Bench(scorer, items, held_out, self.penalty, advance)
 
     def _probes(self, test: Sequence[Item]) -> dict[str, list[str | None]]:
         """Draw the answers from elsewhere, the same whatever becomes of the questions."""
@@ -219,12 +218,11 @@ def run(
             # All of the control's points, finished or not: what is read together must not depend
             # on where an earlier run was interrupted.
             planned = [point for point in points if point.control == control]
-            bench.prepare(planned)
+            bench.read_borrowed(map(bench.draw, planned))
             _write_shared(results, bench, control)
-            spread = bench.spread(workers, Path(scratch) / control) if workers > 1 else None
-            jobs = 1 if spread is None else n_jobs
-            for fitted in Parallel(n_jobs=jobs, return_as="generator_unordered")(
-                delayed(_fit)(spread or bench, left)
+            shared = bench if workers == 1 else _shared(bench, workers, Path(scratch) / control)
+            for fitted in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+                delayed(_fit)(shared, left)
                 for group in _groups(planned)
                 if (left := list(filter(is_missing, group)))  # another process may be at work
             ):
@@ -281,3 +279,20 @@ def _write_shared(results: Results, bench: Bench, control: str) -> None:
         for held_out in bench.held_out.values()
     ]
     results.write_shared(control, bench.training_table, bench.y, tests)
+
+
+def _shared(bench: Bench, workers: int, folder: Path) -> Bench:
+    """Return the bench for several processes: hidden states in files that all of them map."""
+    folder.mkdir()
+    count = 0
+
+    def mapped(features: Features) -> Features:
+        nonlocal count
+        count += 1
+        path = folder / f"{count}.npy"
+        np.save(path, features.hidden)
+        return replace(features, hidden=np.load(path, mmap_mode="r"))
+
+    model = bench.scorer.model
+    threads = max(1, (model.n_threads or available_threads()) // workers)
+    return bench.moved(LanguageModel(model.folder, threads), mapped)

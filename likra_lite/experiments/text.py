@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from ..scoring.columns import layout, wrapped
 from ..scoring.comparisons import Comparison, sentence
 from ..scoring.statistics import accuracy
-from .summaries import summarize_rows
-from .tidy import FREE_MODES, Row
+from .tidy import FREE_MODES, Row, summarize_rows
 
 __all__ = ["comparison_text", "curve_text"]
 

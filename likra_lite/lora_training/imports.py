@@ -17,7 +17,7 @@ from ..heads.peft_folder import read_peft_folder
 from ..heads.settings import FITTED_HEADS
 from ..heads.training_set import NO_NEGATIVES, FittedHeads
 from ..progress import progress_bar
-from ..questions.item import answer_indices, as_items
+from ..questions.inputs import answer_indices, as_items
 from ..scoring.decision import MODES
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.selection import worse_than_base

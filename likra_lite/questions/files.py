@@ -1,35 +1,201 @@
-"""Files of items: JSONL and CSV, in the plain layout and in published ones."""
+"""Files of items: their records, and one reading of all their answers."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
 
 from ..errors import ItemError
-from .item import NEEDS_ANSWER, Item, item_from_record, warn_of_duplicates
+from .answers import CONVENTIONS
+from .documents import Record
+from .fields import listed
+from .formats import Format, format_of
+from .item import NEEDS_ANSWER, Item, warn_of_duplicates
+from .labels import LabelFile
+from .records import Draft, Reader, Summary
+from .sources import LineError, Source, check_encoding
+from .tables import check_delimiter
 
-__all__ = ["count_items", "iter_items", "read_items"]
-
-_INDEX = re.compile(r"-?\d+(?:\.0+)?")
-_INLINE_CHOICE = re.compile(r"\s*\(([A-E1-5])\)\s*")
+__all__ = ["ItemFile", "count_items", "iter_items", "read_file", "read_items"]
 
 
-def read_items(path: str | os.PathLike[str], require_answer: bool = False) -> list[Item]:
+class ItemFile:
+    """A file of items that is read as often as it is iterated, and never held in memory.
+
+    The first pass checks every item and settles how answers are written, for the file as a whole;
+    items come with their answers in later passes.
+
+    Parameters
+    ----------
+    path : path
+        JSON lines, a JSON array or document, a table as text with any delimiter, Parquet, Arrow
+        or COPA's XML, compressed by gzip or not. ``-`` is standard input.
+    answers : {"letter", "text", "index", "index-from-1", "label"}, optional
+        How answers are written. [default: what fits all of them]
+    delimiter : str, optional
+        Of a table: one character, or ``tab``. [default: what fits]
+    encoding : str, optional
+        Of a text. [default: by its byte order mark, UTF-8, or for tables also Windows-1252]
+    labels : path, optional
+        A file with the answer of each item on a line.
+
+    Raises
+    ------
+    LikraError
+        If a parameter is none of these.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        answers: str | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        labels: str | os.PathLike[str] | None = None,
+    ) -> None:
+        check_encoding(encoding)
+        self._delimiter = check_delimiter(delimiter)
+        self._encoding = encoding
+        self._answers = answers
+        self._labels = None if labels is None else LabelFile(labels)
+        self._reader = Reader(answers)
+        self.source = Source(path)
+
+    @cached_property
+    def format(self) -> Format:
+        """How the file is to be read, by its ending and first bytes."""
+        found = format_of(self.source, self._delimiter, self._encoding)
+        self._reader = Reader(self._answers, found.class_labels)
+        return found
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield the items, after a pass that settles how answers are written."""
+        return (item for _, item in self.located())
+
+    def __len__(self) -> int:
+        """Return the number of items, each of which is checked, with a warning of duplicates."""
+        return self._surveyed
+
+    def located(self) -> Iterator[tuple[str, Item]]:
+        """Yield each item with its place, a file and a line, for messages."""
+        self._survey()
+        for line, draft, _ in self._drafts():
+            yield self._place(line), self._reader.item(draft, self._source(line))
+
+    def read(self) -> list[tuple[str, Item]]:
+        """Return all items with their places, in one pass."""
+        held: list[tuple[int, Draft]] = []
+        for line, draft, answer_place in self._drafts():
+            self._reader.see(draft, answer_place)
+            held.append((line, draft))
+        self._reader.settle()
+        if not held:
+            raise ItemError(f"{self.source.place}: has no items")
+        self.__dict__["_surveyed"] = len(held)
+        return [
+            (self._place(line), self._reader.item(draft, self._source(line)))
+            for line, draft in held
+        ]
+
+    def summary(self) -> Summary:
+        """Return how the items are read."""
+        self._survey()
+        return self._reader.summary()
+
+    def facts(self) -> dict[str, str]:
+        """Return how the items are read, in words: format, layout, answers, context, not used."""
+        summary = self.summary()
+        if not summary.n_answers:
+            answers = "none"
+        elif not summary.conventions:
+            answers = "marked by the records"
+        else:
+            answers = " and ".join(CONVENTIONS[name] for name in summary.conventions)
+        unanswered = len(self) - summary.n_answers
+        if summary.n_answers and unanswered:
+            answers += f" ({unanswered} items have none)"
+        return {
+            "format": self.format.name,
+            "layout": listed(summary.layouts),
+            "answers": answers,
+            "context": listed(summary.context),
+            "not used": listed(summary.unused, 200),
+        }
+
+    def description(self) -> str:
+        """Return in one line how the items are read."""
+        facts = [f"{name} {words}" for name, words in self.facts().items() if words != "none"]
+        return f"{self.source.name}: {len(self)} items; {'; '.join(facts)}"
+
+    @cached_property
+    def _surveyed(self) -> int:
+        def located() -> Iterator[tuple[str, Item]]:
+            for line, draft, answer_place in self._drafts():
+                self._reader.see(draft, answer_place)
+                yield self._place(line), draft.item
+
+        count = warn_of_duplicates(located())
+        if count == 0:
+            raise ItemError(f"{self.source.place}: has no items")
+        self._reader.settle()
+        return count
+
+    def _survey(self) -> None:
+        len(self)
+
+    def _drafts(self) -> Iterator[tuple[int, Draft, str]]:
+        """Yield the line of each item, the item, and the place of its answer."""
+        drafts = self._own_drafts()
+        return drafts if self._labels is None else self._labels.attach(drafts)
+
+    def _own_drafts(self) -> Iterator[tuple[int, Draft, str]]:
+        for line, record in self._records():
+            place = self._place(line)
+            try:
+                found = list(self._reader.drafts(record))
+            except ItemError as error:
+                raise ItemError(f"{place}: {error}") from None
+            for draft in found:
+                yield line, draft, place
+
+    def _records(self) -> Iterator[Record]:
+        try:
+            yield from self.format.records()
+        except LineError as error:
+            raise ItemError(f"{self._place(error.line)}: {error}") from None
+
+    def _place(self, line: int | None) -> str:
+        if line is None:
+            return self.source.place
+        return f"{self.source.place}:{'' if self.format.unit == 'line' else ' row '}{line}"
+
+    def _source(self, line: int) -> str:
+        return f"{self.source.name}, {self.format.unit} {line}"
+
+
+def read_items(
+    path: str | os.PathLike[str],
+    require_answer: bool = False,
+    *,
+    answers: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
+) -> list[Item]:
     """Read every item of a file.
 
     Parameters
     ----------
     path : path
-        A ``.jsonl`` (or ``.json``) file with one object per line, or a ``.csv`` or
-        ``.tsv`` file with a header. See :func:`iter_items` for the layouts.
+        See :class:`ItemFile`, as for the other parameters.
     require_answer : bool, default=False
         Raise an error for an item without an answer.
+    answers : {"letter", "text", "index", "index-from-1", "label"}, optional
+    delimiter : str, optional
+    encoding : str, optional
+    labels : path, optional
 
     Returns
     -------
@@ -38,43 +204,47 @@ def read_items(path: str | os.PathLike[str], require_answer: bool = False) -> li
     Raises
     ------
     ItemError
-        If the file cannot be read or is empty, or an item is malformed; the message
-        names file and line.
+        If the file cannot be read or is empty, an item is malformed, or the answers may be read
+        in two ways; the message names file and line.
 
     Warns
     -----
     DuplicateChoicesWarning
         If an item lists a choice twice.
     """
-    located = []
-    for place, item in _located(Path(path)):
+    return read_file(ItemFile(path, answers, delimiter, encoding, labels), require_answer)
+
+
+def read_file(file: ItemFile, require_answer: bool = False) -> list[Item]:
+    """Read every item of a file that is opened already, like :func:`read_items`."""
+    located = file.read()
+    for place, item in located:
         if require_answer and item.answer is None:
-            others = ", ".join(map(str, item.metadata))
-            hint = f" (other fields: {others})" if others else ""
+            others = listed(item.metadata)
+            hint = f" (other fields: {others})" if item.metadata else ""
             raise ItemError(f"{place}: the item has no answer{hint}; {NEEDS_ANSWER}")
-        located.append((place, item))
     warn_of_duplicates(located)
     return [item for _, item in located]
 
 
-def count_items(path: str | os.PathLike[str]) -> int:
+def count_items(path: str | os.PathLike[str], **options: Any) -> int:
     """Check every item of a file without holding it in memory, and return their number.
 
-    Raises and warns like :func:`read_items`.
+    Takes the options of :func:`read_items`, and raises and warns like it.
     """
-    return warn_of_duplicates(_located(Path(path)))
+    return len(ItemFile(path, **options))
 
 
-def iter_items(path: str | os.PathLike[str]) -> Iterator[Item]:
+def iter_items(path: str | os.PathLike[str], **options: Any) -> Iterator[Item]:
     """Read a file item by item, without holding it in memory.
 
-    A line of JSONL or a row of CSV is read by
-    :func:`likra_lite.questions.layouts.fields_of_record`: the plain layout and those of ARC and
-    CommonsenseQA. ARC's CSV, with the choices inside the question, is read too.
+    The file is read twice: how answers are written is settled first.
 
     Parameters
     ----------
     path : path
+    **options
+        Those of :func:`read_items`.
 
     Yields
     ------
@@ -85,94 +255,4 @@ def iter_items(path: str | os.PathLike[str]) -> Iterator[Item]:
     ItemError
         As :func:`read_items`.
     """
-    for _, item in _located(Path(path)):
-        yield item
-
-
-def _located(path: Path) -> Iterator[tuple[str, Item]]:
-    """Yield items with their ``file:line``."""
-    formats = {
-        ".jsonl": _json_records,
-        ".json": _json_records,
-        ".csv": _csv_records,
-        ".tsv": _tsv_records,
-    }
-    records = formats.get(path.suffix.lower())
-    if records is None:
-        raise ItemError(
-            f"{path}: got a {path.suffix or 'nameless'} file, expected {', '.join(formats)}"
-        )
-    line, count = 0, 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            for line, record in records(stream):
-                if isinstance(record, ItemError):
-                    raise record
-                count += 1
-                item = replace(item_from_record(record), source=f"{path.name}, line {line}")
-                yield f"{path}:{line}", item
-    except ItemError as error:
-        raise ItemError(f"{path}:{line}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise ItemError(
-            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"
-        ) from None
-    except csv.Error as error:
-        raise ItemError(f"{path}:{line + 1}: {error}") from None
-    except OSError as error:
-        raise ItemError(f"{path}: cannot be read: {error.strerror}") from None
-    if count == 0:
-        raise ItemError(f"{path}: has no items")
-
-
-def _json_records(stream: TextIO) -> Iterator[tuple[int, Any]]:
-    for line, text in enumerate(stream, start=1):
-        if not text.strip():
-            continue
-        try:
-            yield line, json.loads(text)
-        except ValueError as error:
-            where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            reason = getattr(error, "msg", str(error))
-            yield line, ItemError(f"is not JSON ({reason}{where}); expected one object per line")
-
-
-def _tsv_records(stream: TextIO) -> Iterator[tuple[int, Any]]:
-    return _csv_records(stream, delimiter="\t")
-
-
-def _csv_records(stream: TextIO, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
-    header = reader.fieldnames or []
-    if header and "question" not in header:
-        names = ", ".join(header)
-        yield 1, ItemError(f"the header has no column question; it has {names}")
-    for row in reader:
-        if None in row:
-            yield reader.line_num, ItemError(f"has more cells than the header's {len(header)}")
-        elif "AnswerKey" in row and _INLINE_CHOICE.search(row["question"] or ""):
-            yield reader.line_num, _arc_csv_record(row)
-        else:
-            yield reader.line_num, _with_index(row)
-
-
-def _with_index(row: dict[str, Any]) -> dict[str, Any]:
-    """Turn an answer that is written as a number into one."""
-    name = next((name for name in row if name.lower() == "answer"), "answer")
-    answer = (row.get(name) or "").strip()
-    return row | {name: int(float(answer))} if _INDEX.fullmatch(answer) else row
-
-
-def _arc_csv_record(row: Mapping[str, Any]) -> Any:
-    """Split ``Which? (A) one (B) two``; a number in brackets may stand in the question too."""
-    marks = list(_INLINE_CHOICE.finditer(row["question"] or ""))
-    starts = [place for place, mark in enumerate(marks) if mark[1] in "A1"]
-    marks = marks[starts[-1] :] if starts else []
-    ends = [mark.start() for mark in marks[1:]] + [None]
-    texts = [row["question"][mark.end() : end] for mark, end in zip(marks, ends, strict=True)]
-    return {
-        "id": row.get("questionID"),
-        "question": row["question"][: marks[0].start()] if marks else row["question"],
-        "choices": {"text": texts, "label": [mark[1] for mark in marks]},
-        "answerKey": row["AnswerKey"],
-    }
+    return iter(ItemFile(path, **options))

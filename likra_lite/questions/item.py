@@ -8,17 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DuplicateChoicesWarning, ItemError, OverlapWarning
-from .layouts import fields_of_record, type_name
+from .values import type_name
 
 __all__ = [
     "NEEDS_ANSWER",
     "Item",
-    "answer_indices",
-    "as_items",
-    "item_from_record",
     "warn_of_duplicates",
     "warn_of_overlap",
 ]
@@ -35,7 +31,8 @@ class Item:
     question : str
         May be empty if there is a context, or contexts, for the choices to complete.
     choices : sequence of str
-        At least two, none of them empty. Stored as a tuple.
+        At least two, none of them empty. Stored as a tuple, without outer white space: a prompt
+        says what stands between question and answer.
     answer : int, optional
         Index of the right choice, counted from 0.
     id : str, optional
@@ -76,17 +73,20 @@ class Item:
         object.__setattr__(self, "choices", _texts("choices", self.choices))
         if len(self.choices) < 2:
             raise ItemError(f"an item needs at least two choices, got {len(self.choices)}")
+        stripped = []
         for index, choice in enumerate(self.choices):
             if not isinstance(choice, str):
                 raise ItemError(f"choice {index} must be a string, got {type_name(choice)}")
-            if not choice.strip():
+            stripped.append(choice.strip())
+            if not stripped[-1]:
                 raise ItemError(f"choice {index} is empty")
+        object.__setattr__(self, "choices", tuple(stripped))
         if self.contexts is not None:
             self._check_contexts()
         elif not self.question.strip() and not (self.context or "").strip():
             raise ItemError("question is empty")
         for text in (self.question, self.context or "", *self.choices, *(self.contexts or ())):
-            if not _is_unicode(text):
+            if not text.isascii() and not _is_unicode(text):
                 raise ItemError("the text holds half a character (a lone surrogate); repair it")
         if self.answer is not None:
             object.__setattr__(self, "answer", self._index(self.answer))
@@ -146,105 +146,6 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def item_from_record(record: Any) -> Item:
-    """Read one item from a mapping, see :func:`likra_lite.questions.layouts.fields_of_record`.
-
-    Raises
-    ------
-    ItemError
-        If a field is missing or malformed.
-    """
-    return Item(**fields_of_record(record))
-
-
-def _as_item(entry: Any) -> Item:
-    if isinstance(entry, Item):
-        return entry
-    if isinstance(entry, Mapping):
-        return item_from_record(entry)
-    if isinstance(entry, Sequence | np.ndarray) and not isinstance(entry, str) and len(entry) == 2:
-        return Item(question=entry[0], choices=entry[1])
-    raise ItemError(
-        f"expected an Item, a dict with question and choices, or a pair (question, choices), "
-        f"got {type_name(entry)}"
-    )
-
-
-def as_items(X: Any) -> list[Item]:
-    """Return `X` as a list of items.
-
-    Parameters
-    ----------
-    X : list or 1-D object array of Item, dict or (question, choices), or DataFrame
-        A DataFrame has the columns ``question``, ``choices`` (a list each) and, if
-        wanted, ``answer``, ``id`` and ``context``.
-
-    Returns
-    -------
-    list of Item
-
-    Raises
-    ------
-    ItemError
-        If `X` is empty or an entry is malformed; the message names its index.
-    """
-    if hasattr(X, "to_dict") and hasattr(X, "columns"):
-        X = X.to_dict("records")
-    elif isinstance(X, np.ndarray) and X.ndim != 1:
-        raise ItemError(f"expected a 1-D array of items, got shape {X.shape}")
-    if isinstance(X, str | bytes | Mapping | Item) or not isinstance(X, Iterable):
-        hint = "; a file is read by read_items" if isinstance(X, str) else ""
-        raise ItemError(f"expected a list of items, got {type_name(X)}{hint}")
-    items = []
-    for index, entry in enumerate(X):
-        try:
-            items.append(_as_item(entry))
-        except ItemError as error:
-            raise ItemError(f"item {index}: {error}") from None
-    if not items:
-        raise ItemError("expected at least one item, got none")
-    return items
-
-
-def answer_indices(items: Sequence[Item], y: ArrayLike | None = None) -> NDArray[np.int64]:
-    """Return the index of every item's right choice.
-
-    Parameters
-    ----------
-    items : sequence of Item
-    y : array-like of shape (n_items,), optional
-        Indices to check; the items' own answers by default.
-
-    Returns
-    -------
-    ndarray of shape (n_items,)
-
-    Raises
-    ------
-    ItemError
-        If an answer is missing, no integer, or out of range.
-    """
-    if y is None:
-        for index, item in enumerate(items):
-            if item.answer is None:
-                name = f" (id {item.id})" if item.id else ""
-                raise ItemError(
-                    f"item {index}{name} has no answer; pass y, or give it one: {NEEDS_ANSWER}"
-                )
-        return np.array([item.answer for item in items], dtype=np.int64)
-    answers = np.asarray(y)
-    if answers.shape != (len(items),):
-        raise ItemError(f"got y of shape {answers.shape} for {len(items)} items")
-    if not np.issubdtype(answers.dtype, np.integer):
-        raise ItemError(f"got y of dtype {answers.dtype}; expected the index of each right choice")
-    for index, (item, answer) in enumerate(zip(items, answers, strict=True)):
-        try:
-            replace(item, answer=int(answer))
-        except ItemError as error:
-            raise ItemError(f"item {index}: {error}") from None
-    return answers.astype(np.int64)
 
 
 def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:

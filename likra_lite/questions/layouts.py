@@ -1,189 +1,262 @@
-"""Layouts of items: mappings as people and benchmarks write them, to an item's fields."""
+"""The layouts of records: one table, an entry for each published layout and plain form.
+
+An entry says which fields tell a layout from the others, which of them are question, context,
+answer and id, where the choices stand (its form, see :mod:`likra_lite.questions.forms`), and how
+its answers are written where the benchmark lays that down. The first entry that fits the names of
+a record's fields, in any case, reads it.
+"""
 
 from __future__ import annotations
 
-import ast
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..errors import ItemError
-
-__all__ = ["fields_of_record", "type_name"]
-
-_FIELDS = {"question", "choices", "answer", "answerKey", "id", "context"}
-_CANONICAL = {name.lower(): name for name in _FIELDS}
-_CHOICE_COLUMN = re.compile(
-    r"(?:choice|option)[ _-]?(\d+)|(?:(?:choice|option)[ _-])?([a-z])", re.IGNORECASE
+from .fields import ANSWER, CONTEXT, ID, QUESTION, folded_names, listed, numbered
+from .forms import (
+    BY_LABEL,
+    Columns,
+    Form,
+    InsideQuestion,
+    Listed,
+    RightAndWrong,
+    Scored,
+    YesOrNo,
 )
+from .gaps import Continuation, Gap, Pronoun
+from .values import fold
+
+__all__ = ["LAYOUTS", "Layout", "Plan", "plan_of"]
 
 
-def fields_of_record(record: Any) -> dict[str, Any]:
-    """Read one item in the plain layout or in a published one.
+@dataclass(frozen=True)
+class Layout:
+    """A layout of records.
 
-    Plain: ``{"question", "choices": [text, ...], "answer"}``, with optional ``id``,
-    ``context`` and anything else. The answer is an index counted from 0, a letter, or the
-    text of a choice. In tables, choices may have a column each: ``choice_0, choice_1, ...``
-    or ``A, B, ...``, empty cells at the end being no choices. ARC as published by AI2:
-    ``{"question": {"stem", "choices": [{"text", "label"}, ...]}, "answerKey": label}``.
-    ARC and CommonsenseQA as on the Hugging Face hub: ``{"question", "choices": {"text":
-    [...], "label": [...]}, "answerKey": label}``.
-
-    Parameters
+    Attributes
     ----------
-    record : mapping
+    name : str
+    form : Form
+        Where the choices stand.
+    needs : tuple of str
+        Folded names of fields without which it is another layout.
+    question, context, answer, id : tuple of str
+        Folded names; the first that the record has counts.
+    joined : str, optional
+        What the numbered fields begin with that, joined by spaces, are the context.
+    answers : tuple of str, optional
+        How answers may be written. [default: as the form says]
+    preferred : str, optional
+        The one of them that holds where all rows fit several.
+    questions : mapping, optional
+        What is asked, by the text of the field that names it.
+    """
 
-    Returns
-    -------
-    dict
-        Arguments of :class:`likra_lite.Item`.
+    name: str
+    form: Form
+    needs: tuple[str, ...] = ()
+    question: tuple[str, ...] = QUESTION
+    context: tuple[str, ...] = CONTEXT
+    answer: tuple[str, ...] = ANSWER
+    id: tuple[str, ...] = ID
+    joined: str | None = None
+    answers: tuple[str, ...] | None = None
+    preferred: str | None = None
+    questions: Mapping[str, str] | None = None
+
+
+FROM_0 = ("index",)
+FROM_1 = ("index-from-1",)
+CAUSE_OR_EFFECT = {
+    "cause": "What was the cause of this?",
+    "effect": "What happened as a result?",
+}
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        "BLiMP", RightAndWrong("sentencegood", "sentencebad", sentences=True), question=(),
+        context=(), id=("pairid",),
+    ),
+    Layout("Winograd schemas (WSC273)", Pronoun(), question=(), context=(), answer=("label",)),
+    Layout(
+        "WinoGrande", Gap(), ("sentence",), question=(), context=(), answer=("answer", "label"),
+        answers=FROM_1,
+    ),
+    Layout(
+        "LLM-foundry schema", Continuation("contextoptions", "continuation"), question=(),
+        context=(), answer=("gold", "label"),
+    ),
+    Layout(
+        "COPA", Columns(("choice1", "choice2")), ("premise", "question"), context=("premise",),
+        answer=("label",), answers=FROM_0, questions=CAUSE_OR_EFFECT,
+    ),
+    Layout(
+        "COPA (XML)", Columns(("a1", "a2")), ("p", "asksfor"), question=("asksfor",),
+        context=("p",), answer=("mostplausiblealternative",), answers=FROM_1,
+        questions=CAUSE_OR_EFFECT,
+    ),
+    Layout(
+        "Story Cloze", Columns(("sentencequiz1", "sentencequiz2")), ("inputsentence1",),
+        question=(), joined="inputsentence", answer=("answerrightending",), answers=FROM_1,
+    ),
+    Layout(
+        "Story Cloze (CSV)",
+        Columns(("randomfifthsentencequiz1", "randomfifthsentencequiz2")), ("inputsentence1",),
+        question=(), joined="inputsentence", answer=("answerrightending",), answers=FROM_1,
+    ),
+    Layout(
+        "PIQA", Columns(("sol1", "sol2")), ("goal",), question=("goal",), answer=("label",),
+        answers=FROM_0,
+    ),
+    Layout(
+        "Social IQa", Columns(("answera", "answerb", "answerc")), ("context", "question"),
+        answer=("label", "correct", "answer"), answers=("letter", *FROM_1),
+    ),
+    Layout(
+        "Cosmos QA", Columns(("answer0", "answer1", "answer2", "answer3")),
+        ("context", "question"), answer=("label",), answers=FROM_0,
+    ),
+    Layout(
+        "HellaSwag", Listed(("endings",)), ("ctx",), question=(), context=("ctx",),
+        answer=("label",), answers=FROM_0, id=("sourceid", "ind"),
+    ),
+    Layout(
+        "SWAG", Columns(("ending0", "ending1", "ending2", "ending3")), ("startphrase",),
+        question=(), context=("startphrase",), answer=("label",), answers=FROM_0,
+    ),
+    Layout(
+        "Belebele", Columns(("mcanswer1", "mcanswer2", "mcanswer3", "mcanswer4")),
+        ("florespassage",), answer=("correctanswernum",), answers=FROM_1, id=("link",),
+    ),
+    Layout("BIG-bench task", Scored("targetscores"), question=("input",)),
+    Layout(
+        "BIG-bench on the hub", Scored("multiplechoicetargets", "multiplechoicescores"),
+        question=("inputs",),
+    ),
+    Layout("TruthfulQA, one right answer", Scored("mc1targets")),
+    Layout("TruthfulQA", RightAndWrong("bestanswer", "incorrectanswers", separator=";")),
+    Layout("SciQ", RightAndWrong("correctanswer", "distractor")),
+    Layout("right and wrong answers (GPQA)", RightAndWrong("correctanswer", "incorrectanswer")),
+    Layout(
+        "right and wrong answers (Open Trivia)",
+        RightAndWrong("correctanswer", "incorrectanswers"),
+    ),
+    Layout("right and wrong answers", RightAndWrong("correct", "incorrect")),
+    Layout("preferences", RightAndWrong("chosen", "rejected"), question=("prompt", *QUESTION)),
+    Layout(
+        "MedMCQA", Columns(("opa", "opb", "opc", "opd")), answer=("cop",),
+        answers=("index", "index-from-1"), preferred="index-from-1",
+    ),
+    Layout("CaseHOLD", Columns(), ("citingprompt",), question=("citingprompt",), answers=FROM_0),
+    Layout("ReClor", Listed(("answers",)), ("label", "idstring"), answers=FROM_0),
+    Layout("LLM-foundry", Listed(), ("query", "gold"), answers=FROM_0),
+    Layout("MMLU-Pro", Listed(("options",)), ("answerindex", "question"), id=("questionid",)),
+    Layout("AQuA", Listed(("options",)), ("rationale",), answer=("correct",), answers=("letter",)),
+    Layout("AGIEval", Listed(("options",)), ("passage", "label"), answer=("label",)),
+    Layout(
+        "QuALITY", Listed(("options",)), ("goldlabel",), answer=("goldlabel",), answers=FROM_1,
+    ),
+    Layout("RACE", Listed(("options",)), ("article",), answers=("letter",)),
+    Layout("LogiQA", Listed(("options",)), ("text", "question"), answers=("letter", *FROM_0)),
+    Layout(
+        "answer key (ARC, CommonsenseQA, OpenBookQA, QASC)", Listed(), ("answerkey",),
+        answers=BY_LABEL, preferred="label",
+    ),
+    Layout("a list of choices", Listed()),
+    Layout("a field for each choice", Columns()),
+    Layout("BoolQ", YesOrNo(), ("question", "passage")),
+    Layout("choices inside the question, or true and false", InsideQuestion()),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a layout reads records with certain fields.
+
+    Attributes
+    ----------
+    layout : Layout
+    names : mapping
+        From folded names to names.
+    choices : tuple of str
+        Folded names, like the other fields.
+    question, id : str or None
+    context : tuple of str
+    answer : tuple of str
+        The first counts, and where it is missing the next.
+    conventions : tuple of str
+        How answers may be written.
+    unused : tuple of str
+        Names of the fields that mean nothing here, as the file has them.
+    """
+
+    layout: Layout
+    names: Mapping[str, Any]
+    choices: tuple[str, ...]
+    question: str | None
+    context: tuple[str, ...]
+    answer: tuple[str, ...]
+    id: str | None
+    conventions: tuple[str, ...]
+    unused: tuple[Any, ...]
+
+
+def plan_of(names: Collection[Any]) -> Plan:
+    """Return how to read records that have these fields.
 
     Raises
     ------
     ItemError
-        If a field is missing or malformed.
+        If no layout has such fields; the message says whether question or choices are missing.
     """
-    if not isinstance(record, Mapping):
-        raise ItemError(f"expected one object with question and choices, got {type_name(record)}")
-    names = ", ".join(map(str, record)) or "none"
-    record = {_CANONICAL.get(str(name).lower(), name): value for name, value in record.items()}
-    question: Any = record.get("question")
-    choices: Any = record.get("choices")
-    used = _FIELDS
-    if isinstance(question, Mapping):
-        question, choices = question.get("stem"), question.get("choices")
-    if _missing(question):
-        raise ItemError(f"question is missing; got the fields {names}")
-    if _missing(choices):
-        columns = _choice_columns(record)
-        choices = [record[column] for column in columns]
-        while choices and _missing(choices[-1]):
-            choices.pop()
-        used = _FIELDS | set(columns)
-    if _missing(choices) or (isinstance(choices, list) and not choices):
-        raise ItemError(f"choices are missing; got the fields {names}")
-    if isinstance(choices, str):
-        choices = _listed(choices)
-    labels: Any = None
-    if isinstance(choices, Mapping):
-        choices, labels = choices.get("text"), choices.get("label")
-    elif isinstance(choices, list) and any(isinstance(choice, Mapping) for choice in choices):
-        if not all(isinstance(choice, Mapping) for choice in choices):
-            raise ItemError("choices mix texts and objects")
-        labels = [choice.get("label") for choice in choices]
-        choices = [choice.get("text") for choice in choices]
-    if isinstance(choices, Sequence | np.ndarray) and not isinstance(choices, str):
-        choices = [_number_as_text(choice) for choice in choices]
-    answer = _index(record.get("answer"), choices)
-    if answer is None:
-        answer = _position(record.get("answerKey"), labels, choices)
-    return {
-        "question": question,
-        "choices": choices,
-        "answer": answer,
-        "id": _text(record.get("id")),
-        "context": _text(record.get("context")),
-        "metadata": {key: value for key, value in record.items() if key not in used},
-    }
+    folded = folded_names(names)
+    for layout in LAYOUTS:
+        plan = _plan(layout, folded)
+        if plan is not None:
+            _check_names(plan, names)
+            return plan
+    missing = "choices are" if set(QUESTION) & folded.keys() else "question is"
+    raise ItemError(f"{missing} missing; got the fields {listed(names)}")
 
 
-def type_name(value: object) -> str:
-    """Return how a value's type is called in messages."""
-    return "nothing" if value is None else type(value).__name__
+def _plan(layout: Layout, folded: Mapping[str, Any]) -> Plan | None:
+    if not set(layout.needs) <= folded.keys():
+        return None
+    choices = layout.form.fields(folded)
+    if not choices:
+        return None
+    question = _first(layout.question, folded)
+    free = [name for name in folded if name not in choices and name != question]
+    passage = _first(layout.context, free)
+    context = numbered(free, layout.joined) if layout.joined else (passage,) if passage else ()
+    if layout.question and question is None and not context:
+        return None
+    answer = tuple(name for name in layout.answer if name in free and name not in context)
+    used = {*choices, question, *context, *answer[:1]}
+    named = _first(layout.id, [name for name in free if name not in used])
+    used.add(named)
+    return Plan(
+        layout=layout,
+        names=folded,
+        choices=choices,
+        question=question,
+        context=context,
+        answer=answer,
+        id=named,
+        conventions=layout.answers or layout.form.conventions(folded),
+        unused=tuple(folded[name] for name in folded if name not in used),
+    )
 
 
-def _missing(value: object) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
+def _first(wanted: Collection[str], there: Collection[str]) -> str | None:
+    return next((name for name in wanted if name in there), None)
 
 
-def _text(value: Any) -> str | None:
-    return None if _missing(value) else str(value)
-
-
-def _number_as_text(choice: Any) -> Any:
-    number = isinstance(choice, int | float | np.number) and not isinstance(choice, bool)
-    return str(choice) if number and not _missing(choice) else choice
-
-
-def _listed(text: str) -> Any:
-    """Read a list that a table holds as text, as JSON or as Python writes it."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            choices = read(text)
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(choices, list):
-            return choices
-    raise ItemError(f"choices must be a list of strings, got {text!r}")
-
-
-def _choice_columns(names: Iterable[Any]) -> list[str]:
-    """Return the columns that hold a choice each, in order.
-
-    Raises
-    ------
-    ItemError
-        If they are numbered from 1, where the index of an answer would be ambiguous, or
-        have a gap.
-    """
-    numbered: dict[int, str] = {}
-    lettered: dict[int, str] = {}
+def _check_names(plan: Plan, names: Collection[Any]) -> None:
+    """Refuse two fields whose names differ by case alone, unless neither is used."""
+    used = {plan.names[name] for name in plan.names} - set(plan.unused)
     for name in names:
-        match = _CHOICE_COLUMN.fullmatch(str(name))
-        if match and match[1]:
-            numbered[int(match[1])] = name
-        elif match:
-            lettered[ord(match[2].upper()) - ord("A")] = name
-    if numbered and 0 not in numbered:
-        raise ItemError(
-            f"choices are numbered from {min(numbered)}, but the index of an answer counts from 0; "
-            "name them choice_0, choice_1, ... or A, B, ..."
-        )
-    columns = numbered
-    if not numbered and 0 in lettered:
-        # A column named n beside A, B, C is something else.
-        style = (len(lettered[0]), lettered[0].isupper())
-        columns = {
-            place: name for place, name in lettered.items() if (len(name), name.isupper()) == style
-        }
-    places = sorted(columns)
-    if places != list(range(len(places))):
-        gap = next(place for place, found in enumerate(places) if place != found)
-        raise ItemError(
-            f"the columns {columns[places[gap - 1]]} and {columns[places[gap]]} leave a gap"
-        )
-    return [columns[place] for place in places]
-
-
-def _position(given: Any, labels: Any, choices: Any) -> Any:
-    """Return the position of an answer key among the labels, A, B, ... by default."""
-    if _missing(given):
-        return None
-    if not isinstance(labels, Sequence) or None in labels:
-        return _index(given, choices)
-    known = [str(label).strip() for label in labels]
-    if str(given).strip() not in known:
-        raise ItemError(f"answer {given!r} is not one of the labels {', '.join(known)}")
-    return known.index(str(given).strip())
-
-
-def _index(given: Any, choices: Any) -> Any:
-    """Return the index that an answer means; what cannot be read is left to the item's check."""
-    if _missing(given):
-        return None
-    if isinstance(given, float) and given.is_integer():
-        return int(given)  # a column with missing answers is a column of floats
-    if not isinstance(given, str) or not isinstance(choices, list):
-        return given
-    if choices.count(given) == 1:
-        return choices.index(given)
-    text = given.strip()
-    if len(text) == 1 and text.isascii() and text.isalpha():
-        place = ord(text.upper()) - ord("A")
-        if place < len(choices):
-            return place
-        raise ItemError(f"answer {text!r} is out of range for {len(choices)} choices")
-    return given
+        other = plan.names[fold(name)]
+        if other != name and other in used:
+            raise ItemError(f"the fields {listed([other, name])} have the same name")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import LikraError
-from ..experiments import Experiment, Results, name_of
+from ..experiments import Bench, Experiment, Results, name_of
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
 from .accuracies import control_charts, curve_chart, kind_plots, sweep_charts
@@ -152,7 +152,8 @@ def with_experiment(
     """
 
     def scorer_of(fit: Fit) -> ChoiceScorer:
-        return experiment.fit(fit, read)
+        bench = Bench(experiment.scorer, experiment.items, {}, experiment.penalty, read)
+        return bench.fit(fit)
 
     items = next(iter(experiment.tests.values()))
     return _with_items(report, measured, items, scorer_of, read)

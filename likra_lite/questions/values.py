@@ -1,0 +1,110 @@
+"""Values as tables, JSON and Python objects hold them, brought to plain Python ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from ..errors import ItemError, printable
+
+__all__ = ["fold", "is_missing", "number_text", "plain", "shown", "type_name"]
+
+LONGEST_NUMBER = 400  # digits; Python refuses to print many more
+DEEPEST = 20  # lists inside lists
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return a value as JSON would hold it: NumPy and pandas types go, what is missing is None.
+
+    Arrays and tuples become lists, those inside them too. What has no plain form is returned
+    as it is.
+
+    Raises
+    ------
+    ItemError
+        If lists are nested too deep.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is int or kind is bool:
+        return value
+    if kind is float:
+        return None if math.isnan(value) else value
+    if kind is list and all(type(each) is str for each in value):
+        return value
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist(), depth)
+    if isinstance(value, np.generic):
+        return _plain_scalar(value)
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, list | tuple) or (_is_pandas(value) and hasattr(value, "to_list")):
+        if depth == DEEPEST:
+            raise ItemError("lists are nested too deep")
+        return [plain(each, depth + 1) for each in value]
+    return _missing(value) if _is_pandas(value) else value
+
+
+def _plain_scalar(value: np.generic) -> Any:
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return None if np.isnat(value) else str(value)
+    held = value.item()
+    return held if isinstance(held, np.generic) else plain(held)
+
+
+def _is_pandas(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "pandas"
+
+
+def _missing(value: Any) -> Any:
+    """Return None for pandas' own NA and NaT."""
+    return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a plain value says nothing: None or white space."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def number_text(value: Any) -> str | None:
+    """Return a number as it is written, or None if the value is none.
+
+    A whole number that a column of floats holds is written without its point.
+    """
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    return str(value) if abs(value) < 10**LONGEST_NUMBER else None
+
+
+def fold(name: Any) -> str:
+    """Return a field's name without case, spaces, underscores and hyphens."""
+    text = name if isinstance(name, str) else str(name)
+    return text.casefold().translate(_SEPARATORS)
+
+
+_SEPARATORS = str.maketrans("", "", " _-\t\ufeff")
+
+
+def shown(value: Any, limit: int = 50) -> str:
+    """Return the repr of a value, cut to a length, that a terminal can print."""
+    if isinstance(value, str):
+        value = value[: limit + 1]
+    elif isinstance(value, Mapping | Sequence):
+        return f"a {type_name(value)} of length {len(value)}"
+    try:
+        text = repr(value)
+    except Exception:  # an object's own repr, or a number too long for Python to print
+        return f"a {type_name(value)}"
+    return printable(text, limit)
+
+
+def type_name(value: object) -> str:
+    """Return how a value's type is called in messages."""
+    return "nothing" if value is None else type(value).__name__
