@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from ..errors import first_line, import_extra, printable
 from .documents import Record
-from .sources import LineError
+from .streams import LineError
 
 __all__ = ["class_labels", "columnar_records"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ItemError
 from .fields import CHOICES, CONTEXT
 from .singles import SEVERAL
-from .sources import LineError
+from .streams import LineError
 from .values import fold, shown
 
 __all__ = ["Record", "is_json", "json_document", "json_lines"]

@@ -15,7 +15,7 @@ from .formats import Format, format_of
 from .item import NEEDS_ANSWER, Item, warn_of_duplicates
 from .labels import LabelFile
 from .records import Draft, Reader, Summary
-from .sources import LineError, Source, check_encoding
+from .streams import LineError, Source, check_encoding
 from .tables import check_delimiter
 
 __all__ = ["ItemFile", "count_items", "iter_items", "read_file", "read_items"]

@@ -11,7 +11,7 @@ from ..errors import ItemError
 from .columnar import class_labels, columnar_records
 from .documents import Record, is_json, json_document, json_lines
 from .markup import xml_records
-from .sources import Source, encoding_of
+from .streams import Source, encoding_of
 from .tables import sniff, table_records
 
 __all__ = ["Format", "format_of"]

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ItemError
 from .documents import json_document
 from .records import Draft
-from .sources import LineError, Source, encoding_of
+from .streams import LineError, Source, encoding_of
 from .values import is_missing, plain, shown
 
 __all__ = ["LabelFile"]

@@ -7,7 +7,7 @@ from typing import IO, Any
 from xml.parsers import expat
 
 from .documents import Record
-from .sources import LineError
+from .streams import LineError
 
 __all__ = ["xml_records"]
 

@@ -12,7 +12,7 @@ from itertools import islice
 from ..errors import ItemError, LikraError
 from .documents import Record
 from .layouts import plan_of
-from .sources import LineError
+from .streams import LineError
 from .values import shown
 
 __all__ = ["Dialect", "check_delimiter", "sniff", "table_records"]
