@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoints import ARCHITECTURES, save_checkpoint
-from command_line import run
+from command_line import run, without_pytorch
 from reference import TorchScorer
 from safetensors.numpy import load_file, save_file
 
@@ -261,32 +259,6 @@ def test_wrong_graphs_are_not_written(tmp_path, originals, monkeypatch):
     with pytest.raises(ExportError, match="differ from NumPy in double precision by"):
         export_model(originals("llama"), tmp_path / "model", exporter="built")
     assert not (tmp_path / "model").exists()
-
-
-WITHOUT = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers", "optimum"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Blocker())
-import importlib.util
-import importlib.machinery
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: (
-    None if name in ("torch", "transformers", "optimum") else find(name, package)
-)
-from likra_lite.cli.main import main
-main()
-"""
-
-
-def without_pytorch(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command where PyTorch and transformers cannot be imported."""
-    command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_no_pytorch_is_needed(tmp_path, originals, items):

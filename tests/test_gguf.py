@@ -11,7 +11,7 @@ import gguf
 import numpy as np
 import pytest
 from checkpoints import save_checkpoint
-from command_line import run
+from command_line import run, without_pytorch
 from gguf.quants import dequantize, quantize
 from gguf_files import byte_level_vocabulary, write_gguf
 from reference import TorchScorer
@@ -343,3 +343,10 @@ def test_command_line(llama, tmp_path, capsys):
         status, _, messages = run("export", path, "--out", tmp_path / "m", *option, capsys=capsys)
         assert status == 1
         assert "is a GGUF file: it has no revision and cannot be traced" in messages
+
+
+def test_no_pytorch_is_needed(llama, tmp_path):
+    path = convert(llama, tmp_path / "m.gguf")
+    done = without_pytorch("export", path, "--out", tmp_path / "model")
+    assert done.returncode == 0, done.stderr
+    assert "built; agrees with NumPy to" in done.stdout
