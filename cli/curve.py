@@ -16,6 +16,7 @@ from .options import (
     debug_option,
     items_argument,
     model_option,
+    prompt_options,
     threads_option,
 )
 
@@ -116,7 +117,7 @@ normalization_option = click.option(
     show_default=True,
     help="Strength of the L2 penalty on the heads, in tokens.",
 )
-@click.option("--prompt", help="question, completion, or a template with {question}.")
+@prompt_options
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N of ITEMS only.", metavar="N"
 )
@@ -166,6 +167,7 @@ def curve(
     controls: tuple[str, ...],
     penalty: float,
     prompt: str | None,
+    answer_delimiter: str | None,
     limit: int | None,
     n_jobs: int | None,
     out: str | None,
@@ -201,7 +203,15 @@ def curve(
     outputs = {"--csv": csv_file, "--trajectories": trajectories, "--report": report_file}
     check_outputs(outputs, inputs)
     experiment = open_experiment(
-        items, test_items, model, n_threads, cached, prompt, limit, penalty=penalty
+        items,
+        test_items,
+        model,
+        n_threads,
+        cached,
+        prompt,
+        answer_delimiter,
+        limit,
+        penalty=penalty,
     )
     count = len(experiment.items)
     seeds = range(n_seeds)

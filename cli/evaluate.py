@@ -12,6 +12,7 @@ from .options import (
     debug_option,
     items_argument,
     model_option,
+    prompt_options,
     strict_option,
     threads_option,
 )
@@ -26,6 +27,7 @@ __all__ = ["evaluate"]
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Use the first N items only.", metavar="N"
 )
+@prompt_options
 @strict_option
 @threads_option
 @cache_option
@@ -35,6 +37,8 @@ def evaluate(
     model: str | None,
     as_json: bool,
     limit: int | None,
+    prompt: str | None,
+    answer_delimiter: str | None,
     strict: bool,
     n_threads: int | None,
     cached: bool,
@@ -58,7 +62,7 @@ def evaluate(
     from .unscored import Unscored
 
     warn_of_bundled_model(model, items)
-    scorer, decision, alpha = open_model(model, n_threads, cached)
+    scorer, decision, alpha = open_model(model, n_threads, cached, prompt, answer_delimiter)
     answered = read_answered(items, "test")[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:
         chunks = list(scorer.stream(answered, advance=bar.update, strict=strict))

@@ -21,6 +21,7 @@ from .options import (
     items_argument,
     n_negatives_option,
     out_option,
+    prompt_options,
     threads_option,
 )
 from .recipe import is_main_process, lora_options, take_recipe
@@ -65,10 +66,7 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     show_default=True,
     help="Strength of the L2 penalty on the heads, in tokens; auto tries 10000, 100000, 1000000.",
 )
-@click.option(
-    "--prompt",
-    help="question, completion, or a template with {question} and, if wanted, {context}.",
-)
+@prompt_options
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N items only.", metavar="N"
 )

@@ -12,6 +12,7 @@ from .options import (
     decision_options,
     items_argument,
     out_option,
+    prompt_options,
     threads_option,
 )
 
@@ -31,7 +32,7 @@ __all__ = ["import_adapters"]
 @click.option("--negative", metavar="DIR", type=click.Path(), help="PEFT folder of wrong answers.")
 @out_option
 @decision_options
-@click.option("--prompt", help="That the adapters were trained with; see fit.")
+@prompt_options
 @threads_option
 @cache_option
 @debug_option

@@ -164,16 +164,34 @@ class Opened(NamedTuple):
     alpha: float
 
 
-def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opened:
-    """Open a model folder, or the bundled one; without heads, the base model decides."""
+def open_model(
+    folder: str | None,
+    n_threads: int | None,
+    cached: bool,
+    prompt: str | None = None,
+    answer_delimiter: str | None = None,
+) -> Opened:
+    """Open a model folder, or the bundled one; without heads, the base model decides.
+
+    Raises
+    ------
+    LikraError
+        If a prompt is given and the folder has heads, which were fitted with one.
+    """
     from likra_lite.datasets.demo import bundled_model
     from likra_lite.engine.cache import default_cache
+    from likra_lite.errors import LikraError
     from likra_lite.heads.saved import is_fitted_folder, read_fitted
     from likra_lite.scoring.decision import MODES
 
     path = bundled_model() if folder is None else Path(folder)
-    cache = default_cache() if cached else None
     if is_fitted_folder(path):
+        if (prompt, answer_delimiter) != (None, None):
+            raise LikraError(
+                f"the heads of {path} were fitted with a prompt of their own; leave out --prompt "
+                "and --answer-delimiter, or use a model folder without heads"
+            )
+        cache = default_cache() if cached else None
         fitted = read_fitted(path, n_threads)
         given = fitted.settings["parameters"]["alpha"]
         alpha = DEFAULT_ALPHA if given == "auto" else float(given)
@@ -181,12 +199,11 @@ def open_model(folder: str | None, n_threads: int | None, cached: bool) -> Opene
             alpha = fitted.decision.alpha
         return Opened(replace(fitted.scorer, cache=cache), fitted.decision, alpha)
     from likra_lite.engine.onnx import LanguageModel
-    from likra_lite.prompts import Prompt
     from likra_lite.scoring.decision import Decision
     from likra_lite.scoring.scorer import ChoiceScorer
 
     model = LanguageModel(path, n_threads)
-    scorer = ChoiceScorer(model, Prompt(model.manifest.prompt), cache=cache)
+    scorer = ChoiceScorer.of(model, prompt, cached, answer_delimiter)
     return Opened(scorer, Decision("base"), DEFAULT_ALPHA)
 
 
@@ -197,6 +214,7 @@ def open_experiment(
     n_threads: int | None,
     cached: bool,
     prompt: str | None = None,
+    answer_delimiter: str | None = None,
     limit: int | None = None,
     **settings: Any,
 ) -> Experiment:
@@ -214,9 +232,10 @@ def open_experiment(
         name: read_answered(test, "test", has_labels=False)
         for name, test in zip(_short_names(test_items), test_items, strict=True)
     }
-    scorer = replace(open_model(model, n_threads, cached).scorer, fitted={})
-    if prompt is not None:
-        scorer = replace(scorer, prompt=as_prompt(prompt))
+    opened = open_model(model, n_threads, cached).scorer
+    given = opened.prompt if prompt is None else prompt
+    chosen = as_prompt(given, answer_delimiter, opened.model.manifest.chat)
+    scorer = replace(opened, fitted={}, prompt=chosen)
     if "unrelated" not in settings and not any(map(is_bundled, [items, *test_items])):
         demo = read_answered(DEMO, "test")
         settings["unrelated"] = [item.choices[item.answer or 0] for item in demo]

@@ -20,6 +20,7 @@ __all__ = [
     "model_option",
     "n_negatives_option",
     "out_option",
+    "prompt_options",
     "reading",
     "reading_options",
     "strict_option",
@@ -159,6 +160,27 @@ class ListOfRegistered(click.ParamType):  # type: ignore[type-arg]  # generic in
         if word not in self.registered.choices:
             raise ValueError(word)
         return word
+
+
+PROMPT_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--prompt",
+        help="question, completion, letters, chat for the model's chat template, or a template "
+        "with {question} and, if wanted, {context}.  [default: the model's own]",
+    ),
+    click.option(
+        "--answer-delimiter",
+        metavar="TEXT",
+        help="What stands between prompt and answer.  [default: a space; nothing with chat]",
+    ),
+)
+
+
+def prompt_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``prompt`` and ``answer_delimiter``."""
+    for option in reversed(PROMPT_OPTIONS):
+        command = option(command)
+    return command
 
 
 class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only

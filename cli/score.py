@@ -12,6 +12,7 @@ from .options import (
     debug_option,
     items_argument,
     model_option,
+    prompt_options,
     strict_option,
     threads_option,
 )
@@ -44,6 +45,7 @@ __all__ = ["score"]
     type=float,
     help="Add to each record whether to abstain, for at most this share of wrong answers.",
 )
+@prompt_options
 @strict_option
 @threads_option
 @cache_option
@@ -55,6 +57,8 @@ def score(
     form: str | None,
     coverage: float | None,
     error_rate: float | None,
+    prompt: str | None,
+    answer_delimiter: str | None,
     strict: bool,
     n_threads: int | None,
     cached: bool,
@@ -87,7 +91,7 @@ def score(
     printed = is_standard_output(out)
     check_outputs({"--out": None if printed else out}, {"ITEMS": items})
     warn_of_bundled_model(model, items)
-    scorer, decision, _ = open_model(model, n_threads, cached)
+    scorer, decision, _ = open_model(model, n_threads, cached, prompt, answer_delimiter)
     uncertainty = _uncertainty(scorer.model.folder, decision, coverage, error_rate)
     total, incoming = stream_items(items, "test")
     unscored = Unscored()
@@ -173,7 +177,7 @@ def _records(chunk: Any, first: int, decision: Any, uncertainty: Any) -> Iterato
 
 
 def _scored(chunk: Any, decision: Any, uncertainty: Any) -> Iterator[dict[str, Any]]:
-    from likra_lite.prompts import letter
+    from likra_lite.questions.answers import letter
 
     table = chunk.table
     if table is None:

@@ -26,6 +26,7 @@ from .heads.settings import ADAPTERS, FitSettings
 from .heads.training_set import FittedHeads, HeldOutItems
 from .notebook import summary_html
 from .progress import progress_bar
+from .prompts import Prompt
 from .questions.inputs import answer_indices, as_items
 from .questions.item import warn_of_duplicates, warn_of_overlap
 from .scoring.conformal import (
@@ -99,9 +100,14 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     train_dir : path or None, default=None
         Where LoRA training keeps the exported model, its states and checkpoints; an interrupted
         fit goes on from there. A temporary folder if None.
-    prompt : str or None, default=None
-        ``"question"``, ``"completion"``, or a template with ``{question}``, and ``{context}``
-        if wanted, that ends right before the answer. The model's own default if None.
+    prompt : str, Prompt or None, default=None
+        ``"question"``, ``"completion"``, ``"letters"``, ``"chat"`` for the model's own chat
+        template, or a template with ``{question}``, and ``{context}`` if wanted, that ends right
+        before the answer; see :func:`likra_lite.prompts.as_prompt`. The model's own default if
+        None.
+    answer_delimiter : str or None, default=None
+        What stands between the prompt and an answer. If None, a space, or nothing in a chat
+        template.
     cv : int or None, default=None
         Folds in which held-out log-likelihoods are computed; five if None, or two for
         more than 1000 items. LoRA heads are trained once on all folds but one if None.
@@ -165,7 +171,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         adapter: str = "output",
         recipe: LoraRecipe | None = None,
         train_dir: str | os.PathLike[str] | None = None,
-        prompt: str | None = None,
+        prompt: str | Prompt | None = None,
+        answer_delimiter: str | None = None,
         cv: int | None = None,
         n_choices: int | None = None,
         random_state: int = 0,
@@ -185,6 +192,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.recipe = recipe
         self.train_dir = train_dir
         self.prompt = prompt
+        self.answer_delimiter = answer_delimiter
         self.cv = cv
         self.n_choices = n_choices
         self.random_state = random_state
@@ -282,7 +290,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             lora: Any = import_extra("likra_lite.lora_training.fit_lora", "train")
             fitted = lora.fit_lora(self.model, items, answers, held_out, self._settings())
         else:
-            scorer = ChoiceScorer.of(self._open_model(), self.prompt, self.cache)
+            scorer = ChoiceScorer.of(
+                self._open_model(), self.prompt, self.cache, self.answer_delimiter
+            )
             fit_heads = fit_lora_heads if self.adapter == "lora" else fit_output_heads
             fitted = fit_heads(scorer, items, answers, held_out, self._settings())
         # Only now, so that a failed fit leaves the last one.
@@ -334,10 +344,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _check_parameters(self) -> None:
-        if self.prompt is not None and not isinstance(self.prompt, str):
-            raise LikraError(
-                f"got a prompt of type {type(self.prompt).__name__}; expected a string"
-            )
+        for name, kinds in (("prompt", (str, Prompt)), ("answer_delimiter", (str,))):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kinds):
+                raise LikraError(f"got a {name} of type {type(value).__name__}; expected a string")
         check_one_of("mode", self.mode, ("auto", *MODES))
         check_one_of("normalization", self.normalization, (*NORMALIZATIONS, "auto"))
         check_one_of("negatives", self.negatives, NEGATIVES)
@@ -376,6 +386,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             penalty=self.penalty,
             recipe=self.recipe,
             prompt=self.prompt,
+            answer_delimiter=self.answer_delimiter,
             cv=self.cv,
             seed=self.random_state,
             train_dir=self.train_dir,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import string
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from typing import Any
 
+from .chat import ChatTemplate, Turn
 from .errors import LikraError
 from .questions.answers import letter
 from .questions.inputs import answer_indices
 from .questions.item import Item
 
-__all__ = ["PROMPTS", "Prompt", "as_prompt", "letter"]
+__all__ = ["CHAT", "PROMPTS", "ChatPrompt", "Prompt", "as_prompt"]
 
 # The question prompt of Hamdan & Yuret (2025); the bare text, to be continued; and all choices
 # with letters, of which one is the answer.
@@ -20,7 +24,11 @@ PROMPTS = {
     "completion": "{question}",
     "letters": "\n\nQuestion: {question}\n{options}Answer:",
 }
+CHAT = "chat"  # the question in the model's own chat template; "chat:TEMPLATE" for another text
 PLACEHOLDERS = ("question", "context", "options")
+
+# Stands for the question, to find what follows it.
+MARK = "<<the question>>"
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,13 @@ class Prompt:
         Contains ``{question}`` once. An item's context, if it has one, stands where the
         template says ``{context}``, or else before everything, after white space. Where it says
         ``{options}``, the choices are listed with letters, and the answer is a letter.
+    delimiter : str, default=" "
+        What stands between the template's text and the answer. Nothing for languages that
+        write without spaces.
+    examples : str, default=""
+        What stands before everything; see :meth:`with_examples`.
+    hidden : bool, default=False
+        Leave the question out, so that only the answers' style is left.
 
     Raises
     ------
@@ -41,14 +56,30 @@ class Prompt:
     """
 
     template: str
+    delimiter: str = " "
+    examples: str = ""
+    hidden: bool = False
 
     def __post_init__(self) -> None:
-        names = [name for _, name in self._parts() if name is not None]
+        if not isinstance(self.delimiter, str):
+            raise LikraError(
+                f"got a delimiter of type {type(self.delimiter).__name__}; expected a string"
+            )
+        names = [name for name in self._placeholders() if name is not None]
         if names.count("question") != 1 or set(names) - {*PLACEHOLDERS}:
             raise LikraError(
-                f"got prompt {self.template!r}; expected one of {sorted(PROMPTS)} or a template "
-                "with {question} once and, if wanted, {context} and {options}"
+                f"got prompt {self.template!r}; expected one of {sorted([*PROMPTS, CHAT])} or a "
+                "template with {question} once and, if wanted, {context} and {options}"
             )
+
+    def __str__(self) -> str:
+        """Return the template, or all settings where others are not the default."""
+        settings = self.settings()
+        return self.template if settings == Prompt(self.template).settings() else str(settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what :func:`as_prompt` makes the same prompt of, as plain JSON."""
+        return asdict(self)
 
     def _parts(self) -> list[tuple[str, str | None]]:
         """Return the literal texts of the template, each with the placeholder that follows."""
@@ -62,14 +93,18 @@ class Prompt:
             )
         return [(literal, name) for literal, name, _, _ in parsed]
 
+    def _placeholders(self) -> list[str | None]:
+        return [name for _, name in self._parts()]
+
     def without_question(self) -> Prompt:
         """Return the same template with the question hidden, for the answer-only control."""
-        return AnswerOnly(self.template)
+        return replace(self, hidden=True)
 
     def with_examples(self, items: Sequence[Item]) -> Prompt:
         """Return the template behind answered items: few-shot examples.
 
-        Whatever their number, they are read once for all questions.
+        Whatever their number, they are read once for all questions. A blank line stands between
+        them, unless the template begins with white space of its own.
 
         Parameters
         ----------
@@ -85,19 +120,21 @@ class Prompt:
         ItemError
             If an item has no answer.
         """
-        right = answer_indices(items).tolist()
-        passages = any(item.context for item in items)
-        spaced = self.template[:1].isspace()
-        one = self.template
-        if "context" not in [name for _, name in self._parts()]:
-            # A passage stands before its own question, not before the examples.
-            one = ("{context}" if spaced or not passages else "{context} ") + one
-        one = ("" if spaced and not passages else "\n\n") + one
-        shown = "".join(
-            Prompt(one).context(item, answer) + self.continuations(item.choices)[answer]
-            for item, answer in zip(items, right, strict=True)
+        return replace(
+            self,
+            examples=self.examples
+            + "".join(
+                _apart(asked) + self.delimiter + answer for asked, answer in self._shown(items)
+            ),
         )
-        return Prompt(shown.replace("{", "{{").replace("}", "}}") + one)
+
+    def _shown(self, items: Sequence[Item]) -> list[Turn]:
+        """Return the text before every right answer, and that answer."""
+        right = answer_indices(items).tolist()
+        return [
+            (self._asked(item, answer), self._answers(item.choices)[answer])
+            for item, answer in zip(items, right, strict=True)
+        ]
 
     def context(self, item: Item, choice: int = 0) -> str:
         """Return the text before a choice: the same for all, unless they have their own.
@@ -105,17 +142,24 @@ class Prompt:
         A context that a choice completes, be it of its own or one that no question follows,
         stands as it is, without the template.
         """
+        if self.hidden:
+            return self.neutral(item)
+        asked = self._asked(item, choice)
+        return self.examples + _apart(asked) if self.examples else asked
+
+    def _asked(self, item: Item, choice: int) -> str:
+        """Return what is asked of an item, in the template's words."""
         if item.contexts is not None:
             return item.contexts[choice]
         if item.context and not item.question.strip():
             return item.context
+        parts = self._parts()
         values = {
             "question": item.question,
             "context": item.context or "",
             "options": "".join(f"{letter(i)}. {c}\n" for i, c in enumerate(item.choices)),
             None: "",
         }
-        parts = self._parts()
         text = "".join(literal + values[name] for literal, name in parts)
         if not item.context or "context" in [name for _, name in parts]:
             return text
@@ -131,9 +175,10 @@ class Prompt:
 
     def continuations(self, answers: Sequence[str]) -> list[str]:
         """Return the text of each choice of an item as it continues the context."""
-        if self.lettered:
-            return [" " + letter(index) for index in range(len(answers))]
-        return [" " + answer for answer in answers]
+        return [self.delimiter + answer for answer in self._answers(answers)]
+
+    def _answers(self, choices: Sequence[str]) -> list[str]:
+        return [letter(index) for index in range(len(choices))] if self.lettered else [*choices]
 
     def borrowed(self, item: Item, answer: str) -> tuple[str, list[str]]:
         """Return an item's context, with an answer from elsewhere as it continues it.
@@ -147,12 +192,12 @@ class Prompt:
         """
         if self.lettered:
             raise LikraError("answers of other questions have no letter; use another prompt")
-        return self.context(item, item.answer or 0), [" " + answer]
+        return self.context(item, item.answer or 0), [self.delimiter + answer]
 
     @property
     def lettered(self) -> bool:
         """Whether the choices stand in the context, and the answer is a letter."""
-        return "options" in [name for _, name in self._parts()]
+        return "options" in self._placeholders()
 
     def neutral(self, item: Item) -> str:
         """Return what remains of the text before an answer when nothing is asked.
@@ -170,18 +215,100 @@ class Prompt:
         return "".join(literal for literal, _ in parts[asked + 1 :])
 
 
-class AnswerOnly(Prompt):
-    """A template that leaves the question out, so that only the answers' style is left."""
+@dataclass(frozen=True)
+class ChatPrompt(Prompt):
+    """A template whose text is a user's message in a model's chat template.
+
+    The answer is what the assistant says, and follows the chat template directly.
+
+    Parameters
+    ----------
+    template, delimiter, hidden
+        As of :class:`Prompt`; the bare question and no delimiter by default.
+    chat : ChatTemplate
+    turns : sequence of (question, answer)
+        Examples, which stand as earlier turns of the conversation.
+    """
+
+    template: str = "{question}"
+    delimiter: str = ""
+    chat: ChatTemplate = field(kw_only=True)
+    turns: tuple[Turn, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the text of the message, and a checksum of all settings."""
+        checksum = sha256(json.dumps(self.settings()).encode()).hexdigest()
+        return f"{CHAT}:{self.template} ({checksum[:12]})"
+
+    def with_examples(self, items: Sequence[Item]) -> Prompt:
+        """Return the template behind answered items, as :meth:`Prompt.with_examples` does."""
+        return replace(self, turns=(*self.turns, *self._shown(items)))
 
     def context(self, item: Item, choice: int = 0) -> str:
-        """Return what remains of the template when nothing is asked."""
-        return self.neutral(item)
+        """Return the conversation before a choice."""
+        if self.hidden:
+            return self.neutral(item)
+        return self.chat.render(self.turns, self._asked(item, choice).strip())
+
+    def neutral(self, item: Item) -> str:
+        """Return what follows a message: the beginning of the assistant's."""
+        return self.neutral_context
+
+    @property
+    def neutral_context(self) -> str:
+        """What follows the question, in the message and after it."""
+        asked = self.chat.render((), MARK + super().neutral_context)
+        return asked.rpartition(MARK)[2]
 
 
-def as_prompt(prompt: str | Prompt) -> Prompt:
-    """Return the named or given template as a :class:`Prompt`."""
+def _apart(text: str) -> str:
+    """Return a text as it stands after another one."""
+    return text if text[:1].isspace() else f"\n\n{text}"
+
+
+def as_prompt(
+    prompt: str | Prompt | Mapping[str, Any],
+    delimiter: str | None = None,
+    chat: Mapping[str, Any] | None = None,
+) -> Prompt:
+    """Return the named or given template as a :class:`Prompt`.
+
+    Parameters
+    ----------
+    prompt : str, Prompt or mapping
+        A name in :data:`PROMPTS`; ``chat``, or ``chat:`` and a template; a template; or what
+        :meth:`Prompt.settings` returns.
+    delimiter : str, optional
+        Between prompt and answer; the prompt's own if None.
+    chat : mapping, optional
+        ``template`` and ``tokens`` of the model's chat template, if it has one.
+
+    Raises
+    ------
+    LikraError
+        If there is no such prompt, or the model has no chat template.
+    """
+    own: dict[str, Any] = {} if delimiter is None else {"delimiter": delimiter}
     if isinstance(prompt, Prompt):
-        return prompt
+        return replace(prompt, **own)
+    if isinstance(prompt, Mapping):
+        return _of_settings({**prompt, **own})
     if not isinstance(prompt, str):
         raise LikraError(f"got a prompt of type {type(prompt).__name__}; expected a string")
-    return Prompt(PROMPTS.get(prompt, prompt))
+    name, colon, text = prompt.partition(":")
+    if name != CHAT:
+        return Prompt(PROMPTS.get(prompt, prompt), **own)
+    if chat is None:
+        raise LikraError(
+            "the model has no chat template; use prompt 'question', or export a model that was "
+            "tuned to talk"
+        )
+    asked = text if colon else ChatPrompt.template
+    return replace(ChatPrompt(asked, chat=ChatTemplate(**chat)), **own)
+
+
+def _of_settings(settings: Mapping[str, Any]) -> Prompt:
+    if "chat" not in settings:
+        return Prompt(**settings)
+    turns = tuple((asked, answer) for asked, answer in settings["turns"])
+    return ChatPrompt(**{**settings, "chat": ChatTemplate(**settings["chat"]), "turns": turns})

@@ -17,7 +17,7 @@ CLI = PACKAGE.parent / "cli"
 # list; rooms of one row do not know each other.
 ROWS = [
     ["errors"],
-    ["progress", "validation", "atomic"],
+    ["progress", "validation", "atomic", "chat"],
     ["questions"],
     ["prompts", "datasets"],
     ["engine"],

@@ -10,6 +10,9 @@ from reference import TorchScorer
 
 from likra_lite import Item, LikraClassifier
 from likra_lite.errors import LikraError
+from likra_lite.heads.lora_task import LoraTask
+from likra_lite.heads.negatives import draw_negatives
+from likra_lite.heads.recipe import LoraRecipe
 from likra_lite.heads.settings import FitSettings
 from likra_lite.heads.training_set import training_set
 from likra_lite.prompts import as_prompt
@@ -161,18 +164,14 @@ def test_explanations(scorer):
 
 
 def test_training_texts_of_lora_heads():
-    task_module = pytest.importorskip("likra_lite.lora_training.task")
-    from likra_lite.heads.negatives import draw_negatives
-    from likra_lite.heads.recipe import LoraRecipe
-
     y = np.array([item.answer for item in MIXED])
     drawn = draw_negatives(MIXED, y, "own")
     prompt = as_prompt("question")
     keep = np.ones(len(MIXED), dtype=bool)
-    task = task_module.LoraTask(MIXED, y, prompt, ["negative"], drawn, LoraRecipe())
+    task = LoraTask(MIXED, y, prompt, ["negative"], drawn, LoraRecipe())
     first = PRONOUNS[0].contexts
     assert task.pairs("positive", keep)[0] == (first[0], [" was too big."])
     assert task.pairs("negative", keep)[0] == (first[1], [" was too big."])
     rival = LoraRecipe(objective="unlikelihood")
     with pytest.raises(LikraError, match="choices of item 0 complete different ones"):
-        task_module.LoraTask(MIXED, y, prompt, ["positive"], drawn, rival).pairs("positive", keep)
+        LoraTask(MIXED, y, prompt, ["positive"], drawn, rival).pairs("positive", keep)

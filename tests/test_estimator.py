@@ -32,7 +32,6 @@ from likra_lite.errors import (
 )
 from likra_lite.heads.folds import fold_of_items
 from likra_lite.heads.output import fit_output_matrix
-from likra_lite.prompts import as_prompt
 from likra_lite.scoring.decision import MODES
 
 CHECKS = [
@@ -500,10 +499,10 @@ def test_an_empty_name_is_not_the_bundled_model(items):
         LikraClassifier(3).fit(items)
 
 
-def test_a_prompt_is_a_string(model_folder, items):
-    hidden = as_prompt("question").without_question()
-    with pytest.raises(LikraError, match="got a prompt of type AnswerOnly; expected a string"):
-        LikraClassifier(model_folder, prompt=hidden).fit(items)
+@pytest.mark.parametrize("name", ["prompt", "answer_delimiter"])
+def test_a_prompt_is_a_string(name, model_folder, items):
+    with pytest.raises(LikraError, match=f"got a {name} of type int; expected a string"):
+        LikraClassifier(model_folder, **{name: 3}).fit(items)
 
 
 def test_sets_hold_held_out_answers_as_often_as_asked(items, fitted):

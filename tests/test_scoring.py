@@ -175,7 +175,7 @@ def test_passages_stand_before_their_own_question():
         "\n\nIt rained. Who? c\n\nIt snowed. What?"
     )
     assert Prompt("\n{context}\nQ: {question}").with_examples(examples).context(asked) == (
-        "\n\n\nIt rained.\nQ: Who? c\n\n\nIt snowed.\nQ: What?"
+        "\nIt rained.\nQ: Who? c\nIt snowed.\nQ: What?"
     )
 
 

@@ -63,10 +63,12 @@ class Manifest:
         and ``logit_scale``, the factor on the logits.
     tokens : dict
         ``prefix`` (ids put before a text) and ``empty`` (id that stands for no text).
-    prompt : str
-        The default template.
+    prompt : str or dict
+        The default prompt, as :func:`likra_lite.prompts.as_prompt` takes it.
     exporter : str
         How the graphs were made: ``"built"`` or ``"traced"``.
+    chat : dict or None
+        ``template`` and ``tokens`` of the model's :class:`likra_lite.chat.ChatTemplate`.
     parity : dict
         The export's own comparison with another implementation, in nats.
     files : dict of str to dict
@@ -81,9 +83,10 @@ class Manifest:
     max_length: int
     head: dict[str, Any]
     tokens: dict[str, Any]
-    prompt: str
+    prompt: str | dict[str, Any]
     exporter: str = "traced"
     parity: dict[str, float] = field(default_factory=dict)
+    chat: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property

@@ -5,7 +5,8 @@ context encoded alone; spaces that end the context are moved to the continuation
 is the rule of lm-evaluation-harness (Gao et al. 2021).
 
 Beginning of text. What the model's own tokenizer puts before a text (recorded at export)
-is put before the context. An empty context becomes the beginning-of-text token, or the
+is put before the context, unless the context begins with it, as chat templates do. An empty
+context becomes the beginning-of-text token, or the
 end-of-text token where there is none.
 
 Truncation. Where context and continuation exceed the model's window, the context is cut
@@ -110,14 +111,19 @@ class TextEncoder:
             if problem is not None:
                 problems[number] = problem
                 continue
-            ids = [*self.prefix, *head] or [self.empty]
+            ids = self._with_prefix(head) or [self.empty]
             if len(ids) > room:
-                ids = [*self.prefix, *head[len(head) - (room - len(self.prefix)) :]]
+                ids = [*self.prefix, *ids[len(ids) - (room - len(self.prefix)) :]]
                 truncated.append(number)
             trees.append(TokenTree(ids, tails))
         if problems:
             raise UnscorableItemError(problems)
         return trees, truncated
+
+    def _with_prefix(self, ids: list[int]) -> list[int]:
+        """Return a context that begins as texts do."""
+        length = len(self.prefix)
+        return ids if tuple(ids[:length]) == self.prefix else [*self.prefix, *ids]
 
     def _problem(
         self, continuations: Sequence[str], head: list[int], tails: list[list[int]], room: int

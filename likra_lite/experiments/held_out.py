@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..engine.features import Features
 from ..engine.pairs import Pair
-from ..prompts import AnswerOnly
 from ..questions.inputs import answer_indices
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer, choice_table, items_named, warn_of_truncation
@@ -77,8 +76,7 @@ class HeldOut:
         cut = np.unique(owners[truncated]).tolist()
         warn_of_truncation(cut, len(items), scorer.model.manifest.max_length)
         base = scorer.model.log_likelihoods(features, [None])[0]
-        hidden = isinstance(scorer.prompt, AnswerOnly)
-        columns = {"base": base, "neutral": base if hidden else scorer.neutral(items)}
+        columns = {"base": base, "neutral": base if scorer.prompt.hidden else scorer.neutral(items)}
         table = choice_table(items, features.lengths, columns)
         pairs: list[Pair] = []
         places = {}

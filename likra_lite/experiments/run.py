@@ -103,7 +103,7 @@ class Experiment:
                 "precision": manifest.precision,
                 "fingerprint": manifest.fingerprint,
             },
-            "prompt": self.scorer.prompt.template,
+            "prompt": str(self.scorer.prompt),
             "penalty": self.penalty,
             "items": identity_of_items(self.name, self.items),
             "tests": [

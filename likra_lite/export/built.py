@@ -84,6 +84,7 @@ def build_model_folder(
             tokens={"prefix": list(checkpoint.prefix), "empty": checkpoint.empty},
             prompt=PROMPTS["question"],
             exporter="built",
+            chat=checkpoint.chat,
         )
         write_manifest(folder, manifest)
         bar.update()

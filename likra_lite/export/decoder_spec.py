@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,6 +200,8 @@ class Checkpoint:
         Id on the hub, or the name of the folder or file.
     revision : str or None
         Commit on the hub.
+    chat : dict or None
+        See :func:`.chat_files.chat_settings`.
     """
 
     spec: DecoderSpec
@@ -209,6 +211,7 @@ class Checkpoint:
     empty: int
     name: str
     revision: str | None = None
+    chat: dict[str, Any] | None = None
 
 
 def tensor_shapes(spec: DecoderSpec) -> dict[str, tuple[int, ...]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from ..errors import ExportError
+from .chat_files import chat_settings
 from .config_file import ConfigFile
 from .decoder_spec import Checkpoint
 from .gguf_file import GgufFile
@@ -48,8 +51,20 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
             tokenizer.prefix,
             tokenizer.empty,
             file.path.stem,
+            chat=_chat(file.metadata),
         )
     except ExportError as error:
         if str(file.path) in str(error):
             raise
         raise ExportError(f"{file.path}: {error}") from error
+
+
+def _chat(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the chat template, with the texts of the tokens that it may use."""
+    names = metadata["tokenizer.ggml.tokens"]
+    tokens = {
+        f"{kind}_token": names[number]
+        for kind in ("bos", "eos")
+        if (number := metadata.get(f"tokenizer.ggml.{kind}_token_id")) is not None
+    }
+    return chat_settings(metadata.get("tokenizer.chat_template"), tokens)

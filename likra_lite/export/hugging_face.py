@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExportError
+from .chat_files import chat_of_files
 from .config_file import ConfigFile
 from .decoder_spec import Checkpoint, DecoderSpec, LazyTensor, check_tensors, tensor_shapes
 from .families import FAMILIES
@@ -78,6 +79,7 @@ def read_checkpoint(source: Source) -> Checkpoint:
         tokenizer.empty,
         source.name,
         source.revision,
+        chat_of_files(source.folder),
     )
 
 

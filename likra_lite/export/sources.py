@@ -16,6 +16,7 @@ __all__ = ["Source", "check_local", "find_checkpoint"]
 CONFIG, INDEX, SINGLE = "config.json", "model.safetensors.index.json", "model.safetensors"
 # Beside the weights, what is read of a checkpoint; small files all.
 SMALL_FILES = (
+    "chat_template.jinja",
     CONFIG,
     INDEX,
     "merges.txt",

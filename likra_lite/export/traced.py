@@ -26,6 +26,7 @@ from ..errors import ExportError, first_line
 from ..progress import progress_bar
 from ..prompts import PROMPTS
 from .adapted import AdaptedTrunk
+from .chat_files import chat_settings
 from .folder_graphs import complete
 from .graphs import trunk_graph
 from .loading import load_checkpoint, logit_transform, max_length, name_of, special_tokens
@@ -91,6 +92,7 @@ def export_checkpoint(
                 },
                 tokens=tokens,
                 prompt=PROMPTS["question"],
+                chat=chat_settings(tokenizer.chat_template, tokenizer.special_tokens_map),
             )
             write_manifest(folder, manifest)
             step(4)

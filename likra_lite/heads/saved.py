@@ -17,7 +17,7 @@ from ..engine.folder import atomic_folder, link_or_copy, write_manifest
 from ..engine.head import head_of_tensors
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError, ModelFolderError
-from ..prompts import Prompt
+from ..prompts import Prompt, as_prompt
 from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.table import LogLikelihoods
@@ -86,7 +86,7 @@ def save_heads(folder: Path, saved: Saved) -> None:
     model = fitted.scorer.model
     settings = {
         "parameters": saved.parameters,
-        "prompt": fitted.scorer.prompt.template,
+        "prompt": fitted.scorer.prompt.settings(),
         "heads": list(fitted.scorer.fitted),
         "penalty": fitted.penalty,
         "n_items": fitted.n_items,
@@ -121,7 +121,9 @@ def save_heads(folder: Path, saved: Saved) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a NumPy number, a recipe or a path among the parameters into plain JSON."""
+    """Turn a NumPy number, a prompt, a recipe or a path among the parameters into plain JSON."""
+    if isinstance(value, Prompt):
+        return value.settings()
     if isinstance(value, LoraRecipe):
         return asdict(value)
     return value.item() if isinstance(value, np.generic) else str(value)
@@ -169,7 +171,7 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
             name: head_of_tensors(_read(folder / HEADS / f"{name}.safetensors"))
             for name in settings["heads"]
         }
-        scorer = ChoiceScorer(model, Prompt(settings["prompt"]), heads, default_cache())
+        scorer = ChoiceScorer(model, as_prompt(settings["prompt"]), heads, default_cache())
         return Fitted(scorer, Decision(**settings["decision"]), settings)
 
 
@@ -239,6 +241,8 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
             check_one_of("parameter", name, known)
         if parameters.get("recipe") is not None:
             parameters["recipe"] = LoraRecipe(**parameters["recipe"])
+        if isinstance(parameters.get("prompt"), dict):
+            parameters["prompt"] = as_prompt(parameters["prompt"])
         table, y = read_held_out(folder)
         negatives = Negatives(**_read(folder / NEGATIVES))
         fitted = FittedHeads(scorer, negatives, table, y, settings["n_items"], settings["penalty"])

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..prompts import Prompt
 from ..scoring.decision import MODES
 from .recipe import LoraRecipe
 
@@ -36,8 +37,10 @@ class FitSettings:
         Of output matrices, see :func:`likra_lite.heads.output.fit_output_matrix`.
     recipe : LoraRecipe or None
         Of LoRA heads; the default recipe if None.
-    prompt : str or None
-        Template; the model's own if None.
+    prompt : str, Prompt or None
+        See :func:`likra_lite.prompts.as_prompt`; the model's own if None.
+    answer_delimiter : str or None
+        Between prompt and answer; the prompt's own if None.
     cv : int or None
         Number of folds; None for the default of each kind of head.
     seed : int
@@ -60,7 +63,8 @@ class FitSettings:
     contamination: float = 0.0
     penalty: float | str = "auto"
     recipe: LoraRecipe | None = None
-    prompt: str | None = None
+    prompt: str | Prompt | None = None
+    answer_delimiter: str | None = None
     cv: int | None = None
     seed: int = 0
     train_dir: str | os.PathLike[str] | None = None

@@ -56,7 +56,7 @@ def import_adapters(
         Where the exported model is kept; a temporary folder by default.
     **parameters
         Of :class:`likra_lite.LikraClassifier`: `mode`, `alpha`, `normalization`, `prompt`,
-        `n_choices`, `n_threads`, `cache`, `verbose`.
+        `answer_delimiter`, `n_choices`, `n_threads`, `cache`, `verbose`.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def import_adapters(
         classifier.n_threads,
         classifier.verbose,
     )
-    bare = ChoiceScorer.of(model, classifier.prompt, classifier.cache)
+    bare = ChoiceScorer.of(model, classifier.prompt, classifier.cache, classifier.answer_delimiter)
     scorer = replace(bare, fitted=adapters)
     with progress_bar(len(items), "scoring", classifier.verbose) as bar:
         table = scorer.table(items, None, bar.update)

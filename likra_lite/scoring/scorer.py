@@ -119,17 +119,27 @@ class ChoiceScorer:
     cache: Cache | None = None
 
     @classmethod
-    def of(cls, model: Engine, prompt: str | None, cached: bool) -> ChoiceScorer:
+    def of(
+        cls,
+        model: Engine,
+        prompt: str | Prompt | None,
+        cached: bool,
+        answer_delimiter: str | None = None,
+    ) -> ChoiceScorer:
         """Return a scorer without heads, with the user's cache if wanted.
 
         Parameters
         ----------
         model : Engine
-        prompt : str or None
+        prompt : str, Prompt or None
             See :func:`likra_lite.prompts.as_prompt`; the model's own if None.
         cached : bool
+        answer_delimiter : str, optional
+            Between prompt and answer; the prompt's own if None.
         """
-        chosen = as_prompt(model.manifest.prompt if prompt is None else prompt)
+        manifest = model.manifest
+        given = manifest.prompt if prompt is None else prompt
+        chosen = as_prompt(given, answer_delimiter, manifest.chat)
         return cls(model, chosen, cache=default_cache() if cached else None)
 
     @property
