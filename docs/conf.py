@@ -6,6 +6,8 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+from pygments.lexers.special import TextLexer
+
 from likra_lite import __version__
 
 HERE = Path(__file__).resolve().parent
@@ -67,4 +69,5 @@ def _lead_home(app: Any, environment: Any, node: Any, contents: Any) -> Any:
 
 def setup(app: Any) -> None:
     """Connect what this file adds to Sphinx."""
+    app.add_lexer("mermaid", TextLexer)  # the diagram is text here, and drawn where that is known
     app.connect("missing-reference", _lead_home)

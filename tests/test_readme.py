@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from command_line import run
 from likra_lite.cli.main import group
+from test_architecture import FLOORS, MODULES, ROWS, imports_of, room_of
 
 import likra_lite
 from likra_lite.scoring.decision import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.S | re.M)
@@ -84,7 +86,7 @@ def test_code_runs_from_the_first_block_to_the_last(page, place, capsys):
                 assert status == 0, f"{line}\n{errors}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=name)
+@pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=name)
 def test_commands_and_their_options_exist(page):
     """Also where a block is not run."""
     for words in commands(page, "sh", "console"):
@@ -95,7 +97,7 @@ def test_commands_and_their_options_exist(page):
                 assert word.partition("=")[0] in known, f"{shlex.join(words)}: {word}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=name)
+@pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=name)
 def test_files_that_are_named_exist(page):
     text = page.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]*)[^)]*\)", text) if "://" not in link]
@@ -119,6 +121,50 @@ def test_every_public_name_is_in_the_reference():
     assert sorted(found for _, found in listed) == sorted(likra_lite.__all__)
     for module, found in listed:
         assert getattr(likra_lite, found).__module__ == module
+
+
+def arrows() -> list[str]:
+    """Return the diagram of the rooms' imports, without what is reached through another room."""
+    foundations = {"errors", "validation", "progress", "atomic"}
+    imported: dict[str, set[str]] = {room: set() for row in ROWS for room in row}
+    by_name: dict[str, set[str]] = {room: set() for row in ROWS for room in row}
+    for module, path in MODULES.items():
+        room, text = room_of(module), path.read_text(encoding="utf-8")
+        imported[room] |= {room_of(target) for target in imports_of(module)}
+        by_name[room] |= set(re.findall(r'import_extra\("likra_lite\.(\w+)', text))
+    reached: dict[str, set[str]] = {}
+    for room in sorted(imported, key=FLOORS.__getitem__):
+        imported[room] -= {room, *foundations}
+        by_name[room] -= {room}
+        reached[room] = set().union(*(reached[there] | {there} for there in imported[room]))
+    lines = []
+    for room in (room for row in ROWS[::-1] for room in row if room not in foundations):
+        beyond = set().union(*(reached[there] for there in imported[room]))
+        lines += [f"  {room} --> {there}" for there in sorted(imported[room] - beyond)]
+        lines += [f"  {room} -.-> {there}" for there in sorted(by_name[room])]
+    return lines
+
+
+def test_the_diagram_of_rooms_shows_the_imports():
+    ((_, diagram),) = blocks(CONTRIBUTING, "mermaid")
+    expected = "\n".join(["graph TD", *arrows()]) + "\n"
+    assert diagram == expected, f"the diagram should be\n{expected}"
+
+
+def test_every_room_is_in_contributing():
+    table = CONTRIBUTING.read_text(encoding="utf-8").partition("## The rooms")[2]
+    for room in FLOORS:
+        assert re.search(rf"^\|.*`{room}(/|\.py)`.*\|.*\|$", table, flags=re.M), room
+
+
+def test_registries_are_where_contributing_says():
+    text = CONTRIBUTING.read_text(encoding="utf-8").partition("## Where to add one")[2]
+    rows = re.findall(r"`(likra_lite/[\w/]+\.py)` \| `(\w+)` \| `(tests/\w+\.py)`", text)
+    assert len(rows) >= 7
+    for path, registry, test in rows:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(def |class )?{registry}\b", source, flags=re.M), (path, registry)
+        assert (ROOT / test).is_file()
 
 
 def test_the_readme_is_short():
