@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import shutil
 import sqlite3
 
 import numpy as np
 import pytest
 from command_line import run
 
-from likra_lite import Item, LikraClassifier, LogLikelihoods
+from likra_lite import Item, LanguageModel, LikraClassifier, LogLikelihoods
 from likra_lite.engine.cache import Cache, cache_key, default_cache
 from likra_lite.engine.features import Features
 from likra_lite.engine.forward import TrunkRunner
 from likra_lite.engine.head import OutputMatrix
 from likra_lite.engine.pairs import PairScorer
 from likra_lite.errors import CacheWarning, LikraError, TruncationWarning
+from likra_lite.export import export_model
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 
@@ -65,6 +68,36 @@ def test_only_what_is_new_is_computed(model, items, cache, passes):
     assert passes == [28]
     expected = ChoiceScorer(model, as_prompt("question")).table(items, ["base"])
     np.testing.assert_allclose(table.heads["base"], expected.heads["base"], atol=1e-5)
+
+
+def changed_window(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 40}))
+
+
+def changed_beginning(checkpoint):
+    settings = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>"}
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("change", [changed_window, changed_beginning])
+@pytest.mark.filterwarnings("ignore::likra_lite.errors.TruncationWarning")
+def test_twins_with_other_windows_or_tokens_share_nothing(
+    change, model, llama_checkpoint, items, cache, tmp_path
+):
+    """Their graphs and weights are the same files."""
+    checkpoint = shutil.copytree(llama_checkpoint, tmp_path / "checkpoint")
+    change(checkpoint)
+    export_model(checkpoint, tmp_path / "twin")
+    twin = LanguageModel(tmp_path / "twin")
+    for name in ("trunk.onnx", "weights.safetensors", "tokenizer.json"):
+        assert twin.manifest.files[name] == model.manifest.files[name]
+    prompt = as_prompt("question")
+    ChoiceScorer(model, prompt, cache=cache).table(items, ["base"])
+    same(
+        ChoiceScorer(twin, prompt, cache=cache).table(items, ["base"]),
+        ChoiceScorer(twin, prompt).table(items, ["base"]),
+    )
 
 
 def test_equal_pairs_are_computed_once(model, items, passes):

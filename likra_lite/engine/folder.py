@@ -96,9 +96,14 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """A checksum of the language model: graphs, weights and tokenizer, without heads."""
+        """A checksum of the language model, without heads: all that its scores depend on.
+
+        Graphs, weights and tokenizer, the window, the special tokens and the default prompt.
+        """
         parts = [self.files[name]["sha256"] for name in self.model_files]
-        return hashlib.sha256("".join(parts).encode()).hexdigest()
+        settings = {"window": self.max_length, "tokens": self.tokens, "prompt": self.prompt}
+        text = json.dumps([parts, settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 import onnx
+from threadpoolctl import threadpool_limits
 
 from ..engine.folder import (
     ADAPTED,
@@ -19,6 +20,7 @@ from ..engine.folder import (
     write_manifest,
 )
 from ..engine.onnx import LanguageModel
+from ..errors import ExportError
 from ..progress import progress_bar
 from ..prompts import PROMPTS
 from .decoder_graph import adapted_graph, lora_shapes, trunk_graph
@@ -62,9 +64,17 @@ def build_model_folder(
     spec = checkpoint.spec
     check_folder_target(out)
     check_tensors(spec, checkpoint.tensors)
+    for token in (*checkpoint.prefix, checkpoint.empty):
+        if token >= spec.vocab_size:
+            raise ExportError(
+                f"{spec.architecture}: texts are to begin with token {token}, but the model knows "
+                f"only {spec.vocab_size} tokens"
+            )
     with (
         progress_bar(len(STEPS), STEPS[0], verbose, unit="step") as bar,
         atomic_folder(out) as folder,
+        # With more threads, NumPy waits for them in a loop wherever others use the cores too.
+        threadpool_limits(1, user_api="blas"),
     ):
         projection = _projection(checkpoint)
         names = store_weights(_graphs(checkpoint, projection), folder, WEIGHTS, checkpoint.tensors)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, log_softmax, softmax
-from threadpoolctl import threadpool_limits
 
 from ..engine.head import Lora
 from .decoder_spec import Checkpoint, DecoderSpec, LayerSpec, Rotary
@@ -51,10 +50,8 @@ def reference_scores(
         ]
         * len(adapters)
     )
-    # With more threads, NumPy waits for them in a loop wherever others use the cores too.
-    with threadpool_limits(1, user_api="blas"):
-        hidden = model.read(np.concatenate(texts * len(adapters)))
-        log_probs = model.log_probs(hidden[predicting])
+    hidden = model.read(np.concatenate(texts * len(adapters)))
+    log_probs = model.log_probs(hidden[predicting])
     targets = np.concatenate([tokens for _, tokens in pairs] * len(adapters))
     chosen = log_probs[np.arange(len(targets)), targets]
     starts = np.cumsum([0, *[len(tokens) for _, tokens in pairs] * len(adapters)])[:-1]
@@ -196,14 +193,13 @@ def _mixed(query: Array, key: Array, value: Array, window: int | None, spec: Dec
     unseen = distance < 0
     if window is not None:
         unseen |= distance >= window
-    heads = []
-    for head in range(spec.n_heads):
-        shared = head * spec.n_kv_heads // spec.n_heads
-        logits = query[:, head] @ key[:, shared].T * spec.attention_scale
-        logits = _capped(logits, spec.attention_softcap)
-        logits[unseen] = -np.inf
-        heads.append(softmax(logits, axis=-1) @ value[:, shared])
-    return np.concatenate(heads, axis=-1)
+    group = spec.n_heads // spec.n_kv_heads
+    key, value = np.repeat(key, group, axis=1), np.repeat(value, group, axis=1)
+    logits = np.einsum("qhd,khd->hqk", query, key) * spec.attention_scale
+    logits = _capped(logits, spec.attention_softcap)
+    logits[:, unseen] = -np.inf
+    mixed = np.einsum("hqk,khd->qhd", softmax(logits, axis=-1), value)
+    return mixed.reshape(len(query), -1)
 
 
 def _capped(logits: Array, cap: float | None) -> Array:
