@@ -46,7 +46,7 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     "--model",
     metavar="DIR",
     type=click.Path(),
-    help="Model folder, or with --adapter lora a checkpoint.  [default: the bundled tiny model]",
+    help="Model folder; for LoRA with PyTorch a checkpoint.  [default: the bundled tiny model]",
 )
 @out_option
 @decision_options
@@ -93,7 +93,7 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     type=Registered("heads.settings:ADAPTERS"),
     default="output",
     show_default=True,
-    help="Heads behind the model, fitted on the CPU, or LoRA inside it, trained with PyTorch.",
+    help="Heads behind the model, or LoRA inside it, which takes longer and learns more.",
 )
 @click.option(
     "--train-dir",
@@ -125,10 +125,11 @@ def fit(
     "answer" (an index from 0, or a letter); the published layouts of ARC and CommonsenseQA
     are read too. Every item needs an answer. "demo" stands for the bundled items.
 
-    With --adapter lora, MODEL is a Hugging Face checkpoint, a local folder or an id on the hub;
-    the options from --rank to --patience are of this training. A rerun with the same settings
-    goes on where the last one stopped. Several GPUs: accelerate launch --module
-    likra_lite fit ... It needs the extra: pip install "likra-lite[train]".
+    With --adapter lora, heads are trained inside the model, on the CPU; the options from --rank
+    to --patience are of this training. A rerun with the same settings goes on where the last one
+    stopped. To train on GPUs, or with other objectives than likelihood, give a Hugging Face
+    checkpoint as MODEL, a local folder or an id on the hub, and install the extra: pip install
+    "likra-lite[train]". Several GPUs: accelerate launch --module likra_lite fit ...
     """
     from likra_lite.engine.folder import check_folder_target
     from likra_lite.errors import DuplicateChoicesWarning

@@ -272,11 +272,11 @@ def test_schedules_are_those_of_transformers(schedule):
     scheduler = get_scheduler(kind, optimizer, num_warmup_steps=0, num_training_steps=10)
     recipe = LoraRecipe(schedule=schedule)
     for step in range(10):
-        assert loop._rate(step, 10, recipe) == pytest.approx(scheduler.get_last_lr()[0])
+        assert lora_loop._rate(step, 10, recipe) == pytest.approx(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
     warm = LoraRecipe(schedule=schedule, warmup=4)
-    assert [loop._rate(step, 10, warm) for step in range(4)] == [0.2, 0.4, 0.6, 0.8]
+    assert [lora_loop._rate(step, 10, warm) for step in range(4)] == [0.2, 0.4, 0.6, 0.8]
 
 
 def test_out_of_memory_says_what_to_lower(llama_checkpoint, tmp_path, monkeypatch):
