@@ -10,10 +10,10 @@ __all__ = ["cache"]
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Delete what is kept.")
+@click.option("--clear", is_flag=True, help="Delete the cache.")
 @debug_option
 def cache(clear: bool) -> None:
-    """Tell where computed log-likelihoods and hidden states are kept, and how much that is.
+    """Show where the cache of log-likelihoods and hidden states is, and how large.
 
     The environment variable LIKRA_LITE_CACHE names another folder, or is "off".
     """

@@ -43,7 +43,7 @@ def evaluate(
     n_threads: int | None,
     cached: bool,
 ) -> None:
-    """Tell the accuracy of every mode that the model supports.
+    """Print the accuracy of every mode that the model supports.
 
     One pass over ITEMS, a file or "demo" for the bundled test items, gives accuracy with
     its standard error, raw and per character, for base and pmi, and for the modes of the

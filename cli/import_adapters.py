@@ -25,11 +25,21 @@ __all__ = ["import_adapters"]
     "--model",
     required=True,
     metavar="CHECKPOINT",
-    help="What the adapters were trained on: a local folder, or an id on the Hugging Face hub.",
+    help="Checkpoint that the adapters were trained on: a local folder, or an id on the hub.",
 )
 @click.option("--revision", help="Branch, tag or commit, if CHECKPOINT is on the hub.")
-@click.option("--positive", metavar="DIR", type=click.Path(), help="PEFT folder of right answers.")
-@click.option("--negative", metavar="DIR", type=click.Path(), help="PEFT folder of wrong answers.")
+@click.option(
+    "--positive",
+    metavar="DIR",
+    type=click.Path(),
+    help="PEFT folder of the adapter for right answers.",
+)
+@click.option(
+    "--negative",
+    metavar="DIR",
+    type=click.Path(),
+    help="PEFT folder of the adapter for wrong answers.",
+)
 @out_option
 @decision_options
 @prompt_options

@@ -171,7 +171,7 @@ PROMPT_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--answer-delimiter",
         metavar="TEXT",
-        help="What stands between prompt and answer.  [default: a space; nothing with chat]",
+        help="Text between prompt and answer.  [default: a space; nothing with chat]",
     ),
 )
 
@@ -249,21 +249,21 @@ READING_OPTIONS: tuple[Decorator, ...] = (
         type=Registered("questions.answers:CONVENTIONS"),
         expose_value=False,
         callback=_keep,
-        help="How answers are written.  [default: what fits all of a file]",
+        help="How answers are written.  [default: the one way that fits a whole file]",
     ),
     click.option(
         "--delimiter",
         metavar="CHARACTER",
         expose_value=False,
         callback=_keep,
-        help="Between the cells of a table; tab is one.  [default: what fits]",
+        help="Character between the cells of a table, or tab.  [default: found out]",
     ),
     click.option(
         "--encoding",
         metavar="NAME",
         expose_value=False,
         callback=_keep,
-        help="Of text files.  [default: UTF-8, UTF-16 with a mark, or cp1252 for tables]",
+        help="Encoding of text files.  [default: UTF-8, UTF-16 with a mark, or cp1252 for tables]",
     ),
     click.option(
         "--labels",
@@ -271,7 +271,7 @@ READING_OPTIONS: tuple[Decorator, ...] = (
         type=click.Path(),
         expose_value=False,
         callback=_keep,
-        help="File with the answer of each item on a line, where the items have none.",
+        help="File with the answers, one on each line, for items that have none.",
     ),
 )
 

@@ -14,7 +14,7 @@ compare_items_option = click.option(
     "--items",
     metavar="FILE",
     type=click.Path(),
-    help='Items, or "demo", on which to tell what int8 changes.',
+    help='Items to compare int8 with float32 on: a file, or "demo".',
 )
 
 
@@ -27,8 +27,8 @@ compare_items_option = click.option(
 def quantize(model: str, out: str, items: str | None) -> None:
     """Round the weights of MODEL, a folder without heads, to 8-bit integers.
 
-    Scoring takes about half the time and half the memory. What it changes depends on the model
-    and the questions: --items tells.
+    Scoring then takes about half the time and half the memory. How much answers change depends
+    on the model and the questions: give --items to see.
     """
     from likra_lite.engine.folder import check_folder_target
     from likra_lite.errors import LikraError

@@ -30,58 +30,77 @@ def _option(name: str, kind: Any, default: Any, text: str, **how: Any) -> Callab
 
 # By the names of the recipe's settings.
 OPTIONS = {
-    "rank": _option("rank", COUNT, 8, "Of the low-rank matrices."),
+    "rank": _option("rank", COUNT, 8, "Rank of the change that LoRA makes to a weight matrix."),
     "lora_alpha": _option(
-        "lora-alpha", POSITIVE, 8.0, "The low-rank matrices are scaled by this over the rank."
+        "lora-alpha", POSITIVE, 8.0, "Scale of that change: this number over the rank."
     ),
-    "dropout": _option("dropout", click.FloatRange(0, 1), 0.0, "On their input."),
+    "dropout": _option(
+        "dropout",
+        click.FloatRange(0, 1),
+        0.0,
+        "Share of the inputs to LoRA that training sets to zero.",
+    ),
     "target_modules": _option(
         "target-modules",
         str,
         None,
-        "Matrices to adapt, such as up_proj.  [default: the MLPs']",
+        "Weight matrices that LoRA changes, such as up_proj.  [default: those of the MLPs]",
         metavar="NAME,...",
     ),
     "top_layers": _option(
-        "top-layers", COUNT, None, "Adapt only so many layers, the last ones.  [default: all]"
+        "top-layers", COUNT, None, "Change the last N layers only.  [default: all]"
     ),
     "learning_rate": _option(
-        "learning-rate", POSITIVE, 1e-4, "Of Adam; small models and few examples want more."
+        "learning-rate",
+        POSITIVE,
+        1e-4,
+        "Learning rate of Adam; small models and few examples want more.",
     ),
     "schedule": _option(
         "schedule",
         Registered("heads.recipe:SCHEDULES"),
         "constant",
-        "How the learning rate goes on after the warmup.",
+        "Course of the learning rate after the warmup.",
     ),
     "warmup": _option(
-        "warmup", click.IntRange(min=0), 0, "Steps in which the learning rate rises."
+        "warmup", click.IntRange(min=0), 0, "Steps in which the learning rate rises from zero."
     ),
-    "weight_decay": _option("weight-decay", click.FloatRange(min=0), 0.0, "Of AdamW."),
-    "batch_size": _option("batch-size", COUNT, 8, "Examples in a step, over all processes."),
+    "weight_decay": _option("weight-decay", click.FloatRange(min=0), 0.0, "Weight decay of AdamW."),
+    "batch_size": _option("batch-size", COUNT, 8, "Examples per step, of all processes together."),
     "epochs": _option("epochs", COUNT, 1, "Passes over the examples."),
     "objective": _option(
         "objective",
         Registered("heads.recipe:OBJECTIVES"),
         "likelihood",
-        "likelihood trains a head on right and one on wrong answers; its rivals train one on both.",
+        "Loss to train with: likelihood trains one head on right and one on wrong answers, its "
+        "rivals a single head on both.",
     ),
-    "dpo_beta": _option("dpo-beta", POSITIVE, 0.1, "How much dpo holds on to the base model."),
+    "dpo_beta": _option(
+        "dpo-beta", POSITIVE, 0.1, "Strength with which dpo holds on to the base model."
+    ),
     "precision": _option(
         "precision",
         Registered("heads.recipe:PRECISIONS"),
         "auto",
-        "Of the frozen weights; auto is bfloat16 on a GPU that has it.",
+        "Number format of the frozen weights; auto is bfloat16 on a GPU that has it.",
     ),
     "gradient_checkpointing": click.option(
-        "--gradient-checkpointing", is_flag=True, help="Less memory, more time."
+        "--gradient-checkpointing",
+        is_flag=True,
+        help="Compute activations twice: less memory, more time.",
     ),
-    "max_tokens": _option("max-tokens", COUNT, 4096, "Tokens in one pass of one process."),
+    "max_tokens": _option(
+        "max-tokens",
+        COUNT,
+        4096,
+        "Most tokens in one pass of one process; lower it if memory runs out.",
+    ),
     "patience": _option(
         "patience",
         COUNT,
         None,
-        "Stop once held-out accuracy has not risen for so many looks.  [default: never]",
+        "Stop when held-out accuracy, looked at after 8, 16, 32, ... examples, has not risen "
+        "so many times in a row.  [default: never]",
     ),
 }
 

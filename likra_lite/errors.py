@@ -76,7 +76,7 @@ class ModelFolderError(LikraError):
 
 
 class DecisionError(LikraError, AttributeError):
-    """Parameters were changed after the fit to what it does not support.
+    """Parameters were changed after the fit, to values that need another fit.
 
     An AttributeError too, as scikit-learn's ``NotFittedError`` is: what cannot be computed is
     not there, for ``hasattr``, ``dir`` and the diagram in notebooks.
@@ -108,7 +108,7 @@ class OverlapWarning(UserWarning):
 
 
 class CacheWarning(UserWarning):
-    """What was computed before cannot be read or kept."""
+    """The cache cannot be read or written."""
 
 
 class NoGradientWarning(UserWarning):
@@ -116,7 +116,7 @@ class NoGradientWarning(UserWarning):
 
 
 class SlowTrainingWarning(UserWarning):
-    """There is no GPU for a model that wants one."""
+    """A model is trained without a GPU that would take long without one."""
 
 
 class RatioWarning(UserWarning):

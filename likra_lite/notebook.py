@@ -1,4 +1,4 @@
-"""What a classifier shows of itself in a notebook, above scikit-learn's diagram."""
+"""The summary of a classifier in a notebook, above scikit-learn's diagram."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Summarized(Protocol):
 
     @property
     def decision_(self) -> Decision:
-        """What is in force."""
+        """The decision in force."""
 
 
 def summary_html(classifier: Summarized) -> str:
-    """Return a table of what a classifier is: its model and, once fitted, what it learned.
+    """Return a table of a classifier's model and, once fitted, of its heads and decision.
 
     Parameters
     ----------

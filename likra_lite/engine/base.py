@@ -1,4 +1,4 @@
-"""What the rest of the library needs of a language model, whatever runs it."""
+"""The protocol of engines: what the rest of the library asks of a language model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Engine(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where the model is."""
+        """The model folder."""
 
     @property
     def n_threads(self) -> int | None:

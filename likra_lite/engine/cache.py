@@ -1,4 +1,4 @@
-"""What was computed once, on disk: log-likelihoods, and hidden states to fit heads on.
+"""A cache on disk, of log-likelihoods and of the hidden states that heads are fitted on.
 
 One SQLite file holds arrays by the hash of everything that they depend on, so that nothing
 in it ever becomes wrong: a changed model, head, prompt or item has another key. Several

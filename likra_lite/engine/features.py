@@ -1,4 +1,4 @@
-"""What heads are fitted on: hidden states of continuation tokens, and the vocabulary projection."""
+"""The data that heads are fitted on: hidden states of continuations, the vocabulary projection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS_AT_A_TIME = 16384
 
 @dataclass(frozen=True)
 class Features:
-    """What the trunk says of some token trees: all that a head needs.
+    """The final hidden states of some token trees, with the tokens to predict from them.
 
     Attributes
     ----------

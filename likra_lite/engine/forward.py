@@ -1,4 +1,4 @@
-"""The trunk over token trees: what they share is read once."""
+"""Running the trunk over token trees; tokens that several trees begin with are read once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Past:
 
 
 class TrunkRunner:
-    """Runs a trunk, and keeps what its last trees had in common.
+    """Runs a trunk, and keeps the past that its last trees had in common.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class TrunkRunner:
         self.forget()
 
     def forget(self) -> None:
-        """Let go of what the last trees had in common."""
+        """Drop the past that the last trees had in common."""
         self.kept = self.nothing
 
     def run(
@@ -208,7 +208,7 @@ class LoraTrunkRunner:
         self.runners: OrderedDict[tuple[bytes, ...], TrunkRunner] = OrderedDict()
 
     def with_heads(self, heads: Sequence[Lora | None]) -> TrunkRunner:
-        """Return what runs the trunk under these heads; None is the model as it is."""
+        """Return a runner of the trunk under these heads; None is the model as it is."""
         key = tuple(b"" if head is None else head.key for head in heads)
         if key not in self.runners:
             feeds = stack_factors(heads, self.shapes, self.path)

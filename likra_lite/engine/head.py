@@ -1,4 +1,4 @@
-"""What a head is: a change of the language model, as arrays.
+"""Heads: changes of the language model, as arrays.
 
 A head is an :class:`OutputMatrix`, behind the model, or a :class:`Lora`, inside it. Where a
 head may be None, that is the model as it is.

@@ -1,4 +1,4 @@
-"""Contexts with their continuations: what a model says of them, each pair computed once.
+"""Log-likelihoods and features of pairs, each a context with its continuations.
 
 Equal pairs are computed once, and pairs that were computed before are taken from the cache,
 under a key that holds all that the result depends on: the model, the head and the text.
@@ -57,7 +57,7 @@ class PairFeatures(NamedTuple):
 
 @dataclass(frozen=True)
 class PairScorer:
-    """A language model that does not compute twice.
+    """Scores pairs with a language model, and reuses what was computed before.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which trees start alike, and what is therefore read once.
+"""Finding trees that start alike, so that their common beginning is read once.
 
 Few-shot examples, a passage that several questions are about, a template's first words:
 wherever contexts share their first tokens, those need one pass for all. A few trees that
@@ -48,7 +48,7 @@ class Branch:
 
 
 def plan(trees: Sequence[TokenTree], row_length: int) -> Branch:
-    """Find what the trees share.
+    """Find the beginnings that trees share.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a decoder is, whatever file it came from: the contract of readers and the builder.
+"""The description of a decoder, whatever file it came from: readers make it, the builder takes it.
 
 A reader (of a Hugging Face checkpoint, of a GGUF file) makes a :class:`Checkpoint`;
 :func:`likra_lite.export.built.build_model_folder` turns it into a model folder. Nothing here

@@ -89,7 +89,7 @@ PRETOKENIZERS: dict[str, Pretokenizer] = {
 
 
 def pretokenizer(name: str | None) -> Pretokenizer:
-    """Return what a name stands for.
+    """Return the way to cut that a name stands for.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a GGUF file says of its decoder, as the settings of a ``config.json``."""
+"""Metadata of GGUF files as the settings of a ``config.json``."""
 
 from __future__ import annotations
 

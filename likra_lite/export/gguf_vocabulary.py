@@ -1,4 +1,4 @@
-"""The tokens of a GGUF file, with what the file says of them."""
+"""The tokens of a GGUF file, with their kinds and scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs from layer to layer: windows, and rotary embeddings of their own.
+"""Differences between layers: windows, and rotary embeddings of their own.
 
 Each function takes a configuration, the number of layers and the size of a head.
 """

@@ -1,4 +1,4 @@
-"""What the tensors of a graph look like, seen by running it on two small inputs.
+"""Shapes and small contents of a graph's tensors, seen by running it on two small inputs.
 
 Shape inference gives up behind a reshape whose target is computed; running the graph does not.
 Two runs with inputs of different sizes tell which sizes are fixed.

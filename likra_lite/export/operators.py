@@ -1,4 +1,4 @@
-"""ONNX's own operators for what a decoder spells out: attention and rotary embedding.
+"""ONNX's own operators for attention and rotary embedding, in place of their many small steps.
 
 One operator in place of a dozen small ones: ONNX Runtime then spends its time in matrix
 products. Traced under a domain of our own, because the exporter's opset is older than the

@@ -1,4 +1,4 @@
-"""The last layer computes what is asked for only.
+"""Moving the selection of rows up, so that the last layer computes no row that is dropped.
 
 Behind its attention, the last layer works on each token alone, and only some tokens predict
 anything. So their selection, which is traced at the end of the graph, moves up to there.

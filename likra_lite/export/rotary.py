@@ -1,4 +1,4 @@
-"""Rotary embeddings from what a configuration says of them.
+"""Rotary embeddings from the settings of a configuration.
 
 References
 ----------
@@ -27,7 +27,7 @@ Frequencies = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RotarySettings:
-    """What the frequencies depend on.
+    """The settings that the frequencies depend on.
 
     Parameters
     ----------

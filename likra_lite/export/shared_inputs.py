@@ -1,4 +1,4 @@
-"""What all layers of a graph read: masks, and the angles of rotary embeddings.
+"""Inputs that all layers of a graph share: masks, and the angles of rotary embeddings.
 
 Each kind is computed once, whatever number of layers uses it.
 """

@@ -1,4 +1,4 @@
-"""What a traced export is compared with: PyTorch's own scores."""
+"""PyTorch's own scores, with which a traced export is compared."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Reference:
     shape: tuple[int, ...]
 
     def initializer(self, name: str) -> TensorProto:
-        """Return what stands for the tensor in a graph; :func:`store_weights` completes it."""
+        """Return the graph's initializer of the tensor; :func:`store_weights` completes it."""
         proto = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=self.shape)
         proto.data_location = TensorProto.EXTERNAL
         proto.external_data.add(key="location", value=self.tensor)

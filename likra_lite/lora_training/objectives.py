@@ -1,4 +1,4 @@
-"""What training makes small: from log-probabilities of answer tokens to a loss."""
+"""Objectives of training: log-probabilities of answer tokens to a loss."""
 
 from __future__ import annotations
 

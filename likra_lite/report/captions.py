@@ -1,4 +1,4 @@
-"""What several captions say: the same words for the same things."""
+"""Words that several captions share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOT_TESTED = (
 
 
 def bands(n_seeds: int) -> str:
-    """Say what a line and its band are."""
+    """Return the sentence that explains a line and its band."""
     if n_seeds == 1:
         return "A single draw of the examples, so that there is no band."
     return (

@@ -1,4 +1,4 @@
-"""What a report shows, independent of where it comes from: sections of charts, and items."""
+"""The contents of a report, wherever they come from: sections of charts, and items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo prints: tables, a chart of characters, and what they say."""
+"""The text of the demo: tables, a chart of characters, and findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbers say of the paper's three claims, whether or not they support them."""
+"""Sentences on the paper's three claims, whether or not the numbers support them."""
 
 from __future__ import annotations
 

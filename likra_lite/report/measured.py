@@ -1,4 +1,4 @@
-"""What a report takes from one test set of a folder of results."""
+"""Measurements on one test set of a folder of results, as a report takes them."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ class Measured:
 
     @cached_property
     def free(self) -> dict[str, Decision]:
-        """What needs no examples, by name: the base model, raw and normalized, and pmi."""
+        """Accuracy without examples, by name: the base model, raw and normalized, and pmi."""
         pairs = (("base", "none"), ("base", "chars"), ("base", self.normalization), ("pmi", "none"))
         return {
             name_of(mode, length): Decision(mode, normalization=length) for mode, length in pairs
@@ -204,7 +204,7 @@ class Measured:
 
     @cached_property
     def setting(self) -> Setting:
-        """What is held fixed in the comparisons."""
+        """The setting that all comparisons share."""
         return Setting(self.test, self.size, alpha=self.alpha, normalization=self.normalization)
 
     @cached_property

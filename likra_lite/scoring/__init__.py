@@ -1,1 +1,1 @@
-"""Log-likelihoods to scores, decisions, and what can be said of them."""
+"""Log-likelihoods to scores and decisions, and how sure these are."""

@@ -1,4 +1,4 @@
-"""Comparisons of modes on the same items, with their uncertainty, and what they say in words."""
+"""Comparisons of modes on the same items, with their uncertainty, as numbers and in words."""
 
 from __future__ import annotations
 

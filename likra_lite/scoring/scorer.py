@@ -149,7 +149,7 @@ class ChoiceScorer:
 
     @property
     def pair_scorer(self) -> PairScorer:
-        """What computes, or remembers."""
+        """Computes log-likelihoods of pairs, or takes them from the cache."""
         return PairScorer(self.model, self.cache)
 
     def pairs(self, items: Sequence[Item]) -> list[Pair]:
