@@ -38,8 +38,8 @@ def inspect_file(items: str, first: int) -> None:
     from .opening import open_items
 
     file = open_items(items)
-    click.echo(f"{file.source.place}: {len(file)} items\n")
-    for name, words in file.facts().items():
+    click.echo(f"{file.source.place}\n")
+    for name, words in {"items": str(len(file)), **file.facts()}.items():
         click.echo(f"{name:<10}{words}")
     for item in islice(file, first):
         click.echo("\n" + "\n".join(_lines(item)))

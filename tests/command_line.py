@@ -42,7 +42,7 @@ def run(*arguments: object, capsys) -> tuple[int, str, str]:
 
 def messages(stderr: str) -> str:
     """Return what was said on stderr besides how files were read."""
-    return "".join(line for line in stderr.splitlines(True) if " items; format " not in line)
+    return "".join(line for line in stderr.splitlines(True) if "; format " not in line)
 
 
 def without_pytorch(*arguments: object) -> subprocess.CompletedProcess[str]:

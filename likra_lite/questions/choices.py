@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ItemError
-from .values import fold, number_text, plain, shown, type_name
+from .values import fold, number_text, plain, shown, text_of, type_name
 
 __all__ = [
     "Options",
@@ -135,7 +135,7 @@ def _options_of_mapping(mapping: Mapping[Any, Any]) -> Options:
         return (
             marked(texts, labels) if is_flag and "labels" in columns else _labelled(texts, labels)
         )
-    names = [str(key).strip() for key in mapping]
+    names = [(text_of(key) or "").strip() for key in mapping]
     cells = [plain(cell) for cell in mapping.values()]
     if names and all(isinstance(cell, int | float) for cell in cells) and not _consecutive(names):
         return marked(list(mapping), cells)
@@ -196,19 +196,20 @@ def marked(choices: Sequence[Any], marks: Sequence[Any]) -> Options:
     return Options(texts_of(choices), right=list(marks).index(best), is_marked=True)
 
 
-def shuffled(right: str, wrong: Sequence[str], about: str) -> Options:
+def shuffled(right: Any, wrong: Sequence[Any], about: Any) -> Options:
     """Put a right and some wrong answers in an order that depends on their texts alone.
 
     Parameters
     ----------
-    right : str
-    wrong : sequence of str
+    right : str or number
+    wrong : sequence
     about : str
         The question: the order differs from question to question.
     """
     choices = texts_of([right, *wrong])
-    texts = "\0".join([about, *(str(choice).strip() for choice in choices)])
-    seed = zlib.crc32(texts.encode("utf-8", "surrogatepass"))
+    texts = [text_of(each) or "" for each in (about, *choices)]
+    joined = "\0".join(text.strip() for text in texts)
+    seed = zlib.crc32(joined.encode("utf-8", "surrogatepass"))
     order = random.Random(seed).sample(range(len(choices)), len(choices))
     return Options([choices[i] for i in order], right=order.index(0), is_marked=True, seed=seed)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import ItemError, printable
-from .values import fold
+from .values import fold, shown
 
 __all__ = [
     "ANSWER",
@@ -95,12 +95,13 @@ def choice_columns(names: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
             continue
         is_number = match[2].isdigit()
         # A column n beside A, B and C is something else.
-        is_capital = not match[1] and str(original).strip().isupper()
+        is_capital = not match[1] and isinstance(original, str) and original.strip().isupper()
         place = int(match[2]) if is_number else ord(match[2]) - ord("a")
         group = groups.setdefault((match[1], is_number, is_capital), {})
         other = group.setdefault(place, name)
         if other != name:
-            raise ItemError(f"the columns {names[other]} and {original} are the same choice")
+            one, two = listed([names[other]], 40), listed([original], 40)
+            raise ItemError(f"the columns {one} and {two} are the same choice")
     gaps = []
     # Words before bare letters, letters before numbers.
     for _, is_number, columns in sorted(
@@ -115,11 +116,12 @@ def choice_columns(names: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
             return tuple(columns[place] for place in places), first
         gaps.append([names[columns[places[i]]] for i in (gap - 1, gap)])
     if gaps:
-        one, two = (printable(str(name), 40) for name in gaps[0])
+        one, two = (listed([name], 40) for name in gaps[0])
         raise ItemError(f"the columns {one} and {two} leave a gap")
     return (), ""
 
 
 def listed(names: Collection[object], limit: int = 120) -> str:
     """Return names for a message, as many as fit."""
-    return printable(", ".join(map(str, names)) or "none", limit)
+    texts = [name if isinstance(name, str) else shown(name) for name in names]
+    return printable(", ".join(texts) or "none", limit)

@@ -115,7 +115,7 @@ class ItemFile:
             answers = " and ".join(CONVENTIONS[name] for name in summary.conventions)
         unanswered = len(self) - summary.n_answers
         if summary.n_answers and unanswered:
-            answers += f" ({unanswered} items have none)"
+            answers += f" ({unanswered} of {len(self)} missing)"
         return {
             "format": self.format.name,
             "layout": listed(summary.layouts),
@@ -127,7 +127,8 @@ class ItemFile:
     def description(self) -> str:
         """Return in one line how the items are read."""
         facts = [f"{name} {words}" for name, words in self.facts().items() if words != "none"]
-        return f"{self.source.name}: {len(self)} items; {'; '.join(facts)}"
+        count = f"{len(self)} item{'s' * (len(self) != 1)}"
+        return f"{self.source.name}: {count}; {'; '.join(facts)}"
 
     @cached_property
     def _surveyed(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ..errors import ItemError
 from .choices import Options, marked, options_of, shuffled, split_question, texts_of
 from .fields import CHOICES, choice_columns, listed, numbered
-from .values import is_missing, shown
+from .values import is_missing, shown, text_of
 
 __all__ = [
     "BY_ANY",
@@ -142,7 +142,7 @@ class RightAndWrong:
                 wrong += other
             elif not is_missing(other):
                 wrong.append(other)
-        options = shuffled(right, wrong, str(values.get("question")))
+        options = shuffled(right, wrong, values.get("question"))
         if self.sentences:
             return options._replace(question="", contexts=[""] * len(options.choices))
         return options
@@ -216,6 +216,7 @@ class InsideQuestion:
         split = split_question(question) if isinstance(question, str) else None
         if split is not None:
             return split
-        if str(values.get("answer")).strip().casefold() in ("true", "false"):
+        answer = text_of(values.get("answer")) or ""
+        if answer.strip().casefold() in ("true", "false"):
             return Options(["no", "yes"])
         raise ItemError(f"choices are missing; got the fields {listed(values.fields)}")

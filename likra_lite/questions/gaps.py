@@ -89,7 +89,8 @@ def filled(before: str, names: list[Any], after: str) -> Options:
     if not all(isinstance(name, str) for name in names):
         raise ItemError("choices must be texts")
     if not rest.strip():
-        return Options([name + glued for name in names], question=before.strip())
+        alone = [name + glued for name in names]
+        return Options(alone, question="", contexts=[before.rstrip()] * len(names))
     return Options(
         [rest.strip()] * len(names), question="", contexts=[before + name + glued for name in names]
     )

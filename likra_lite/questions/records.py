@@ -13,7 +13,7 @@ from .fields import listed
 from .item import Item
 from .layouts import Plan, plan_of
 from .singles import single_records
-from .values import is_missing, number_text, plain, type_name
+from .values import is_missing, number_text, plain, text_of, type_name
 
 __all__ = ["Draft", "Reader", "Summary"]
 
@@ -134,8 +134,8 @@ class Reader:
         return Summary(
             tuple(dict.fromkeys(plan.layout.name for plan in plans)),
             tuple(dict.fromkeys(convention.settle() for convention in conventions)),
-            tuple(dict.fromkeys(str(plan.names[n]) for plan in plans for n in plan.context)),
-            tuple(dict.fromkeys(str(name) for plan in plans for name in plan.unused)),
+            tuple(dict.fromkeys(listed([plan.names[n]]) for plan in plans for n in plan.context)),
+            tuple(dict.fromkeys(listed([name]) for plan in plans for name in plan.unused)),
             sum(convention.n_answers for convention in conventions) + self._n_marked,
         )
 
@@ -181,7 +181,7 @@ def _draft(plan: Plan, record: Mapping[Any, Any]) -> Draft:
     question: Any = options.question
     if question is None:
         question = _asked(values, values.get(plan.question), context)
-    if layout.questions is not None:
+    if layout.questions is not None and isinstance(question, str):
         question = layout.questions.get(question.strip().casefold(), question)
     metadata = {name: record[name] for name in plan.unused}
     if options.seed is not None:
@@ -233,4 +233,4 @@ def _name(value: Any) -> str | None:
     """Return what a field says as an id; lists and objects are none."""
     if is_missing(value) or isinstance(value, list | Mapping):
         return None
-    return number_text(value) or str(value)
+    return text_of(value)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import ItemError
-from .values import fold, plain, type_name
+from .values import fold, plain, plain_mapping, text_of, type_name
 
 __all__ = ["SEVERAL", "single_records"]
 
@@ -34,6 +34,8 @@ def single_records(record: Any, depth: int = 0) -> Iterator[Mapping[Any, Any]]:
         record = _of_triple(*record)
     if not isinstance(record, Mapping):
         raise ItemError(f"expected one object with question and choices, got {type_name(record)}")
+    if not isinstance(record, dict):
+        record = plain_mapping(record)
     question, several = _holders(tuple(record))
     inner = None if question is None else record[question]
     if isinstance(inner, Mapping):
@@ -63,7 +65,8 @@ def _nested(record: Mapping[Any, Any], parts: list[Any], depth: int) -> Iterator
     shared = {name: value for name, value in record.items() if fold(name) in SHARED}
     named = next((name for name in record if fold(name) in ("id", "articleid", "exampleid")), None)
     for place, part in enumerate(parts):
-        own = {} if named is None or named in part else {named: f"{record[named]}-{place}"}
+        outer = None if named is None or named in part else text_of(plain(record[named]))
+        own = {} if outer is None else {named: f"{outer}-{place}"}
         yield from single_records({**shared, **own, **part}, depth + 1)
 
 
@@ -81,7 +84,7 @@ def _parallel(record: Mapping[Any, Any], several: Any, count: int) -> Iterator[M
     for place in range(count):
         single = {name: value for name, value in record.items() if name not in lists}
         if "id" in single:
-            single["id"] = f"{single['id']}-{place}"
+            single["id"] = f"{text_of(plain(single['id']))}-{place}"
         for name, value in lists.items():
             single[singular.get(fold(name), name)] = value[place]
         yield single

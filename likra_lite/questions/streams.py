@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -121,9 +122,10 @@ class Source:
         yield copy
 
     def _spool(self, stream: IO[bytes]) -> None:
-        # Closed, and so removed, with the source.
-        self._copy = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115
-        shutil.copyfileobj(stream, self._copy)
+        copy = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # open as long as the source
+        weakref.finalize(self, copy.close)
+        shutil.copyfileobj(stream, copy)
+        self._copy = copy
 
     def head(self, size: int = 2**16) -> bytes:
         """Return the first bytes."""

@@ -9,9 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ItemError, printable
+from ..errors import ItemError, first_line, printable
 
-__all__ = ["fold", "is_missing", "number_text", "plain", "shown", "type_name"]
+__all__ = [
+    "fold",
+    "is_missing",
+    "number_text",
+    "plain",
+    "plain_mapping",
+    "shown",
+    "text_of",
+    "type_name",
+]
 
 LONGEST_NUMBER = 400  # digits; Python refuses to print many more
 DEEPEST = 20  # lists inside lists
@@ -40,12 +49,27 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, np.generic):
         return _plain_scalar(value)
     if isinstance(value, Mapping):
-        return value
+        return value if kind is dict else plain_mapping(value)
     if isinstance(value, list | tuple) or (_is_pandas(value) and hasattr(value, "to_list")):
         if depth == DEEPEST:
             raise ItemError("lists are nested too deep")
         return [plain(each, depth + 1) for each in value]
     return _missing(value) if _is_pandas(value) else value
+
+
+def plain_mapping(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a mapping as a dict.
+
+    Raises
+    ------
+    ItemError
+        If the mapping's own code fails.
+    """
+    try:
+        return dict(value)
+    except Exception as error:  # anything may be handed in
+        reason = printable(first_line(error), 100)
+        raise ItemError(f"cannot read a {type_name(value)} ({reason})") from error
 
 
 def _plain_scalar(value: np.generic) -> Any:
@@ -85,7 +109,7 @@ def number_text(value: Any) -> str | None:
 
 def fold(name: Any) -> str:
     """Return a field's name without case, spaces, underscores and hyphens."""
-    text = name if isinstance(name, str) else str(name)
+    text = name if isinstance(name, str) else shown(name)
     return text.casefold().translate(_SEPARATORS)
 
 
@@ -103,6 +127,16 @@ def shown(value: Any, limit: int = 50) -> str:
     except Exception:  # an object's own repr, or a number too long for Python to print
         return f"a {type_name(value)}"
     return printable(text, limit)
+
+
+def text_of(value: Any) -> str | None:
+    """Return a value as text, or None if it has none."""
+    if isinstance(value, str):
+        return value
+    try:
+        return number_text(value) or str(value)
+    except Exception:  # as in `shown`
+        return None
 
 
 def type_name(value: object) -> str:
