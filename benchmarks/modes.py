@@ -19,7 +19,8 @@ import numpy as np
 
 from likra_lite import LikraClassifier, read_items
 from likra_lite.heads.output import DEFAULT_PENALTY
-from likra_lite.scoring.decision import MODES, Decision
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.modes import MODES
 from likra_lite.scoring.statistics import paired_difference
 
 

@@ -49,7 +49,7 @@ __all__ = ["compare"]
 )
 @click.option(
     "--normalization",
-    type=Registered("scoring.decision:NORMALIZATIONS"),
+    type=Registered("scoring.lengths:NORMALIZATIONS"),
     help="Length that scores are divided by.  [default: none, or that of the model folder]",
 )
 @click.option(
@@ -178,8 +178,6 @@ def _of_model(
     cached: bool,
 ) -> Any:
     """Score items with a model folder and return which predictions of each mode are right."""
-    from dataclasses import replace
-
     from likra_lite.errors import LikraError
     from likra_lite.experiments.predictions import correct_of_table
     from likra_lite.progress import progress_bar
@@ -190,13 +188,14 @@ def _of_model(
 
     if alpha == "auto":
         raise LikraError("alpha is never chosen on the items of the comparison; give a number")
-    scorer, decision, weight = open_model(folder, n_threads, cached)
+    opened = open_model(folder, n_threads, cached)
     answered = read_answered(items, "test")
     with progress_bar(len(answered), "scoring", show=True) as bar:
-        table = scorer.table(answered, advance=bar.update)
-    like: Decision = replace(
-        decision,
-        alpha=weight if alpha is None else float(alpha),
-        normalization=normalization or decision.normalization,
-    )
-    return correct_of_table(table, answer_indices(answered), modes, like), like
+        table = opened.scorer.table(answered, advance=bar.update)
+    length = opened.decision.reference.normalization if normalization is None else normalization
+    like = Decision("base", opened.alpha if alpha is None else float(alpha), length)
+    y = answer_indices(answered)
+    correct = correct_of_table(table, y, modes, like)
+    if opened.decision.name == "auto":
+        correct["auto"] = opened.decision.predict(table) == y
+    return correct, like

@@ -28,7 +28,7 @@ def number_or_auto(text: str) -> float | str:
     return text if text == "auto" else float(text)
 
 
-MODES = Registered("scoring.decision:MODES")
+MODES = Registered("scoring.modes:MODES")
 modes_option = click.option(
     "--modes",
     type=ListOfRegistered(MODES, "modes"),
@@ -47,7 +47,7 @@ alpha_option = click.option(
 normalization_option = click.option(
     "--normalization",
     "normalizations",
-    type=ListOfRegistered(Registered("scoring.decision:NORMALIZATIONS"), "lengths"),
+    type=ListOfRegistered(Registered("scoring.lengths:NORMALIZATIONS"), "lengths"),
     default="none",
     show_default=True,
     help="Lengths that scores are divided by.",

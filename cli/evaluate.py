@@ -62,7 +62,7 @@ def evaluate(
     from .unscored import Unscored
 
     warn_of_bundled_model(model, items)
-    scorer, decision, alpha = open_model(model, n_threads, cached, prompt, answer_delimiter)
+    scorer, decision, alpha, _ = open_model(model, n_threads, cached, prompt, answer_delimiter)
     answered = read_answered(items, "test")[:limit]
     with progress_bar(len(answered), "scoring", show=True) as bar:
         chunks = list(scorer.stream(answered, advance=bar.update, strict=strict))
@@ -79,7 +79,7 @@ def evaluate(
         content = {
             "items": len(scored),
             "not_scored": unscored.count,
-            "in_force": asdict(decision),
+            "in_force": {"mode": decision.name, **decision.to_json()},
             "modes": [asdict(row) for row in rows],
         }
         click.echo(json.dumps(content, indent=2))

@@ -15,6 +15,7 @@ from .options import (
     NumberOrAuto,
     Registered,
     cache_option,
+    check_decision_options,
     contamination_option,
     debug_option,
     decision_options,
@@ -93,7 +94,8 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     type=Registered("heads.settings:ADAPTERS"),
     default="output",
     show_default=True,
-    help="Heads behind the model, or LoRA inside it, which takes longer and learns more.",
+    help="Heads behind the model; LoRA inside it, which takes longer and learns more; or none, "
+    "to fit only the decision, in seconds.",
 )
 @click.option(
     "--train-dir",
@@ -134,12 +136,12 @@ def fit(
     from likra_lite.engine.folder import check_folder_target
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
-    from likra_lite.scoring.decision import MODES, Decision
 
     from .opening import read_answered, warn_of_bundled_model
-    from .tables import accuracy_line
+    from .tables import held_out_text
 
     check_folder_target(out)
+    check_decision_options(context)
     recipe = take_recipe(parameters, seed, context)
     if recipe is None:
         warn_of_bundled_model(model, items)
@@ -168,26 +170,14 @@ def fit(
         return
     classifier.save(out)
 
-    decision = classifier.decision_
-    heads = " and ".join(classifier.scorer_.fitted) or "no"
-    plural = "s" if len(classifier.scorer_.fitted) != 1 else ""
-    click.echo(
-        f"fitted {heads} head{plural} on {classifier.n_items_} items in {seconds:.1f} s: {out}"
-    )
-    unused = set(classifier.scorer_.fitted).isdisjoint(MODES[decision.mode].heads)
-    weak = " (no strong evidence for the heads)" if unused and classifier.scorer_.fitted else ""
-    click.echo(f"in force: {decision}{weak}")
+    heads = " and ".join(classifier.scorer_.fitted)
+    what = f"{heads} head{'s' * (len(classifier.scorer_.fitted) > 1)}" if heads else "no heads"
+    click.echo(f"fitted {what} on {classifier.n_items_} items in {seconds:.1f} s: {out}")
     if recipe is not None:
         click.echo(f"checkpoints and losses: {train_dir}")
     how = "cross-fitted" if validation is None else validation
     if recipe is not None and validation is None and classifier.cv is None:
         how = "held out of the training"
-    if "auto" in (classifier.mode, classifier.normalization, classifier.penalty) or (
-        classifier.alpha == "auto" and MODES[decision.mode].weighted
-    ):
-        how += "; auto has chosen on the same items"
-    click.echo(f"held-out accuracy on {len(classifier.held_out_y_)} items ({how}):")
-    base = Decision("base", normalization=decision.normalization)
-    for rule in (base, decision) if decision.mode != "base" else (base,):
-        line = accuracy_line(rule, classifier.held_out_, classifier.held_out_y_)
-        click.echo(f"  {rule.mode:<12}{line}")
+    elif not heads:
+        how = "no head has seen any"
+    click.echo(held_out_text(classifier, how))

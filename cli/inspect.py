@@ -20,7 +20,7 @@ SHOWN = 5  # ids named in an error
 @model_option
 @click.option(
     "--mode",
-    type=Registered("scoring.decision:MODES"),
+    type=Registered("scoring.modes:MODES"),
     help="What is scored.  [default: what is in force in the model folder]",
 )
 @click.option(
@@ -47,6 +47,7 @@ def inspect(
     """
     from dataclasses import replace
 
+    from likra_lite.scoring.decision import Decision
     from likra_lite.scoring.explain import explain_item
     from likra_lite.scoring.margin import margin_text
     from likra_lite.validation import check_number
@@ -59,9 +60,12 @@ def inspect(
         check_number("alpha", alpha)
     warn_of_bundled_model(model, items)
     item = find_item(items, name, index, SHOWN)
-    scorer, decision, _ = open_model(model, n_threads, cached=False)
+    scorer, decision, weight, _ = open_model(model, n_threads, cached=False)
     if mode is not None:
-        decision = replace(decision, mode=mode, temperature=1.0)
+        length = decision.normalization if isinstance(decision, Decision) else "none"
+        decision = Decision(mode, weight, length)
     if alpha is not None:
+        if not isinstance(decision, Decision):
+            raise click.UsageError("fitted weights are in force, without an alpha: give --mode")
         decision = replace(decision, alpha=alpha)
     click.echo(margin_text(explain_item(scorer, decision, item)))

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from likra_lite.experiments import Experiment
     from likra_lite.questions.files import ItemFile
     from likra_lite.questions.item import Item
-    from likra_lite.scoring.decision import Decision
+    from likra_lite.scoring.decision import LinearDecision
     from likra_lite.scoring.scorer import ChoiceScorer
+    from likra_lite.scoring.selection import DecisionRule
 
 __all__ = [
     "Opened",
@@ -153,15 +154,18 @@ class Opened(NamedTuple):
     Attributes
     ----------
     scorer : ChoiceScorer
-    decision : Decision
+    decision : LinearDecision
         What is in force.
     alpha : float
         Of weighted modes: that in force, that given to fit, or the paper's 0.9.
+    rule : DecisionRule
+        How the decision was come to.
     """
 
     scorer: ChoiceScorer
-    decision: Decision
+    decision: LinearDecision
     alpha: float
+    rule: DecisionRule
 
 
 def open_model(
@@ -182,7 +186,9 @@ def open_model(
     from likra_lite.engine.cache import default_cache
     from likra_lite.errors import LikraError
     from likra_lite.heads.saved import is_fitted_folder, read_fitted
-    from likra_lite.scoring.decision import MODES
+    from likra_lite.scoring.decision import Decision
+    from likra_lite.scoring.modes import MODES
+    from likra_lite.scoring.selection import DecisionRule
 
     path = bundled_model() if folder is None else Path(folder)
     if is_fitted_folder(path):
@@ -195,16 +201,16 @@ def open_model(
         fitted = read_fitted(path, n_threads)
         given = fitted.settings["parameters"]["alpha"]
         alpha = DEFAULT_ALPHA if given == "auto" else float(given)
-        if MODES[fitted.decision.mode].weighted:
+        if isinstance(fitted.decision, Decision) and MODES[fitted.decision.mode].weighted:
             alpha = fitted.decision.alpha
-        return Opened(replace(fitted.scorer, cache=cache), fitted.decision, alpha)
+        scorer = replace(fitted.scorer, cache=cache)
+        return Opened(scorer, fitted.decision, alpha, fitted.rule)
     from likra_lite.engine.onnx import LanguageModel
-    from likra_lite.scoring.decision import Decision
     from likra_lite.scoring.scorer import ChoiceScorer
 
     model = LanguageModel(path, n_threads)
     scorer = ChoiceScorer.of(model, prompt, cached, answer_delimiter)
-    return Opened(scorer, Decision("base"), DEFAULT_ALPHA)
+    return Opened(scorer, Decision("base"), DEFAULT_ALPHA, DecisionRule("base"))
 
 
 def open_experiment(

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 __all__ = [
     "ListOf",
     "ListOfRegistered",
     "NumberOrAuto",
     "cache_option",
+    "check_decision_options",
     "contamination_option",
     "debug_option",
     "decision_options",
@@ -201,24 +203,24 @@ class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new
 DECISION_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--mode",
-        type=Registered("scoring.decision:MODES", first="auto"),
+        type=Registered("scoring.modes:MODES", first="auto"),
         default="auto",
         show_default=True,
-        help="What is scored; auto takes the one that explains held-out answers best.",
+        help="What is scored; auto weighs all of it, and lengths, as held-out answers tell.",
     ),
     click.option(
         "--alpha",
         type=NumberOrAuto(),
         default="auto",
         show_default=True,
-        help="Weight of the negative head.",
+        help="Weight of the negative head in a mode; auto chooses it on held-out answers.",
     ),
     click.option(
         "--normalization",
-        type=Registered("scoring.decision:NORMALIZATIONS", last="auto"),
+        type=Registered("scoring.lengths:NORMALIZATIONS", last="auto"),
         default="none",
         show_default=True,
-        help="Length that scores are divided by.",
+        help="Length that the scores of a mode are divided by.",
     ),
 )
 
@@ -286,3 +288,17 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def items_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument ``items`` and the options of reading it."""
     return click.argument("items", type=click.Path(allow_dash=True))(reading_options(command))
+
+
+def check_decision_options(context: click.Context) -> None:
+    """Raise an error if what is of a mode is out of range, or given without a mode."""
+    from likra_lite.validation import check_number_or_auto
+
+    check_number_or_auto("alpha", context.params["alpha"])
+    if context.params["mode"] != "auto":
+        return
+    for name in ("alpha", "normalization"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name} is of a mode, and fitted weights see to it themselves: give --mode too"
+            )

@@ -91,8 +91,8 @@ def score(
     printed = is_standard_output(out)
     check_outputs({"--out": None if printed else out}, {"ITEMS": items})
     warn_of_bundled_model(model, items)
-    scorer, decision, _ = open_model(model, n_threads, cached, prompt, answer_delimiter)
-    uncertainty = _uncertainty(scorer.model.folder, decision, coverage, error_rate)
+    scorer, decision, _, rule = open_model(model, n_threads, cached, prompt, answer_delimiter)
+    uncertainty = _uncertainty(scorer.model.folder, decision, rule, coverage, error_rate)
     total, incoming = stream_items(items, "test")
     unscored = Unscored()
     done = 0
@@ -114,7 +114,7 @@ def score(
 
 
 def _uncertainty(
-    folder: Any, decision: Any, coverage: float | None, error_rate: float | None
+    folder: Any, decision: Any, rule: Any, coverage: float | None, error_rate: float | None
 ) -> dict[str, Callable[[Any], Any]]:
     """Return further columns of a record, calibrated on the folder's held-out items."""
     columns: dict[str, Callable[[Any], Any]] = {}
@@ -130,19 +130,18 @@ def _uncertainty(
     )
 
     held_out, y = read_held_out(folder)
+    unseen = rule.cross_fit(held_out, y)
     if coverage is not None:
-        least = set_threshold(held_out, decision, y, coverage)
+        least = set_threshold(held_out, unseen, y, coverage)
         columns["set"] = lambda table: prediction_sets(table, decision, least)
     if error_rate is not None:
-        sure = abstention_threshold(held_out, decision, y, error_rate)
+        sure = abstention_threshold(held_out, unseen, y, error_rate)
         columns["abstain"] = lambda table: predict_or_abstain(table, decision, sure) == ABSTAINED
     return columns
 
 
 def _types(decision: Any, uncertainty: Any) -> dict[str, Any]:
     """Return the columns of a record, as :func:`likra_lite.cli.records.open_records` takes them."""
-    from likra_lite.scoring.decision import MODES
-
     added = {"set": [int], "abstain": bool}
     return {
         "id": str,
@@ -154,14 +153,12 @@ def _types(decision: Any, uncertainty: Any) -> dict[str, Any]:
         "scores": [float],
         "probabilities": [float],
         **{name: added[name] for name in uncertainty},
-        "log_likelihoods": {head: [float] for head in MODES[decision.mode].heads},
+        "log_likelihoods": {head: [float] for head in decision.heads},
     }
 
 
 def _chunks(scorer: Any, decision: Any, items: Any, advance: Any, strict: bool) -> Iterator[Any]:
-    from likra_lite.scoring.decision import MODES
-
-    yield from scorer.stream(items, MODES[decision.mode].heads, advance, strict)
+    yield from scorer.stream(items, decision.heads, advance, strict)
 
 
 def _records(chunk: Any, first: int, decision: Any, uncertainty: Any) -> Iterator[dict[str, Any]]:

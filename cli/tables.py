@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["accuracy_line", "mode_table"]
+__all__ = ["accuracy_line", "held_out_text", "mode_table"]
+
+PAPERS_ALPHA = 0.9
 
 
 def accuracy_line(decision: Any, table: Any, y: Any) -> str:
@@ -28,3 +30,30 @@ def mode_table(rows: Sequence[Any]) -> str:
         cell = f"{row.accuracy:.3f} +- {row.standard_error:.3f}"
         columns.setdefault(titles[row.normalization], []).append(cell)
     return layout(modes, columns, "mode")
+
+
+def held_out_text(classifier: Any, how: str) -> str:
+    """Tell what every mode gets on held-out items, and what is in force.
+
+    Parameters
+    ----------
+    classifier : LikraClassifier
+        Fitted.
+    how : str
+        Why they count as held out.
+    """
+    from likra_lite.scoring.fitted import FittedDecision
+    from likra_lite.scoring.selection import evaluate_modes
+
+    table, y, decision = classifier.held_out_, classifier.held_out_y_, classifier.decision_
+    given = PAPERS_ALPHA if classifier.alpha == "auto" else classifier.alpha
+    alpha = given if isinstance(decision, FittedDecision) else decision.alpha
+    share = accuracy_line(classifier.held_out_decision_, table, y)
+    lines = [
+        f"held-out accuracy on {len(y)} items ({how}), with standard errors:",
+        mode_table(evaluate_modes(table, y, alpha)),
+        f"in force: {decision}: {share}",
+    ]
+    if isinstance(decision, FittedDecision):
+        lines += [f"  {line}" for line in decision.in_words()]
+    return "\n".join(lines)

@@ -18,6 +18,7 @@ from .engine.folder import MANIFEST
 from .engine.onnx import LanguageModel
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
 from .heads.fit_graph import fit_lora_heads
+from .heads.fit_none import score_without_heads
 from .heads.fit_output import fit_output_heads
 from .heads.negatives import NEGATIVES
 from .heads.output import DEFAULT_PENALTY
@@ -35,10 +36,12 @@ from .scoring.conformal import (
     prediction_sets,
     set_threshold,
 )
-from .scoring.decision import MODES, NORMALIZATIONS, Decision
+from .scoring.decision import AnyDecision, LinearDecision
 from .scoring.explain import Explanation, explain_item
+from .scoring.lengths import NORMALIZATIONS
+from .scoring.modes import FREE_HEADS, HEADS, MODES
 from .scoring.scorer import ChoiceScorer
-from .scoring.selection import ALPHAS, choose, worse_than_base
+from .scoring.selection import DecisionRule, worse_than_base
 from .scoring.table import LogLikelihoods
 from .validation import check_integer, check_number_or_auto, check_one_of, check_share
 
@@ -47,9 +50,13 @@ __all__ = ["LikraClassifier"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# In order of trust, see `choose`: first what needs no examples, and of these the ratio, which
-# corrects for answers that are likely whatever the question (Holtzman et al. 2021).
-AUTO_MODES = ("pmi", "base", "likra", "base-likra", "sft", "pos-base")
+
+# What fits heads of each kind on a model folder.
+HEADS_ON_A_FOLDER = {
+    "output": fit_output_heads,
+    "lora": fit_lora_heads,
+    "none": score_without_heads,
+}
 
 
 class LikraClassifier(ClassifierMixin, BaseEstimator):
@@ -74,11 +81,16 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         - ``likra``: L+ - alpha L-;
         - ``base-likra``: L_base - alpha L-, which needs wrong answers only;
         - ``pos-base``: L+ - L_base;
-        - ``auto``: the one that explains held-out answers best.
+        - ``auto``: a weighted sum of every L, raw and per character, and of the choice's length,
+          with weights fitted on held-out answers: all of the above, with any alpha, are special
+          cases, see :func:`likra_lite.scoring.weighing.fit_decision`.
     alpha : float or "auto", default="auto"
-        Weight of the negative head. ``auto`` chooses it on held-out answers.
+        Weight of the negative head in the modes that have one by name. ``auto`` chooses it on
+        held-out answers. With ``mode="auto"`` it has a weight of its own.
     normalization : {"none", "chars", "bytes", "tokens", "auto"}, default="none"
-        Length that scores are divided by: Python characters, bytes of UTF-8, or tokens.
+        Length that the scores of a mode are divided by: Python characters, bytes of UTF-8, or
+        tokens; ``auto`` chooses it on held-out answers. With ``mode="auto"`` lengths have weights
+        of their own.
     negatives : {"own", "all", "hardest", "easiest", "other"}, default="own"
         Which wrong answers the negative head learns: wrong choices of the same question
         drawn at random, all of them, those that the base model finds most or least
@@ -91,10 +103,11 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Strength of the L2 penalty on the heads, as a number of answer tokens, see
         :func:`likra_lite.heads.output.fit_output_matrix`. ``auto`` tries a tenth and ten times
         the default too.
-    adapter : {"output", "lora"}, default="output"
+    adapter : {"output", "lora", "none"}, default="output"
         What a head is: a small matrix behind the language model, fitted in seconds, or low-rank
         changes inside it. These are trained on the CPU if `model` is a model folder, and with
         PyTorch (extra ``train``), on a GPU if there is one, if it is a Hugging Face checkpoint.
+        With ``none`` no head is fitted, only the decision: in seconds, and with as few as 16 items.
     recipe : LoraRecipe or None, default=None
         How LoRA heads are trained; as in [1]_ if None.
     train_dir : path or None, default=None
@@ -140,9 +153,13 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Their right choices.
     n_items_ : int
         Number of items the heads were fitted on.
-    decision_ : Decision
-        Mode, alpha, normalization and temperature in force. It follows `mode`, `alpha`
-        and `normalization` when they are changed after ``fit``: no forward pass is needed.
+    decision_ : FittedDecision or Decision
+        The weights in force, or the mode, alpha, normalization and temperature. It follows
+        `mode`, `alpha` and `normalization` when they are changed after ``fit``: no forward pass
+        is needed.
+    held_out_decision_ : AnyDecision
+        What would be in force without each tenth of ``held_out_``, to decide that tenth: for an
+        honest estimate on this table, and for this table only.
 
     References
     ----------
@@ -286,26 +303,37 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         )
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
+        settings = self._settings()
         if self.adapter == "lora" and self._is_checkpoint():
             lora: Any = import_extra("likra_lite.lora_training.fit_lora", "train")
-            fitted = lora.fit_lora(self.model, items, answers, held_out, self._settings())
+            fitted = lora.fit_lora(self.model, items, answers, held_out, settings)
         else:
             scorer = ChoiceScorer.of(
                 self._open_model(), self.prompt, self.cache, self.answer_delimiter
             )
-            fit_heads = fit_lora_heads if self.adapter == "lora" else fit_output_heads
-            fitted = fit_heads(scorer, items, answers, held_out, self._settings())
+            fit_heads = HEADS_ON_A_FOLDER[self.adapter]
+            fitted = fit_heads(scorer, items, answers, held_out, settings)
         # Only now, so that a failed fit leaves the last one.
         self.adopt(fitted, self.n_choices or seen)
-        problem = worse_than_base(self.decision_, self.held_out_, self.held_out_y_)
-        if problem is not None:
-            warnings.warn(problem, RatioWarning, stacklevel=2)
+        self.warn_if_worse(stacklevel=3)
         return self
 
     def _is_checkpoint(self) -> bool:
         """Return whether the model is a Hugging Face checkpoint, not a model folder."""
         model = self.model
         return isinstance(model, str | os.PathLike) and not (Path(model) / MANIFEST).is_file()
+
+    def warn_if_worse(self, stacklevel: int = 2) -> None:
+        """Warn if the decision in force does worse than the base model on held-out items.
+
+        Warns
+        -----
+        RatioWarning
+        """
+        unseen, reference = self.held_out_decision_, self.decision_.reference
+        problem = worse_than_base(self.mode, unseen, reference, self.held_out_, self.held_out_y_)
+        if problem is not None:
+            warnings.warn(problem, RatioWarning, stacklevel=stacklevel)
 
     def _open_model(self) -> LanguageModel:
         model = self.model
@@ -340,7 +368,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.n_items_ = fitted.n_items
         self.held_out_ = fitted.table
         self.held_out_y_ = fitted.y
-        self._decided: tuple[object, Decision] | None = None
+        self._decided: tuple[DecisionRule, LinearDecision] | None = None
+        self._cross_fitted: tuple[DecisionRule, AnyDecision] | None = None
         return self
 
     def _check_parameters(self) -> None:
@@ -360,6 +389,13 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_integer("n_threads", self.n_threads, 1, optional=True)
         check_share("contamination", self.contamination)
         check_one_of("adapter", self.adapter, ADAPTERS)
+        if self.adapter == "none" and self.mode in MODES:
+            missing = {*MODES[self.mode].heads}.difference(FREE_HEADS)
+            if missing:
+                raise LikraError(
+                    f"mode {self.mode!r} reads the {' and the '.join(sorted(missing))} head, but "
+                    "got adapter='none'"
+                )
         if self.recipe is not None and not isinstance(self.recipe, LoraRecipe):
             raise LikraError(
                 f"got a recipe of type {type(self.recipe).__name__}; expected a LoraRecipe"
@@ -368,18 +404,18 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def _progress(self, total: int | None, description: str) -> Any:
         return progress_bar(total, description, self.verbose)
 
-    def _modes(self) -> tuple[str, ...]:
-        if self.mode != "auto":
-            return (self.mode,)
-        if self.adapter == "lora" and (self.recipe or LoraRecipe()).objective != "likelihood":
-            return tuple(mode for mode in AUTO_MODES if "negative" not in MODES[mode].heads)
-        return AUTO_MODES
+    def _rule(self) -> DecisionRule:
+        if self.adapter == "none":
+            heads: tuple[str, ...] = FREE_HEADS
+        elif self.adapter == "lora" and (self.recipe or LoraRecipe()).objective != "likelihood":
+            heads = tuple(head for head in HEADS if head != "negative")
+        else:
+            heads = HEADS
+        return DecisionRule(self.mode, self.alpha, self.normalization, heads)
 
     def _settings(self) -> FitSettings:
         return FitSettings(
-            modes=self._modes(),
-            alphas=self._alphas(),
-            normalizations=self._normalizations(),
+            rule=self._rule(),
             negatives=self.negatives,
             n_negatives=self.n_negatives,
             contamination=self.contamination,
@@ -395,41 +431,31 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def _alphas(self) -> tuple[float, ...]:
-        return ALPHAS if self.alpha == "auto" else (float(self.alpha),)
-
-    def _normalizations(self) -> tuple[str, ...]:
-        return NORMALIZATIONS if self.normalization == "auto" else (self.normalization,)
-
     @property
-    def decision_(self) -> Decision:
-        """Mode, alpha, normalization and temperature in force."""
+    def decision_(self) -> LinearDecision:
+        """What is in force."""
         check_is_fitted(self, "held_out_")
         try:
-            return self._decide()
+            self._check_parameters()
+            rule = self._rule()
+            decided = getattr(self, "_decided", None)
+            if decided is None or decided[0] != rule:
+                decision = rule.decide(self.held_out_, self.held_out_y_)
+                decided = self._decided = (rule, decision)
         except LikraError as error:
             raise DecisionError(str(error)) from error
-
-    def _decide(self) -> Decision:
-        self._check_parameters()
-        key = (self.mode, self.alpha, self.normalization)
-        decided = getattr(self, "_decided", None)
-        if decided is None or decided[0] != key:
-            modes = self._modes()
-            if self.mode == "auto":  # as far as there are heads
-                modes = tuple(m for m in modes if {*MODES[m].heads} <= {*self.held_out_.heads})
-            for mode in modes:
-                for head in MODES[mode].heads:
-                    self.held_out_.head(head)
-            decision, _ = choose(
-                self.held_out_,
-                self.held_out_y_,
-                modes,
-                self._alphas(),
-                self._normalizations(),
-            )
-            decided = self._decided = (key, decision)
         return decided[1]
+
+    @property
+    def held_out_decision_(self) -> AnyDecision:
+        """What would be in force without each tenth of ``held_out_``, to decide that tenth."""
+        self.decision_  # noqa: B018 - raises what is wrong
+        rule = self._rule()
+        crossed = getattr(self, "_cross_fitted", None)
+        if crossed is None or crossed[0] != rule:
+            decision = rule.cross_fit(self.held_out_, self.held_out_y_)
+            crossed = self._cross_fitted = (rule, decision)
+        return crossed[1]
 
     def log_likelihoods(self, X: Any, heads: tuple[str, ...] | None = None) -> LogLikelihoods:
         """Return the log-likelihoods of every choice under every head.
@@ -453,7 +479,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             return self.scorer_.table(items, heads, bar.update)
 
     def _table(self, X: Any) -> LogLikelihoods:
-        return self.log_likelihoods(X, MODES[self.decision_.mode].heads)
+        return self.log_likelihoods(X, self.decision_.heads)
 
     def score_choices(self, X: Any) -> list[FloatArray]:
         """Return the score of every choice, one array of shape (n_choices,) per item."""
@@ -495,8 +521,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         calibrated on ``held_out_``. New items must be exchangeable with these. The guarantee is
         exact on average for validation items that nothing was chosen on; it is close, as in
         cross-conformal prediction (Vovk 2015), where the training items were cross-fitted, since
-        the final heads have seen more items than those that scored the held-out ones, and
-        where mode, alpha and temperature were chosen on the same items.
+        the final heads have seen more items than those that scored the held-out ones. Weights,
+        alpha and temperature are cross-fitted likewise.
 
         Parameters
         ----------
@@ -515,9 +541,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         LikraError
             If `coverage` is out of range, or too high for the number of held-out items.
         """
-        decision = self.decision_
-        threshold = set_threshold(self.held_out_, decision, self.held_out_y_, coverage)
-        return prediction_sets(self._table(X), decision, threshold)
+        unseen = self.held_out_decision_
+        threshold = set_threshold(self.held_out_, unseen, self.held_out_y_, coverage)
+        return prediction_sets(self._table(X), self.decision_, threshold)
 
     def predict_or_abstain(
         self, X: Any, error_rate: float = 0.1, confidence: float = 0.9
@@ -551,11 +577,11 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         AbstentionWarning
             If every item is abstained from, because no threshold can be certified.
         """
-        decision = self.decision_
+        unseen = self.held_out_decision_
         threshold = abstention_threshold(
-            self.held_out_, decision, self.held_out_y_, error_rate, confidence
+            self.held_out_, unseen, self.held_out_y_, error_rate, confidence
         )
-        return predict_or_abstain(self._table(X), decision, threshold)
+        return predict_or_abstain(self._table(X), self.decision_, threshold)
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: Any = None) -> float:
         """Return the accuracy; `y` is the items' own answers by default."""
@@ -605,7 +631,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             self.n_items_,
             self.penalty_,
         )
-        save_heads(Path(folder), Saved(fitted, self.decision_, parameters, len(self.classes_)))
+        saved = Saved(fitted, self.decision_, self._rule(), parameters, len(self.classes_))
+        save_heads(Path(folder), saved)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], n_threads: int | None = None) -> LikraClassifier:
@@ -633,6 +660,5 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if not classifier.cache:
             fitted = replace(fitted, scorer=replace(fitted.scorer, cache=None))
         classifier.adopt(fitted, saved.n_classes)
-        key = (classifier.mode, classifier.alpha, classifier.normalization)
-        classifier._decided = (key, saved.decision)
+        classifier._decided = (classifier._rule(), saved.decision)
         return classifier

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .engine.onnx import LanguageModel
 from .errors import DecisionError
-from .scoring.decision import Decision
+from .scoring.decision import AnyDecision, LinearDecision
 from .scoring.scorer import ChoiceScorer
 from .scoring.statistics import accuracy, paired_difference
 from .scoring.table import LogLikelihoods
@@ -41,8 +41,12 @@ class Summarized(Protocol):
     held_out_y_: NDArray[np.int64]
 
     @property
-    def decision_(self) -> Decision:
+    def decision_(self) -> LinearDecision:
         """The decision in force."""
+
+    @property
+    def held_out_decision_(self) -> AnyDecision:
+        """What decides held-out items without having seen them."""
 
 
 def summary_html(classifier: Summarized) -> str:
@@ -90,16 +94,16 @@ def _fitted_rows(classifier: Summarized) -> dict[str, str]:
         decision = classifier.decision_
     except DecisionError as error:
         return rows | {"Decision": str(error)}
-    return rows | {"Decision": str(decision), "Held-out accuracy": _held_out(classifier, decision)}
+    return rows | {"Decision": str(decision), "Held-out accuracy": _held_out(classifier)}
 
 
-def _held_out(classifier: Summarized, decision: Decision) -> str:
+def _held_out(classifier: Summarized) -> str:
     """Return accuracy on the held-out items, with that of the base model."""
     table, y = classifier.held_out_, classifier.held_out_y_
-    base = Decision("base", normalization=decision.normalization)
-    ours, theirs = (each.predict(table) == y for each in (decision, base))
+    base = classifier.decision_.reference
+    ours, theirs = (each.predict(table) == y for each in (classifier.held_out_decision_, base))
     text = f"{_with_error(*accuracy(ours))} on {len(y):,} items"
-    if decision.mode == "base":
+    if classifier.decision_.name == "base":
         return text
     difference = _with_error(*paired_difference(ours, theirs), sign="+")
     return f"{text}; base {_with_error(*accuracy(theirs))}, difference {difference}"

@@ -17,6 +17,7 @@ from likra_lite.cli.main import group, main
 
 from likra_lite import LikraClassifier, LikraError, read_items
 from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.modes import supported_modes
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = str(ROOT / "examples" / "questions.jsonl")
@@ -62,8 +63,39 @@ def test_fit(mode, model_folder, tmp_path, capsys):
     heads = {"sft": "positive head", "base-likra": "negative head"}
     assert f"fitted {heads.get(mode, 'positive and negative heads')} on 48 items in" in text
     assert "held-out accuracy on 48 items (cross-fitted" in text
-    assert text.count("+-") == (1 if "in force: mode base," in text else 2)
-    assert LikraClassifier.load(out).mode == mode
+    saved = LikraClassifier.load(out)
+    assert saved.mode == mode
+    tried = 2 * len(supported_modes(saved.held_out_.heads))  # raw and per character
+    assert text.count("+-") == tried + 1, "and what is in force"
+    unseen = np.mean(saved.held_out_decision_.predict(saved.held_out_) == saved.held_out_y_)
+    assert f"in force: {saved.decision_}: {unseen:.3f} +- " in text
+
+
+def test_fit_without_heads(model_folder, tmp_path, capsys):
+    out = tmp_path / "fitted"
+    arguments = ("fit", QUESTIONS, "--model", str(model_folder), "--out", str(out))
+    status, text, _ = run(*arguments, "--adapter", "none", capsys=capsys)
+    assert status == 0
+    assert "fitted no heads on 48 items in" in text
+    assert "of the negative head" not in text
+    status, text, _ = run("score", QUESTIONS, "--model", str(out), capsys=capsys)
+    assert status == 0
+    saved = LikraClassifier.load(out)
+    records = [json.loads(line) for line in text.splitlines()]
+    assert [r["prediction"] for r in records] == saved.predict(read_items(QUESTIONS)).tolist()
+    assert set(records[0]["log_likelihoods"]) == {"base", "neutral"}
+
+
+@pytest.mark.parametrize("option", ["--alpha", "--normalization"])
+def test_fit_wants_a_mode_for_what_is_of_a_mode(option, model_folder, tmp_path, capsys):
+    value = "0.5" if option == "--alpha" else "chars"
+    arguments = ("fit", QUESTIONS, "--model", str(model_folder), "--out", str(tmp_path / "out"))
+    status, _, problem = run(*arguments, option, value, capsys=capsys)
+    assert status == 2
+    assert f"{option} is of a mode" in problem
+    status, _, problem = run(*arguments, "--adapter", "none", "--mode", "likra", capsys=capsys)
+    assert status == 1
+    assert "mode 'likra' reads the negative and the positive head" in problem
 
 
 def test_fit_options_reach_the_classifier(model_folder, tmp_path, capsys):
@@ -226,7 +258,8 @@ def test_every_command_and_option_is_described(capsys):
 
 def test_choices_of_options_are_those_of_the_library():
     from likra_lite.heads.negatives import NEGATIVES
-    from likra_lite.scoring.decision import MODES, NORMALIZATIONS
+    from likra_lite.scoring.lengths import NORMALIZATIONS
+    from likra_lite.scoring.modes import MODES
 
     choices = {p.name: getattr(p.type, "choices", None) for p in group.commands["fit"].params}
     assert set(choices["mode"]) == {"auto", *MODES}

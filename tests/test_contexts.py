@@ -20,6 +20,7 @@ from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.explain import explain_item
 from likra_lite.scoring.margin import margin_of, margin_text
 from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.scoring.selection import DecisionRule
 
 PRONOUNS = [  # partial evaluation: one continuation after different contexts
     Item(
@@ -45,7 +46,7 @@ MIXED = [
 
 
 def settings_of(negatives: str) -> FitSettings:
-    return FitSettings(("base-likra",), (1.0,), ("none",), negatives=negatives)
+    return FitSettings(DecisionRule("base-likra"), negatives=negatives)
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from likra_lite.datasets import load_demo
 from likra_lite.experiments import Results
 from likra_lite.experiments.predictions import Setting, correct_by_mode
 from likra_lite.scoring.comparisons import compare_modes
-from likra_lite.scoring.decision import MODES, Decision
+from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.explain import explain_item
 from likra_lite.scoring.margin import margin_of, margin_text
+from likra_lite.scoring.modes import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = ROOT / "examples" / "questions.jsonl"

@@ -28,6 +28,7 @@ from likra_lite.questions.roles import roles_of, shared_roles
 from likra_lite.report.measured import Measured
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.scoring.selection import DecisionRule
 from likra_lite.scoring.statistics import paired_difference
 
 
@@ -59,7 +60,7 @@ def test_a_fit_on_everything_is_the_classifiers_fit(kind, bench, scorer):
     heads = bench.fit(Point("none", 24, 3, kind)).fitted
     y = answer_indices(bench.items)
     training = training_set(
-        scorer, bench.items, y, FitSettings(("likra",), (1.0,), ("none",), kind, seed=3)
+        scorer, bench.items, y, FitSettings(DecisionRule("likra"), kind, seed=3)
     )
     expected = fit_heads(scorer, training, FITTED_HEADS, bench.penalty)
     for name in FITTED_HEADS:

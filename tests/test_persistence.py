@@ -159,7 +159,8 @@ def test_heads_are_not_saved_with_another_model(model_folder, items, tmp_path):
 def test_the_decision_is_kept_as_it_was(fitted, tmp_path, monkeypatch):
     fitted.save(tmp_path / "saved")
     monkeypatch.setattr(
-        "likra_lite.estimator.choose", lambda *_: pytest.fail("the choice was made again")
+        "likra_lite.scoring.selection.fit_decision",
+        lambda *_: pytest.fail("the choice was made again"),
     )
     assert LikraClassifier.load(tmp_path / "saved").decision_ == fitted.decision_
 

@@ -13,7 +13,7 @@ from likra_lite.cli.main import group
 from test_architecture import FLOORS, MODULES, ROWS, imports_of, room_of
 
 import likra_lite
-from likra_lite.scoring.decision import MODES
+from likra_lite.scoring.modes import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"

@@ -40,9 +40,10 @@ from likra_lite.heads.settings import FITTED_HEADS, FitSettings
 from likra_lite.heads.training_set import fit_heads, training_set
 from likra_lite.prompts import as_prompt
 from likra_lite.questions.inputs import answer_indices
-from likra_lite.scoring.decision import MODES, Decision
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.modes import MODES
 from likra_lite.scoring.scorer import ChoiceScorer
-from likra_lite.scoring.selection import ALPHAS, choose
+from likra_lite.scoring.selection import ALPHAS, DecisionRule, choose
 
 ROOT = Path(__file__).resolve().parent.parent
 UNRELATED = ("a kettle", "seven", "in the harbour")
@@ -86,9 +87,7 @@ def direct(experiment, point, prompt=None, items=None) -> ChoiceScorer:
         items = [item for item, kept in zip(items, keep, strict=True) if kept]
         keep = None
     settings = FitSettings(
-        modes=("likra",),
-        alphas=(1.0,),
-        normalizations=("none",),
+        DecisionRule("likra"),
         negatives=point.negatives,
         n_negatives=point.n_negatives,
         contamination=point.contamination,
@@ -207,7 +206,7 @@ def test_alpha_is_chosen_on_training_items_that_were_not_used(results, experimen
     np.testing.assert_array_equal(y, answer_indices(unused))
     for head, values in table.heads.items():
         np.testing.assert_allclose(kept.heads[head], values, atol=NEAR)
-    expected, _ = choose(table, y, ["likra"], ALPHAS, ["none"])
+    expected = choose(table, y, "likra", ALPHAS, ["none"])
     assert results.decision(point, "likra", "auto") == Decision("likra", expected.alpha)
     assert results.decision(point, "sft", "auto") == Decision("sft")
 

@@ -22,6 +22,7 @@ from ..questions.inputs import answer_indices
 from ..questions.item import Item
 from ..scoring.decision import Decision
 from ..scoring.scorer import ChoiceScorer
+from ..scoring.selection import DecisionRule
 from ..scoring.table import LogLikelihoods
 from ..validation import check_integer
 from .held_out import HeldOut
@@ -41,7 +42,7 @@ def order_of(n_items: int, seed: int) -> NDArray[np.int64]:
 
 
 # Heads are fitted point by point; what is read first needs none.
-NO_HEADS = FitSettings(modes=("base",), alphas=(1.0,), normalizations=("none",))
+NO_HEADS = FitSettings(DecisionRule("base"))
 
 
 class Bench:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import LikraError
 from ..scoring.comparisons import Comparison, compare_modes, remaining_share_sentence
-from ..scoring.decision import MODES, Decision
+from ..scoring.decision import Decision
+from ..scoring.modes import MODES
 from ..scoring.statistics import LEVEL
 from ..scoring.table import LogLikelihoods
 from ..validation import check_number_or_auto, check_one_of

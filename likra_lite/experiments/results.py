@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from ..atomic import write_bytes
 from ..errors import LikraError
 from ..heads.settings import FITTED_HEADS
-from ..scoring.decision import MODES, Decision
+from ..scoring.decision import Decision
+from ..scoring.modes import MODES
 from ..scoring.selection import ALPHAS, choose
 from ..scoring.table import LogLikelihoods
 from .arrays import Arrays, read_arrays, read_point, write_arrays
@@ -298,7 +299,7 @@ class Results:
                 "on, give a number or a smaller size"
             )
         table, y = self.unused_table(point)
-        return replace(choose(table, y, [mode], ALPHAS, [normalization])[0], temperature=1.0)
+        return replace(choose(table, y, mode, ALPHAS, [normalization]), temperature=1.0)
 
     def correct(self, test: str, where: Point | str, decision: Decision) -> NDArray[np.bool_]:
         """Return whether predictions are right, of shape (n_items,).

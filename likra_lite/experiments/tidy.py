@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ..atomic import atomic_text
 from ..errors import LikraError
 from ..questions.roles import RIGHT
-from ..scoring.decision import MODES, NORMALIZATIONS, Decision
+from ..scoring.decision import Decision
+from ..scoring.lengths import NORMALIZATIONS
+from ..scoring.modes import MODES
 from ..scoring.statistics import accuracy
 from ..scoring.table import LogLikelihoods
 from ..validation import check_number_or_auto, check_one_of
@@ -86,7 +88,7 @@ def observations(
     ----------
     results : Results
     modes : sequence of str
-        See :data:`likra_lite.scoring.decision.MODES`. ``pmi`` is left out where questions are
+        See :data:`likra_lite.scoring.modes.MODES`. ``pmi`` is left out where questions are
         hidden: it is 0 for every choice there.
     alphas : sequence of float or "auto"
         Weights of the negative head: a sweep costs no fit. ``auto`` is chosen, for every

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
-from ..scoring.selection import choose
 from .folds import fold_of_items
 from .output import DEFAULT_PENALTY
 from .settings import FitSettings
@@ -70,7 +69,9 @@ def fit_output_heads(
             else:
                 assert folds is not None
                 table = cross_fit(scorer, training, heads, penalty, folds, bar.update)
-            loss = choose(table, right, settings.modes, settings.alphas, settings.normalizations)[1]
-            done = FittedHeads(fitted, training.negatives, table, right, len(items), penalty)
-            results.append((loss, done))
-    return min(results, key=lambda result: result[0])[1]
+            results.append(
+                FittedHeads(fitted, training.negatives, table, right, len(items), penalty)
+            )
+    if len(results) == 1:
+        return results[0]
+    return min(results, key=lambda fitted: settings.rule.loss(fitted.table, fitted.y))

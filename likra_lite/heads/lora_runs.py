@@ -17,6 +17,7 @@ from ..engine.head import Lora
 from ..errors import LikraError
 from ..progress import progress_bar
 from ..scoring.decision import Decision
+from ..scoring.lengths import LENGTHS
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.table import LogLikelihoods
 from .folds import fold_of_items
@@ -145,8 +146,8 @@ def accuracy_of(
         Log-likelihoods under the head and under the model as it is, in nats.
     """
     offsets = np.concatenate([[0], np.cumsum([len(item.choices) for item in held_out.items])])
-    nothing = np.zeros(0, np.int64)
-    table = LogLikelihoods(offsets, {head: values, "base": base}, nothing, nothing, nothing)
+    unread = dict.fromkeys(LENGTHS, np.ones(len(values), np.int64))  # by these modes
+    table = LogLikelihoods(offsets, {head: values, "base": base}, unread)
     mode = Decision("base-likra" if head == "negative" else "sft")
     return float(np.mean(mode.predict(table) == held_out.y))
 

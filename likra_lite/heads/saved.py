@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +16,16 @@ from ..engine.cache import default_cache
 from ..engine.folder import atomic_folder, link_or_copy, write_manifest
 from ..engine.head import head_of_tensors
 from ..engine.onnx import LanguageModel
-from ..errors import LikraError, ModelFolderError
+from ..errors import ModelFolderError
 from ..prompts import Prompt, as_prompt
-from ..scoring.decision import Decision
+from ..scoring.decision import Decision, LinearDecision
+from ..scoring.fitted import FittedDecision
+from ..scoring.lengths import NORMALIZATIONS
+from ..scoring.modes import MODES
 from ..scoring.scorer import ChoiceScorer
+from ..scoring.selection import DecisionRule
 from ..scoring.table import LogLikelihoods
-from ..validation import check_one_of
+from ..validation import check_number, check_one_of
 from .negatives import Negatives
 from .recipe import LoraRecipe
 from .training_set import FittedHeads
@@ -37,6 +41,7 @@ __all__ = [
 ]
 
 SETTINGS = "classifier.json"
+VERSION = 2  # of these settings; 1 had no fitted weights and no version
 HEADS = "heads"
 HELD_OUT = "held_out.safetensors"
 NEGATIVES = "negatives.safetensors"
@@ -53,15 +58,18 @@ class Saved(NamedTuple):
     Attributes
     ----------
     fitted : FittedHeads
-    decision : Decision
+    decision : LinearDecision
         In force.
+    rule : DecisionRule
+        How it was come to.
     parameters : dict
         Of the classifier, without its model.
     n_classes : int
     """
 
     fitted: FittedHeads
-    decision: Decision
+    decision: LinearDecision
+    rule: DecisionRule
     parameters: dict[str, Any]
     n_classes: int
 
@@ -85,13 +93,15 @@ def save_heads(folder: Path, saved: Saved) -> None:
     fitted = saved.fitted
     model = fitted.scorer.model
     settings = {
+        "version": VERSION,
         "parameters": saved.parameters,
         "prompt": fitted.scorer.prompt.settings(),
         "heads": list(fitted.scorer.fitted),
         "penalty": fitted.penalty,
         "n_items": fitted.n_items,
         "n_classes": saved.n_classes,
-        "decision": asdict(saved.decision),
+        "decision": saved.decision.to_json(),
+        "rule": asdict(saved.rule),
     }
     for name in model.manifest.model_files:
         if not (model.folder / name).is_file():
@@ -142,12 +152,15 @@ class Fitted(NamedTuple):
     Attributes
     ----------
     scorer : ChoiceScorer
-    decision : Decision
+    decision : LinearDecision
+    rule : DecisionRule
+        How the decision was come to.
     settings : dict
     """
 
     scorer: ChoiceScorer
-    decision: Decision
+    decision: LinearDecision
+    rule: DecisionRule
     settings: dict[str, Any]
 
 
@@ -167,12 +180,36 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
         )
     with _readable(folder):
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        version = settings.get("version", 1)
+        if version > VERSION:
+            raise ModelFolderError(
+                f"{folder} has a classifier of version {version} but this likra-lite reads up to "
+                f"{VERSION}; upgrade likra-lite"
+            )
+        if version == 1:  # what was chosen then stays: a mode, its alpha and its normalization
+            chosen = ("mode", "alpha", "normalization")
+            settings["rule"] = {name: settings["decision"][name] for name in chosen}
+            settings["parameters"] |= settings["rule"]
+        rule = DecisionRule(**settings["rule"])
+        decision = _decision_of(settings["decision"])
         heads = {
             name: head_of_tensors(_read(folder / HEADS / f"{name}.safetensors"))
             for name in settings["heads"]
         }
         scorer = ChoiceScorer(model, as_prompt(settings["prompt"]), heads, default_cache())
-        return Fitted(scorer, Decision(**settings["decision"]), settings)
+        return Fitted(scorer, decision, rule, settings)
+
+
+def _decision_of(content: Mapping[str, Any]) -> LinearDecision:
+    """Return a stored decision, and raise LikraError or TypeError if there is something else."""
+    if "weights" in content:
+        return FittedDecision(**content)
+    decision = Decision(**content)
+    check_one_of("mode", decision.mode, MODES)
+    check_one_of("normalization", decision.normalization, NORMALIZATIONS)
+    check_number("alpha", decision.alpha)
+    check_number("temperature", decision.temperature, positive=True)
+    return decision
 
 
 def read_held_out(folder: Path) -> tuple[LogLikelihoods, NDArray[np.int64]]:
@@ -204,7 +241,7 @@ def _readable(folder: Path) -> Iterator[None]:
     """Turn whatever a malformed file raises into one error."""
     try:
         yield
-    except LikraError:
+    except ModelFolderError:
         raise
     except Exception as error:
         raise ModelFolderError(
@@ -233,7 +270,7 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
     ModelFolderError
         If the folder is damaged, of another version, or has no fitted heads.
     """
-    scorer, decision, settings = read_fitted(folder, n_threads)
+    scorer, decision, rule, settings = read_fitted(folder, n_threads)
     known = list(known)
     with _readable(folder):
         parameters = settings["parameters"] | {"n_threads": n_threads}
@@ -246,4 +283,4 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
         table, y = read_held_out(folder)
         negatives = Negatives(**_read(folder / NEGATIVES))
         fitted = FittedHeads(scorer, negatives, table, y, settings["n_items"], settings["penalty"])
-        return Saved(fitted, decision, parameters, settings["n_classes"])
+        return Saved(fitted, decision, rule, parameters, settings["n_classes"])

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
 
 from ..prompts import Prompt
-from ..scoring.decision import MODES
+from ..scoring.selection import DecisionRule
 from .recipe import LoraRecipe
 
 __all__ = ["ADAPTERS", "FITTED_HEADS", "FitSettings"]
 
-ADAPTERS = ("output", "lora")
+ADAPTERS = ("output", "lora", "none")
 
 FITTED_HEADS = ("positive", "negative")
 
@@ -23,10 +22,8 @@ class FitSettings:
 
     Attributes
     ----------
-    modes, normalizations : tuple of str
-        What the decision is chosen from. They say which heads are needed.
-    alphas : tuple of float
-        Likewise.
+    rule : DecisionRule
+        How the heads' log-likelihoods come to a decision: it says which heads are needed.
     negatives : str
         Kind of wrong answers, see :func:`likra_lite.heads.negatives.draw_negatives`.
     n_negatives : int
@@ -55,9 +52,7 @@ class FitSettings:
         Whether progress is shown on a terminal.
     """
 
-    modes: tuple[str, ...]
-    alphas: tuple[float, ...]
-    normalizations: tuple[str, ...]
+    rule: DecisionRule
     negatives: str = "own"
     n_negatives: int = 1
     contamination: float = 0.0
@@ -72,10 +67,10 @@ class FitSettings:
     cache: bool = True
     verbose: bool = False
 
-    @cached_property
+    @property
     def read_heads(self) -> frozenset[str]:
-        """Every head that some mode reads, fitted or not."""
-        return frozenset(head for mode in self.modes for head in MODES[mode].heads)
+        """Every head that the decision may read, fitted or not."""
+        return self.rule.read
 
     @property
     def fitted_heads(self) -> list[str]:
@@ -84,10 +79,10 @@ class FitSettings:
 
     @property
     def free_heads(self) -> list[str]:
-        """The heads that need no fit: ``base`` always, and ``neutral`` if a mode reads it."""
+        """The heads that need no fit: ``base`` always, and ``neutral`` if it is read."""
         return ["base", "neutral"] if "neutral" in self.read_heads else ["base"]
 
     @property
     def drawing_normalization(self) -> str:
         """How ``hardest`` and ``easiest`` compare likelihoods: as the decision does, if fixed."""
-        return self.normalizations[0] if len(self.normalizations) == 1 else "none"
+        return "none" if self.rule.normalization == "auto" else self.rule.normalization

@@ -284,10 +284,4 @@ def cross_fit(
                 columns[head][chosen] = values
             if advance is not None:
                 advance(int(np.sum(folds == fold)))
-    return LogLikelihoods(
-        offsets=table.offsets,
-        heads={**table.heads, **columns},
-        n_tokens=table.n_tokens,
-        n_chars=table.n_chars,
-        n_bytes=table.n_bytes,
-    )
+    return replace(table, heads={**table.heads, **columns})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..errors import LikraError, RatioWarning
+from ..errors import LikraError
 from ..estimator import LikraClassifier
 from ..export.targets import targets_of
 from ..heads.peft_folder import read_peft_folder
@@ -18,9 +17,8 @@ from ..heads.settings import FITTED_HEADS
 from ..heads.training_set import NO_NEGATIVES, FittedHeads
 from ..progress import progress_bar
 from ..questions.inputs import answer_indices, as_items
-from ..scoring.decision import MODES
+from ..scoring.modes import MODES
 from ..scoring.scorer import ChoiceScorer
-from ..scoring.selection import worse_than_base
 from .source import check_is_checkpoint, open_adapted, scratch_folder
 
 __all__ = ["import_adapters"]
@@ -102,7 +100,5 @@ def import_adapters(
     seen = max(len(item.choices) for item in items)
     fitted = FittedHeads(scorer, NO_NEGATIVES, table, answers, 0)
     classifier.adopt(fitted, classifier.n_choices or seen)
-    problem = worse_than_base(classifier.decision_, table, answers)
-    if problem is not None:
-        warnings.warn(problem, RatioWarning, stacklevel=2)
+    classifier.warn_if_worse(stacklevel=3)
     return classifier

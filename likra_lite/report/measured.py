@@ -17,7 +17,8 @@ from ..experiments.predictions import Setting, correct_by_mode, what_remains
 from ..questions.item import Item
 from ..questions.roles import roles_of
 from ..scoring.comparisons import Comparison, compare_modes
-from ..scoring.decision import MODES, Decision
+from ..scoring.decision import Decision
+from ..scoring.modes import MODES
 from .confidence import ENOUGH
 
 __all__ = ["RATIOS", "Fit", "Measured", "Row"]

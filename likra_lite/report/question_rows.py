@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..questions.item import Item
-from ..scoring.decision import Decision
+from ..scoring.decision import LinearDecision
 from ..scoring.explain import explain_item
 from ..scoring.margin import margin_of
 from ..scoring.scorer import ChoiceScorer
@@ -22,7 +22,7 @@ def item_rows(
     items: Sequence[Item],
     y: NDArray[np.int64],
     table: LogLikelihoods,
-    decision: Decision,
+    decision: LinearDecision,
     scorer: ChoiceScorer | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> tuple[ItemRow, ...]:
@@ -35,7 +35,7 @@ def item_rows(
         Their right choices.
     table : LogLikelihoods
         Of these items, with ``base`` and the heads of the mode.
-    decision : Decision
+    decision : LinearDecision
         Its temperature makes the probabilities.
     scorer : ChoiceScorer, optional
         With the fitted heads: reads every item again, token by token. Without it, rows have
@@ -50,7 +50,7 @@ def item_rows(
     scores, probabilities = (
         table.split(column) for column in (decision.scores(table), decision.probabilities(table))
     )
-    base = Decision("base", normalization=decision.normalization).predict(table)
+    base = decision.reference.predict(table)
     rows = []
     for index, item in enumerate(items):
         tokens: list[tuple[tuple[str, ...], tuple[float, ...]]] = [((), ())] * len(item.choices)
@@ -59,8 +59,8 @@ def item_rows(
             parts = margin_of(explanation).contributions
             if parts is not None:
                 tokens = [
-                    (tuple(choice.tokens), tuple(ratios.tolist()))
-                    for choice, ratios in zip(explanation.choices, parts, strict=True)
+                    (tuple(choice.tokens), tuple(part.tokens.tolist()))
+                    for choice, part in zip(explanation.choices, parts, strict=True)
                 ]
             if advance is not None:
                 advance(1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import AbstentionWarning, LikraError
 from ..validation import check_integer, check_share
-from .decision import Decision
+from .decision import AnyDecision
 from .table import LogLikelihoods
 
 __all__ = [
@@ -36,7 +36,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def set_threshold(table: LogLikelihoods, decision: Decision, y: IntArray, coverage: float) -> float:
+def set_threshold(
+    table: LogLikelihoods, decision: AnyDecision, y: IntArray, coverage: float
+) -> float:
     """Return the probability from which a choice belongs to an item's prediction set.
 
     Split conformal prediction with the least ambiguous sets [1]_: of n held-out items, the
@@ -52,7 +54,7 @@ def set_threshold(table: LogLikelihoods, decision: Decision, y: IntArray, covera
     ----------
     table : LogLikelihoods
         Held-out items; their numbers of choices may differ.
-    decision : Decision
+    decision : AnyDecision
     y : ndarray of shape (n_items,)
         Index of the right choice.
     coverage : float
@@ -94,7 +96,9 @@ def _ceil(value: float) -> int:
     return int(np.ceil(value * (1 - 1e-12)))
 
 
-def prediction_sets(table: LogLikelihoods, decision: Decision, threshold: float) -> list[IntArray]:
+def prediction_sets(
+    table: LogLikelihoods, decision: AnyDecision, threshold: float
+) -> list[IntArray]:
     """Return each item's choices of at least that probability, and the best in any case.
 
     A set with no choice would be of no use; to keep the best can only raise coverage, which is
@@ -103,7 +107,7 @@ def prediction_sets(table: LogLikelihoods, decision: Decision, threshold: float)
     Parameters
     ----------
     table : LogLikelihoods
-    decision : Decision
+    decision : AnyDecision
     threshold : float
         From :func:`set_threshold`.
 
@@ -123,7 +127,7 @@ def prediction_sets(table: LogLikelihoods, decision: Decision, threshold: float)
 
 def abstention_threshold(
     table: LogLikelihoods,
-    decision: Decision,
+    decision: AnyDecision,
     y: IntArray,
     error_rate: float,
     confidence: float = 0.9,
@@ -141,7 +145,7 @@ def abstention_threshold(
     ----------
     table : LogLikelihoods
         Held-out items.
-    decision : Decision
+    decision : AnyDecision
     y : ndarray of shape (n_items,)
     error_rate : float
         Between 0 and 1.
@@ -197,18 +201,18 @@ def abstention_threshold(
     return float(tried[n_certified - 1])
 
 
-def _top(table: LogLikelihoods, decision: Decision) -> FloatArray:
+def _top(table: LogLikelihoods, decision: AnyDecision) -> FloatArray:
     """Return the probability of every item's best choice, of shape (n_items,)."""
     return np.maximum.reduceat(decision.probabilities(table), table.offsets[:-1])
 
 
-def predict_or_abstain(table: LogLikelihoods, decision: Decision, threshold: float) -> IntArray:
+def predict_or_abstain(table: LogLikelihoods, decision: AnyDecision, threshold: float) -> IntArray:
     """Return every item's best choice if it is probable enough, else :data:`ABSTAINED`.
 
     Parameters
     ----------
     table : LogLikelihoods
-    decision : Decision
+    decision : AnyDecision
     threshold : float
         From :func:`abstention_threshold`.
 
@@ -238,13 +242,13 @@ class RiskCoverage(NamedTuple):
     error_rate: FloatArray
 
 
-def risk_coverage(table: LogLikelihoods, decision: Decision, y: IntArray) -> RiskCoverage:
+def risk_coverage(table: LogLikelihoods, decision: AnyDecision, y: IntArray) -> RiskCoverage:
     """Return the risk-coverage curve of El-Yaniv and Wiener (2010).
 
     Parameters
     ----------
     table : LogLikelihoods
-    decision : Decision
+    decision : AnyDecision
     y : ndarray of shape (n_items,)
 
     Returns
@@ -283,7 +287,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(
-    table: LogLikelihoods, decision: Decision, y: IntArray, bins: int = 10
+    table: LogLikelihoods, decision: AnyDecision, y: IntArray, bins: int = 10
 ) -> Reliability:
     """Compare top probabilities with accuracy, in bins of equal width (Guo et al. 2017).
 
@@ -291,7 +295,7 @@ def reliability(
     ----------
     table : LogLikelihoods
         Other items than the temperature was fitted on.
-    decision : Decision
+    decision : AnyDecision
     y : ndarray of shape (n_items,)
     bins : int, default=10
         Between 0 and 1; empty ones are left out.

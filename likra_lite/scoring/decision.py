@@ -1,24 +1,29 @@
-"""From log-likelihoods to decisions: the ratio, normalisation, probabilities. Pure NumPy.
+"""From log-likelihoods to scores, predictions and probabilities. Pure NumPy.
 
-The score of a choice is ``log p+(a | q) - alpha * log p-(a | q)`` (Hamdan & Yuret 2025,
-arXiv 2503.14391), or one of its relatives in :data:`MODES`.
+The score of a choice is a weighted sum of its log-likelihoods under the heads, plus what its
+length adds. :class:`Decision` is a fixed ratio, such as ``log p+(a | q) - alpha * log p-(a | q)``
+(Hamdan & Yuret 2025, arXiv 2503.14391); :class:`likra_lite.scoring.fitted.FittedDecision` has
+weights that were fitted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .modes import MODES
 from .table import LogLikelihoods
 
 __all__ = [
-    "MODES",
-    "NORMALIZATIONS",
+    "AnyDecision",
+    "Coefficients",
     "Decision",
-    "Mode",
+    "LinearDecision",
     "fit_temperature",
     "log_loss",
 ]
@@ -27,39 +32,91 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-class Mode(NamedTuple):
-    """Which head speaks for a choice, which against it, and whether alpha weighs it."""
+class Coefficients(NamedTuple):
+    """What a score is made of.
 
-    plus: str
-    minus: str | None = None
-    weighted: bool = False
+    Attributes
+    ----------
+    heads : dict of str to ndarray of shape (n_choices,)
+        Weight of each head's log-likelihood: a score per nat.
+    length : ndarray of shape (n_choices,)
+        What the length adds to the score.
+    """
+
+    heads: Mapping[str, FloatArray]
+    length: FloatArray
+
+
+class AnyDecision(ABC):
+    """How log-likelihoods become scores, predictions and probabilities."""
+
+    temperature: float = 1.0
 
     @property
+    @abstractmethod
     def heads(self) -> tuple[str, ...]:
-        """The heads that the mode reads."""
-        return (self.plus,) if self.minus is None else (self.plus, self.minus)
+        """The heads that are read."""
+
+    @abstractmethod
+    def scores(self, table: LogLikelihoods) -> FloatArray:
+        """Return the score of every choice, of shape (n_choices,)."""
+
+    def predict(self, table: LogLikelihoods) -> IntArray:
+        """Return the index of the best choice of every item; the first of equals."""
+        scores = self.scores(table)
+        starts, counts = table.offsets[:-1], table.n_choices
+        best = np.repeat(np.maximum.reduceat(scores, starts), counts)
+        within = np.arange(len(scores)) - np.repeat(starts, counts)
+        return np.minimum.reduceat(np.where(scores == best, within, len(scores)), starts)
+
+    def probabilities(self, table: LogLikelihoods) -> FloatArray:
+        """Return the softmax of scores over temperature, item by item, of shape (n_choices,)."""
+        return np.exp(_log_softmax(self.scores(table) / self.temperature, table.offsets))
 
 
-MODES = {
-    "base": Mode("base"),
-    "pmi": Mode("base", "neutral"),
-    "sft": Mode("positive"),
-    "likra": Mode("positive", "negative", weighted=True),
-    "base-likra": Mode("base", "negative", weighted=True),
-    "pos-base": Mode("positive", "base"),
-}
+class LinearDecision(AnyDecision):
+    """A decision whose score is a weighted sum of log-likelihoods, plus what a length adds."""
 
-NORMALIZATIONS = ("none", "chars", "bytes", "tokens")
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A mode, or ``auto`` for fitted weights."""
+
+    @property
+    def reference(self) -> Decision:
+        """The base model's own decision, which this one should not do worse than."""
+        return Decision("base")
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameters as plain data."""
+
+    @abstractmethod
+    def coefficients(self, lengths: Mapping[str, IntArray]) -> Coefficients:
+        """Return the weights of choices of some lengths.
+
+        Parameters
+        ----------
+        lengths : dict of str to ndarray of shape (n_choices,)
+            See :data:`likra_lite.scoring.lengths.LENGTHS`.
+        """
+
+    def scores(self, table: LogLikelihoods) -> FloatArray:
+        """Return the score of every choice, of shape (n_choices,)."""
+        weights, scores = self.coefficients(table.lengths)
+        for head, weight in weights.items():
+            scores = scores + weight * table.head(head)
+        return scores
 
 
 @dataclass(frozen=True)
-class Decision:
-    """How log-likelihoods become scores, predictions and probabilities.
+class Decision(LinearDecision):
+    """A fixed ratio of likelihoods.
 
     Parameters
     ----------
     mode : str
-        A key of :data:`MODES`.
+        A key of :data:`likra_lite.scoring.modes.MODES`.
     alpha : float, default=1.0
         Weight of the negative head, for the modes that have one.
     normalization : {"none", "chars", "bytes", "tokens"}, default="none"
@@ -78,27 +135,35 @@ class Decision:
         alpha = f", alpha {self.alpha:g}" if MODES[self.mode].weighted else ""
         return f"mode {self.mode}{alpha}, normalization {self.normalization}"
 
-    def scores(self, table: LogLikelihoods) -> FloatArray:
-        """Return the score of every choice, of shape (n_choices,), in nats (per unit of length)."""
+    @property
+    def name(self) -> str:
+        """The mode."""
+        return self.mode
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameters as plain data."""
+        return asdict(self)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that the mode reads."""
+        return MODES[self.mode].heads
+
+    @property
+    def reference(self) -> Decision:
+        """The base model's decision by the same normalization."""
+        return Decision("base", normalization=self.normalization)
+
+    def coefficients(self, lengths: Mapping[str, IntArray]) -> Coefficients:
+        """Return 1 and minus alpha, each divided by the length."""
         plus, minus, weighted = MODES[self.mode]
-        scores = table.head(plus)
+        ones = np.ones(len(lengths["chars"]))
+        weights = {
+            plus: ones if self.normalization == "none" else ones / lengths[self.normalization]
+        }
         if minus is not None:
-            scores = scores - (self.alpha if weighted else 1.0) * table.head(minus)
-        if self.normalization != "none":
-            scores = scores / getattr(table, f"n_{self.normalization}")
-        return scores
-
-    def predict(self, table: LogLikelihoods) -> IntArray:
-        """Return the index of the best choice of every item; the first of equals."""
-        scores = self.scores(table)
-        starts, counts = table.offsets[:-1], table.n_choices
-        best = np.repeat(np.maximum.reduceat(scores, starts), counts)
-        within = np.arange(len(scores)) - np.repeat(starts, counts)
-        return np.minimum.reduceat(np.where(scores == best, within, len(scores)), starts)
-
-    def probabilities(self, table: LogLikelihoods) -> FloatArray:
-        """Return the softmax over each item's choices, of shape (n_choices,)."""
-        return np.exp(_log_softmax(self.scores(table) / self.temperature, table.offsets))
+            weights[minus] = -(self.alpha if weighted else 1.0) * weights[plus]
+        return Coefficients(weights, np.zeros(len(ones)))
 
 
 def _log_softmax(scores: FloatArray, offsets: IntArray) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..engine.pairs import Pair
 from ..engine.trees import TokenTree
 from ..questions.item import Item
-from .decision import MODES, Decision
+from .decision import LinearDecision
 from .scorer import ChoiceScorer, choice_table, items_named
 
 __all__ = ["ChoiceExplanation", "Explanation", "explain_item"]
@@ -33,6 +33,8 @@ class ChoiceExplanation:
         there if the choice has the same tokens without the question.
     log_likelihoods : dict of str to float
         Under each head, in nats; with ``neutral``, the base model without the question.
+    lengths : dict of str to int
+        In characters, bytes and tokens.
     score : float
     probability : float
     """
@@ -41,6 +43,7 @@ class ChoiceExplanation:
     tokens: list[str]
     log_probs: Mapping[str, FloatArray]
     log_likelihoods: Mapping[str, float]
+    lengths: Mapping[str, int]
     score: float
     probability: float
 
@@ -52,20 +55,20 @@ class Explanation:
     Attributes
     ----------
     item : Item
-    decision : Decision
-        Mode, alpha and normalization in force.
+    decision : LinearDecision
+        In force.
     prediction : int
     choices : list of ChoiceExplanation
     """
 
     item: Item
-    decision: Decision
+    decision: LinearDecision
     prediction: int
     choices: Sequence[ChoiceExplanation]
 
     def __str__(self) -> str:
-        """Return a table with a line per token, of the heads that the mode reads."""
-        heads = MODES[self.decision.mode].heads
+        """Return a table with a line per token, of the heads that are read."""
+        heads = self.decision.heads
         lines = [self.item.question, str(self.decision)]
         for index, choice in enumerate(self.choices):
             marks = ["predicted"] * (index == self.prediction)
@@ -90,13 +93,13 @@ def _trees(scorer: ChoiceScorer, item: Item, pairs: Sequence[Pair]) -> list[Toke
         return scorer.model.encoder.trees(pairs)[0]
 
 
-def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explanation:
+def explain_item(scorer: ChoiceScorer, decision: LinearDecision, item: Item) -> Explanation:
     """Score one item and keep the tokens apart.
 
     Parameters
     ----------
     scorer : ChoiceScorer
-    decision : Decision
+    decision : LinearDecision
     item : Item
 
     Returns
@@ -134,6 +137,7 @@ def explain_item(scorer: ChoiceScorer, decision: Decision, item: Item) -> Explan
                 for head, row in zip(heads, log_probs, strict=True)
             },
             log_likelihoods={head: float(column[i]) for head, column in table.heads.items()},
+            lengths={name: int(column[i]) for name, column in table.lengths.items()},
             score=float(scores[i]),
             probability=float(probabilities[i]),
         )

@@ -1,16 +1,17 @@
-"""Which tokens decide: each token's part in the margin between two choices."""
+"""Which tokens decide: each token's part in the margin between two choices, and the length's."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .decision import MODES, Decision
+from .decision import LinearDecision
 from .explain import ChoiceExplanation, Explanation
 
 __all__ = ["Margin", "margin_of", "margin_text"]
@@ -20,6 +21,24 @@ TOKEN = 18  # characters of a token
 MOST = 3  # tokens named as deciding
 
 FloatArray = NDArray[np.float64]
+
+
+class Contribution(NamedTuple):
+    """What the score of a choice is made of.
+
+    Attributes
+    ----------
+    tokens : ndarray of shape (n_tokens,)
+        Each token's part.
+    length : float
+        What the length adds.
+    weights : sequence of float
+        What a nat is worth under each head.
+    """
+
+    tokens: FloatArray
+    length: float
+    weights: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -33,37 +52,32 @@ class Margin:
     rival : int
         The right choice where the prediction is wrong, else the one that comes second.
     value : float
-        Difference of their scores, in nats (per unit of length).
-    contributions : list of ndarray of shape (n_tokens,), or None
-        For every choice, each token's part in its score; None if the mode compares with the
+        Difference of their scores.
+    contributions : list of Contribution, or None
+        For every choice, what its score is made of; None if the decision compares with the
         text without the question and has other tokens there.
     shares : dict of int to ndarray of shape (n_tokens,)
-        For the chosen answer and its rival, each token's part in the margin: those of both
-        together sum to 1. A rival's token that is unlikely under the score counts for the
-        chosen answer. Tokens with which both begin count 0: they cancel, unless scores are
-        normalized or the choices complete different texts. Empty if the margin is 0 or there
-        are no contributions.
+        For the chosen answer and its rival, each token's part in the margin. A rival's token
+        that is unlikely under the score counts for the chosen answer. Tokens with which both
+        begin count 0: they cancel, unless what a nat is worth depends on the length or the
+        choices complete different texts. Empty if the margin is 0 or there are no contributions.
+    length_shares : dict of int to float
+        Their lengths' parts in the margin; all shares together sum to 1.
     """
 
     chosen: int
     rival: int
     value: float
-    contributions: list[FloatArray] | None
+    contributions: list[Contribution] | None
     shares: Mapping[int, FloatArray]
+    length_shares: Mapping[int, float]
 
 
-def _contributions(choice: ChoiceExplanation, decision: Decision) -> FloatArray:
-    plus, minus, weighted = MODES[decision.mode]
-    parts = choice.log_probs[plus]
-    if minus is not None:
-        parts = parts - (decision.alpha if weighted else 1.0) * choice.log_probs[minus]
-    lengths = {
-        "none": 1,
-        "chars": len(choice.choice),
-        "bytes": len(choice.choice.encode()),
-        "tokens": len(choice.tokens),
-    }
-    return parts / lengths[decision.normalization]
+def _contribution(choice: ChoiceExplanation, decision: LinearDecision) -> Contribution:
+    lengths = {name: np.array([length]) for name, length in choice.lengths.items()}
+    weights, offset = decision.coefficients(lengths)
+    parts = [weight[0] * choice.log_probs[head] for head, weight in weights.items()]
+    return Contribution(np.sum(parts, axis=0), float(offset[0]), [w[0] for w in weights.values()])
 
 
 def margin_of(explanation: Explanation) -> Margin:
@@ -83,19 +97,21 @@ def margin_of(explanation: Explanation) -> Margin:
     order = [index for index in np.argsort(-scores, kind="stable").tolist() if index != chosen]
     rival = order[0] if right is None or right == chosen else right
     value = float(scores[chosen] - scores[rival])
-    heads = MODES[explanation.decision.mode].heads
+    heads = explanation.decision.heads
     if any(head not in choice.log_probs for choice in explanation.choices for head in heads):
-        return Margin(chosen, rival, value, None, {})
-    parts = [_contributions(choice, explanation.decision) for choice in explanation.choices]
+        return Margin(chosen, rival, value, None, {}, {})
+    parts = [_contribution(choice, explanation.decision) for choice in explanation.choices]
     if value == 0:
-        return Margin(chosen, rival, value, parts, {})
-    shares = {chosen: parts[chosen] / value, rival: -parts[rival] / value}
-    if explanation.decision.normalization == "none" and _complete_one_text(explanation):
+        return Margin(chosen, rival, value, parts, {}, {})
+    shares = {chosen: parts[chosen].tokens / value, rival: -parts[rival].tokens / value}
+    lengths = {chosen: parts[chosen].length / value, rival: -parts[rival].length / value}
+    alike = parts[chosen].weights == parts[rival].weights
+    if alike and _complete_one_text(explanation):
         pairs = zip(*(explanation.choices[index].tokens for index in shares), strict=False)
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         for share in shares.values():
             share[:shared] = 0.0
-    return Margin(chosen, rival, value, parts, shares)
+    return Margin(chosen, rival, value, parts, shares, lengths)
 
 
 def margin_text(explanation: Explanation) -> str:
@@ -126,7 +142,7 @@ def _choice_lines(
         f"probability {choice.probability:.3f}"
     )
     lines = textwrap.wrap(title, WIDTH, subsequent_indent="    ")
-    used = {"base", *MODES[explanation.decision.mode].heads}
+    used = {"base", *explanation.decision.heads}
     heads = [head for head in choice.log_probs if head in used or head in ("positive", "negative")]
     header = f"    {'token':<{TOKEN}}" + "".join(f"{head:>9}" for head in heads)
     lines.append(header + f"{'score':>9}{'share':>8}")
@@ -134,15 +150,21 @@ def _choice_lines(
         line = f"    {_shortened(token):<{TOKEN}}"
         line += "".join(f"{choice.log_probs[head][place]:>9.3f}" for head in heads)
         if margin.contributions is not None:
-            line += f"{margin.contributions[index][place]:>9.3f}"
+            line += f"{margin.contributions[index].tokens[place]:>9.3f}"
         if index in margin.shares:
             line += f"{margin.shares[index][place]:>+8.0%}"
+        lines.append(line)
+    if margin.contributions is not None and margin.contributions[index].length:
+        line = f"    {'(length)':<{TOKEN + 9 * len(heads)}}"
+        line += f"{margin.contributions[index].length:>9.3f}"
+        if index in margin.shares:
+            line += f"{margin.length_shares[index]:>+8.0%}"
         lines.append(line)
     line = f"    {'sum':<{TOKEN}}"
     line += "".join(f"{choice.log_likelihoods[head]:>9.3f}" for head in heads)
     line += f"{choice.score:>9.3f}"
     if index in margin.shares:
-        line += f"{margin.shares[index].sum():>+8.0%}"
+        line += f"{margin.shares[index].sum() + margin.length_shares[index]:>+8.0%}"
     return [*lines, line]
 
 
@@ -162,13 +184,12 @@ def _verdict(explanation: Explanation, margin: Margin) -> list[str]:
     if not margin.shares:
         reason = "a tie" if margin.value == 0 else "its parts cannot be told token by token"
         return [f"{text}: {reason}"]
-    ranked = sorted(
-        (
-            (float(share), index, token)
-            for index, shares in margin.shares.items()
-            for share, token in zip(shares, explanation.choices[index].tokens, strict=True)
-        ),
-        key=lambda entry: -abs(entry[0]),
-    )
-    named = ", ".join(f"{token!r} in [{i}] ({share:+.0%})" for share, i, token in ranked[:MOST])
+    parts = [
+        (float(share), f"{token!r} in [{index}]")
+        for index, shares in margin.shares.items()
+        for share, token in zip(shares, explanation.choices[index].tokens, strict=True)
+    ]
+    parts.append((sum(margin.length_shares.values()), "length"))
+    ranked = sorted(parts, key=lambda part: -abs(part[0]))
+    named = ", ".join(f"{name} ({share:+.0%})" for share, name in ranked[:MOST] if share)
     return textwrap.wrap(f"{text}. What decides most: {named}", WIDTH)

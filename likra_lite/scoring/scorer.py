@@ -19,6 +19,7 @@ from ..engine.pairs import PAIRS_PER_CHUNK, Pair, PairScorer
 from ..errors import TruncationWarning, UnscorableItemError
 from ..prompts import Prompt, as_prompt
 from ..questions.item import Item
+from .lengths import lengths_of
 from .table import LogLikelihoods
 
 __all__ = ["ChoiceScorer", "Chunk", "choice_table", "items_named", "warn_of_truncation"]
@@ -32,9 +33,7 @@ def choice_table(
     return LogLikelihoods(
         offsets=np.concatenate([[0], np.cumsum([len(item.choices) for item in items])]),
         heads=dict(heads),
-        n_tokens=n_tokens,
-        n_chars=np.array([len(choice) for choice in choices]),
-        n_bytes=np.array([len(choice.encode()) for choice in choices]),
+        lengths=lengths_of(choices, n_tokens),
     )
 
 

@@ -1,74 +1,50 @@
-"""Choosing mode, alpha and normalisation on held-out log-likelihoods."""
+"""Deciding on held-out log-likelihoods, and telling how well that will do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
-from .decision import MODES, NORMALIZATIONS, Decision, fit_temperature, log_loss
+from .decision import AnyDecision, Decision, LinearDecision, fit_temperature, log_loss
+from .lengths import NORMALIZATIONS
+from .modes import HEADS, MODES, supported_modes
 from .statistics import accuracy, paired_difference
 from .table import LogLikelihoods
+from .weighing import fit_decision
 
 __all__ = [
     "ALPHAS",
+    "CrossFittedDecision",
+    "DecisionRule",
     "ModeAccuracy",
     "choose",
     "evaluate_modes",
-    "supported_modes",
     "worse_than_base",
 ]
 
 # The paper finds the best alpha at 0.9 to 1.0; smaller ones help where the head is weak.
 ALPHAS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1)
 
-# Total held-out log-likelihood, in nats, by which a challenger must beat the incumbent: a
-# pseudo-Bayes factor (Geisser & Eddy 1979) of 20 to 1, "strong" to Kass & Raftery (1995).
-EVIDENCE = 3.0
+FOLDS = 10
 
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-
-def supported_modes(heads: Iterable[str]) -> list[str]:
-    """Return the modes whose heads are all there."""
-    heads = set(heads)
-    return [name for name, mode in MODES.items() if heads.issuperset(mode.heads)]
-
-
-def _candidates(
-    mode: str, alphas: Sequence[float], normalizations: Sequence[str]
-) -> Iterable[Decision]:
-    for normalization in normalizations:
-        for alpha in alphas if MODES[mode].weighted else (1.0,):
-            yield Decision(mode, alpha, normalization)
-
-
-def _with_loss(decision: Decision, table: LogLikelihoods, y: IntArray) -> tuple[Decision, float]:
-    """Return the decision with its fitted temperature, and its total log-loss in nats."""
-    scores = decision.scores(table)
-    temperature = fit_temperature(scores, table.offsets, y)
-    loss = float(np.sum(log_loss(scores / temperature, table.offsets, y)))
-    return replace(decision, temperature=temperature), loss
 
 
 def choose(
     table: LogLikelihoods,
     y: IntArray,
-    modes: Sequence[str],
+    mode: str,
     alphas: Sequence[float] = ALPHAS,
     normalizations: Sequence[str] = NORMALIZATIONS,
-) -> tuple[Decision, float]:
-    """Choose the decision that explains held-out answers best.
+) -> Decision:
+    """Choose the alpha and the normalization that explain held-out answers best.
 
-    The criterion is the log-loss of the right choice under a softmax with fitted
-    temperature, which varies less between samples than accuracy. `modes` stand in order
-    of trust: the first is the incumbent, and a later one replaces it only if its total
-    advantage exceeds :data:`EVIDENCE`, so that a handful of items does not overturn what
-    needs no fitting. A mode that may choose among alphas or normalizations is judged by its
-    mean likelihood over them, not by its luckiest: more tries are no advantage.
+    The criterion is the log-loss of the right choice under a softmax with fitted temperature,
+    which varies less between samples than accuracy.
 
     Parameters
     ----------
@@ -76,31 +52,153 @@ def choose(
         Held-out log-likelihoods.
     y : ndarray of shape (n_items,)
         Index of the right choice.
-    modes : sequence of str
+    mode : str
+        A key of :data:`likra_lite.scoring.modes.MODES`.
     alphas : sequence of float
-        Tried for the modes that have an alpha.
+        Tried if the mode has an alpha.
     normalizations : sequence of str
 
     Returns
     -------
-    decision : Decision
+    Decision
         With its temperature.
-    loss : float
-        Its mean held-out log-loss, in nats.
     """
-    in_force: tuple[Decision, float] | None = None
-    evidence = -np.inf
-    for mode in modes:
-        tried = [_with_loss(d, table, y) for d in _candidates(mode, alphas, normalizations)]
-        total = float(logsumexp([-loss for _, loss in tried]) - np.log(len(tried)))
-        if in_force is None or total - evidence > EVIDENCE:
-            in_force, evidence = min(tried, key=lambda pair: pair[1]), total
-    assert in_force is not None
-    decision, loss = in_force
-    return decision, loss / len(table)
+    best, least = Decision(mode), np.inf
+    for tried in _candidates(mode, alphas, normalizations):
+        scores = tried.scores(table)
+        temperature = fit_temperature(scores, table.offsets, y)
+        loss = float(np.mean(log_loss(scores / temperature, table.offsets, y)))
+        if loss < least:
+            best, least = replace(tried, temperature=temperature), loss
+    return best
 
 
-def worse_than_base(decision: Decision, table: LogLikelihoods, y: IntArray) -> str | None:
+def _candidates(
+    mode: str, alphas: Sequence[float], normalizations: Sequence[str]
+) -> Iterator[Decision]:
+    for normalization in normalizations:
+        for alpha in alphas if MODES[mode].weighted else (1.0,):
+            yield Decision(mode, alpha, normalization)
+
+
+@dataclass(frozen=True)
+class CrossFittedDecision(AnyDecision):
+    """Decisions made without the items that they decide: for honest estimates on one table.
+
+    Parameters
+    ----------
+    folds : ndarray of shape (n_items,)
+        Fold of every item of the table.
+    decisions : sequence of AnyDecision
+        For every fold, the decision made on the others.
+    """
+
+    folds: IntArray
+    decisions: Sequence[AnyDecision]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that are read."""
+        return tuple(dict.fromkeys(head for each in self.decisions for head in each.heads))
+
+    def scores(self, table: LogLikelihoods) -> FloatArray:
+        """Return the score of every choice of that table, over the temperature of its fold."""
+        scores = np.stack([each.scores(table) / each.temperature for each in self.decisions])
+        return scores[np.repeat(self.folds, table.n_choices), np.arange(scores.shape[1])]
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """How to come to a decision: with every setting a value, or ``"auto"`` for a fitted one.
+
+    Parameters
+    ----------
+    mode : str, default="auto"
+        A key of :data:`likra_lite.scoring.modes.MODES`, or ``auto`` for fitted weights, see
+        :func:`likra_lite.scoring.weighing.fit_decision`.
+    alpha : float or "auto", default="auto"
+        Of a mode that has one.
+    normalization : str, default="none"
+        Of a mode; ``auto`` for the best. Fitted weights see to lengths themselves.
+    heads : sequence of str, default=HEADS
+        What fitted weights may read, as far as it is there.
+    """
+
+    mode: str = "auto"
+    alpha: float | str = "auto"
+    normalization: str = "none"
+    heads: Sequence[str] = HEADS
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The heads that are needed."""
+        return frozenset(self.heads if self.mode == "auto" else MODES[self.mode].heads)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether held-out items have a say in predictions; in probabilities they always have."""
+        chosen = self.alpha == "auto" and MODES[self.mode].weighted if self.mode in MODES else True
+        return not (chosen or self.normalization == "auto")
+
+    def decide(self, table: LogLikelihoods, y: IntArray) -> LinearDecision:
+        """Decide on held-out log-likelihoods.
+
+        Parameters
+        ----------
+        table : LogLikelihoods
+        y : ndarray of shape (n_items,)
+            Index of the right choice.
+
+        Returns
+        -------
+        FittedDecision or Decision
+
+        Raises
+        ------
+        LikraError
+            If the table lacks a head that the mode reads; fitted weights do with those there are.
+        """
+        if self.mode == "auto":
+            return fit_decision(table, y, self.heads)
+        alphas = ALPHAS if isinstance(self.alpha, str) else (float(self.alpha),)
+        every = self.normalization == "auto"
+        return choose(
+            table, y, self.mode, alphas, NORMALIZATIONS if every else (self.normalization,)
+        )
+
+    def cross_fit(self, table: LogLikelihoods, y: IntArray) -> AnyDecision:
+        """Decide for each fold of the items on the others.
+
+        What :meth:`decide` does on new items can be told from this, and not from what it does on
+        the items that it has seen.
+
+        Parameters
+        ----------
+        table : LogLikelihoods
+        y : ndarray of shape (n_items,)
+
+        Returns
+        -------
+        CrossFittedDecision
+            For this table only; a single item decides for itself.
+        """
+        n_items = len(table)
+        if n_items == 1:
+            return self.decide(table, y)
+        folds = np.random.default_rng(0).permutation(n_items) % min(FOLDS, n_items)
+        kept = [np.flatnonzero(folds != fold) for fold in range(int(folds.max()) + 1)]
+        return CrossFittedDecision(folds, [self.decide(table.take(k), y[k]) for k in kept])
+
+    def loss(self, table: LogLikelihoods, y: IntArray) -> float:
+        """Return the mean log-loss of the cross-fitted decision, in nats."""
+        decision = self.cross_fit(table, y)
+        scores = decision.scores(table) / decision.temperature
+        return float(np.mean(log_loss(scores, table.offsets, y)))
+
+
+def worse_than_base(
+    mode: str, decision: AnyDecision, reference: Decision, table: LogLikelihoods, y: IntArray
+) -> str | None:
     """Return a sentence if a decision is less accurate than the base model, else None.
 
     Less by more than the standard error of the paired difference, that is: a smaller one is
@@ -108,18 +206,21 @@ def worse_than_base(decision: Decision, table: LogLikelihoods, y: IntArray) -> s
 
     Parameters
     ----------
-    decision : Decision
+    mode : str
+        What the decision is called.
+    decision : AnyDecision
+    reference : Decision
+        The base model's.
     table : LogLikelihoods
         Held-out log-likelihoods.
     y : ndarray of shape (n_items,)
     """
-    base = Decision("base", normalization=decision.normalization)
-    ours, theirs = (d.predict(table) == y for d in (decision, base))
+    ours, theirs = (d.predict(table) == y for d in (decision, reference))
     difference, error = paired_difference(ours, theirs)
     if difference >= -error or difference >= 0:
         return None
     return (
-        f"mode {decision.mode!r} does worse than the base model on held-out items: accuracy "
+        f"mode {mode!r} does worse than the base model on held-out items: accuracy "
         f"{ours.mean():.3f} against {theirs.mean():.3f}, difference {difference:.3f} "
         f"+- {error:.3f} on {len(y)} items; fit on more items, or use another mode"
     )

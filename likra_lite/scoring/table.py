@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..engine.ragged import span_indices
 from ..errors import LikraError
+from .lengths import LENGTHS
 
 __all__ = ["LogLikelihoods"]
 
@@ -31,15 +32,14 @@ class LogLikelihoods:
     heads : dict of str to ndarray of shape (n_choices,)
         Sum of log-probabilities in nats under each head: ``base``, ``positive``,
         ``negative``, and ``neutral``, the base model without the question.
-    n_tokens, n_chars, n_bytes : ndarray of shape (n_choices,)
-        Length of each choice in tokens, Python characters, and bytes of UTF-8.
+    lengths : dict of str to ndarray of shape (n_choices,)
+        Of each choice in Python characters (``chars``), ``bytes`` of UTF-8, and ``tokens``; see
+        :data:`likra_lite.scoring.lengths.LENGTHS`.
     """
 
     offsets: NDArray[np.int64]
     heads: Mapping[str, NDArray[np.float64]]
-    n_tokens: NDArray[np.int64]
-    n_chars: NDArray[np.int64]
-    n_bytes: NDArray[np.int64]
+    lengths: Mapping[str, NDArray[np.int64]]
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -49,6 +49,21 @@ class LogLikelihoods:
     def n_choices(self) -> NDArray[np.int64]:
         """Number of choices of each item, of shape (n_items,)."""
         return np.diff(self.offsets)
+
+    @property
+    def n_tokens(self) -> NDArray[np.int64]:
+        """Length of each choice in tokens, of shape (n_choices,)."""
+        return self.lengths["tokens"]
+
+    @property
+    def n_chars(self) -> NDArray[np.int64]:
+        """Length of each choice in Python characters, of shape (n_choices,)."""
+        return self.lengths["chars"]
+
+    @property
+    def n_bytes(self) -> NDArray[np.int64]:
+        """Length of each choice in bytes of UTF-8, of shape (n_choices,)."""
+        return self.lengths["bytes"]
 
     def head(self, name: str) -> NDArray[np.float64]:
         """Return one head's column.
@@ -76,18 +91,14 @@ class LogLikelihoods:
         return LogLikelihoods(
             offsets=np.concatenate([[0], np.cumsum(counts)]),
             heads={name: column[rows] for name, column in self.heads.items()},
-            n_tokens=self.n_tokens[rows],
-            n_chars=self.n_chars[rows],
-            n_bytes=self.n_bytes[rows],
+            lengths={name: column[rows] for name, column in self.lengths.items()},
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the table as named arrays, to be written to a file."""
         return {
             "offsets": self.offsets,
-            "n_tokens": self.n_tokens,
-            "n_chars": self.n_chars,
-            "n_bytes": self.n_bytes,
+            **{f"n_{name}": column for name, column in self.lengths.items()},
             **{COLUMN + head: column for head, column in self.heads.items()},
         }
 
@@ -101,9 +112,7 @@ class LogLikelihoods:
                 for name, column in sorted(arrays.items())
                 if name.startswith(COLUMN)
             },
-            n_tokens=arrays["n_tokens"],
-            n_chars=arrays["n_chars"],
-            n_bytes=arrays["n_bytes"],
+            lengths={name: arrays[f"n_{name}"] for name in LENGTHS},
         )
 
     @staticmethod
@@ -116,7 +125,8 @@ class LogLikelihoods:
                 name: np.concatenate([table.heads[name] for table in tables])
                 for name in tables[0].heads
             },
-            n_tokens=np.concatenate([table.n_tokens for table in tables]),
-            n_chars=np.concatenate([table.n_chars for table in tables]),
-            n_bytes=np.concatenate([table.n_bytes for table in tables]),
+            lengths={
+                name: np.concatenate([table.lengths[name] for table in tables])
+                for name in tables[0].lengths
+            },
         )
