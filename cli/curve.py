@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from contextlib import nullcontext
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ from .options import (
     prompt_options,
     threads_option,
 )
+from .recipe import lora_options, take_recipe
 
 __all__ = ["curve"]
 
@@ -117,6 +119,14 @@ normalization_option = click.option(
     show_default=True,
     help="Strength of the L2 penalty on the heads, in tokens.",
 )
+@click.option(
+    "--adapter",
+    type=click.Choice(["output", "lora"]),
+    default="output",
+    show_default=True,
+    help="Heads behind the model, or LoRA inside it, which takes longer and learns more.",
+)
+@lora_options
 @prompt_options
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N of ITEMS only.", metavar="N"
@@ -153,6 +163,7 @@ normalization_option = click.option(
 @click.pass_obj
 def curve(
     arguments: list[str],
+    /,
     items: str,
     test_items: tuple[str, ...],
     model: str | None,
@@ -176,6 +187,7 @@ def curve(
     report_file: str | None,
     n_threads: int | None,
     cached: bool,
+    **heads: Any,
 ) -> None:
     """Measure learning curves: accuracy against the number of examples, for every mode.
 
@@ -183,6 +195,9 @@ def curve(
     sizes, seeds, kinds and numbers of negatives, contamination and controls. Modes, alphas and
     normalizations cost no fit. Prints means over seeds, with the standard deviation between
     them.
+
+    With --adapter lora, the options from --rank to --patience are of its training; each point
+    gives it another seed. A training for the largest size leaves the heads of the smaller ones.
 
     With --out, every fit is kept: after Ctrl-C, or to add sizes, seeds or controls, run
     the command again; compare tells which differences are real.
@@ -199,6 +214,7 @@ def curve(
     from .running import run_points, write_page
 
     check_decisions(modes, alphas, normalizations)
+    recipe = take_recipe(heads, 0, click.get_current_context())
     inputs = {"ITEMS": items, **{f"--test {test}": test for test in test_items}}
     outputs = {"--csv": csv_file, "--trajectories": trajectories, "--report": report_file}
     check_outputs(outputs, inputs)
@@ -212,6 +228,7 @@ def curve(
         answer_delimiter,
         limit,
         penalty=penalty,
+        recipe=recipe,
     )
     count = len(experiment.items)
     seeds = range(n_seeds)

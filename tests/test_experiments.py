@@ -7,9 +7,9 @@ import pytest
 
 from likra_lite import Item, LikraError
 from likra_lite.experiments import (
-    Bench,
     Experiment,
     HeldOut,
+    OutputBench,
     Point,
     Results,
     curve_sizes,
@@ -38,8 +38,8 @@ def scorer(model) -> ChoiceScorer:
 
 
 @pytest.fixture(scope="module")
-def bench(scorer, items) -> Bench:
-    return Bench(scorer, items[:24], {"test": HeldOut.read(scorer, items[24:])})
+def bench(scorer, items) -> OutputBench:
+    return OutputBench(scorer, items[:24], {"test": HeldOut.read(scorer, items[24:])})
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_fit_on_everything_is_the_classifiers_fit(kind, bench, scorer):
 
 def test_a_fit_on_a_subset_sees_nothing_else(bench, scorer, items):
     kept = bench.subset(10, seed=1)
-    alone = Bench(scorer, [i for i, k in zip(bench.items, kept, strict=True) if k], {})
+    alone = OutputBench(scorer, [i for i, k in zip(bench.items, kept, strict=True) if k], {})
     head = bench.fit(Point("none", 10, 1)).fitted["positive"]
     expected = alone.fit(Point("none", 10, 0)).fitted["positive"]
     np.testing.assert_allclose(head.matrix, expected.matrix, atol=1e-4)
@@ -219,7 +219,7 @@ def test_what_claims_refuse(scorer, items):
     with pytest.raises(LikraError, match="nothing to fit"):
         points_of_claims(items, [8], [])
     with pytest.raises(LikraError, match="at least two training items; got 1"):
-        Bench(scorer, items[:1], {})
+        OutputBench(scorer, items[:1], {})
 
 
 def test_yes_and_no_are_nobody_elses_answers():

@@ -5,17 +5,21 @@ from __future__ import annotations
 from .bench import Bench
 from .claims import curve_sizes, points_of_claims
 from .controls import draw_probes, shuffle_questions
+from .experiment import Experiment
 from .held_out import HeldOut
+from .output_bench import OutputBench
 from .points import CONTROLS, Point, grid
 from .results import Results, is_results_folder
-from .run import Experiment, run
-from .tidy import name_of, observations, summarize_rows, trajectories, write_csv
+from .run import run
+from .summaries import summarize_rows, write_csv
+from .tidy import name_of, observations, trajectories
 
 __all__ = [
     "CONTROLS",
     "Bench",
     "Experiment",
     "HeldOut",
+    "OutputBench",
     "Point",
     "Results",
     "curve_sizes",

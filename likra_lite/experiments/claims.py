@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import LikraError
-from ..heads.negatives import ROLE, draw_negatives
+from ..heads.negatives import ROLE, draw_negatives, kind_of
 from ..questions.inputs import answer_indices
 from ..questions.item import Item
 from ..questions.roles import shared_roles
@@ -58,7 +58,7 @@ def points_of_claims(
 
 def _can_draw(items: Sequence[Item], kind: str, size: int, seed: int) -> bool:
     """Return whether a subset has answers of other questions: yes and no are no one else's."""
-    if kind != "other":
+    if kind_of(kind).nested:
         return True
     chosen = [items[index] for index in order_of(len(items), seed)[:size].tolist()]
     try:

@@ -10,16 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.features import Features
+from ..engine.head import Lora
 from ..engine.pairs import Pair
 from ..questions.inputs import answer_indices
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer, choice_table, items_named, warn_of_truncation
 from ..scoring.table import LogLikelihoods
 
-__all__ = ["HeldOut"]
+__all__ = ["HeldOut", "score_texts"]
 
 FloatArray = NDArray[np.float64]
 Probes = Mapping[str, Sequence[str | None]]
+
+
+def score_texts(
+    fitted: ChoiceScorer, heads: Sequence[str], features: Features, pairs: Sequence[Pair]
+) -> FloatArray:
+    """Return log-likelihoods under some heads, with the least work that their kind allows.
+
+    Parameters
+    ----------
+    fitted : ChoiceScorer
+    heads : sequence of str
+    features : Features
+        Of all continuations under the base model, which is all that output matrices need.
+    pairs : sequence of (context, continuations)
+        The texts, to be read again under other heads.
+
+    Returns
+    -------
+    ndarray of shape (n_heads, n_continuations)
+        In nats.
+    """
+    chosen = fitted.select(heads)
+    if any(isinstance(head, Lora) for head in chosen):
+        return fitted.pair_scorer.scores(pairs, chosen).log_likelihoods
+    return fitted.model.log_likelihoods(features, chosen)
 
 
 @dataclass(frozen=True)
@@ -35,14 +61,17 @@ class HeldOut:
         Of every choice of every item.
     probes : dict of str to ndarray of shape (n_items,)
         For every group of answers from elsewhere, the number of each item's answer among
-        `probe_features`, -1 where it has none.
+        `probe_pairs`, -1 where it has none.
+    probe_pairs : list of (context, continuations)
     probe_features : Features or None
+        Of those, None if there are none.
     """
 
     items: Sequence[Item]
     table: LogLikelihoods
     features: Features
     probes: Mapping[str, NDArray[np.int64]]
+    probe_pairs: list[Pair]
     probe_features: Features | None
 
     @classmethod
@@ -87,7 +116,7 @@ class HeldOut:
                     places[group][index] = len(pairs)
                     pairs.append(scorer.prompt.borrowed(item, answer))
         read = scorer.pair_scorer.features(pairs).features if pairs else None
-        return cls(items, table, features, places, read)
+        return cls(items, table, features, places, pairs, read)
 
     def moved(self, mapped: Callable[[Features], Features]) -> HeldOut:
         """Return the same with the features elsewhere."""
@@ -102,7 +131,7 @@ class HeldOut:
     def score(self, fitted: ChoiceScorer) -> LogLikelihoods:
         """Return the table with the columns of fitted heads."""
         heads = tuple(fitted.fitted)
-        scored = fitted.model.log_likelihoods(self.features, fitted.select(heads))
+        scored = score_texts(fitted, heads, self.features, fitted.pairs(self.items))
         columns = {**self.table.heads, **dict(zip(heads, scored, strict=True))}
         return replace(self.table, heads=columns)
 
@@ -118,7 +147,7 @@ class HeldOut:
         """
         if self.probe_features is None:
             return {}
-        scored = fitted.model.log_likelihoods(self.probe_features, fitted.select(heads))
+        scored = score_texts(fitted, heads, self.probe_features, self.probe_pairs)
         padded = np.concatenate([scored, np.full((len(heads), 1), np.nan)], axis=1)
         return {
             group: dict(zip(heads, padded[:, places], strict=True))

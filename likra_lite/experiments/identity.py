@@ -20,6 +20,7 @@ PARTS = {
     "model": "model",
     "prompt": "prompt",
     "penalty": "penalty",
+    "recipe": "recipe of LoRA heads",
     "items": "training items",
     "tests": "test items",
     "unrelated": "unrelated answers",
@@ -74,8 +75,8 @@ def _compared(value: Any) -> Any:
 def _brief(value: Any) -> str:
     """Say in a few words what one part of an experiment is."""
     if isinstance(value, Mapping):
-        checksum = str(value.get("sha256", value.get("fingerprint", "")))[:8]
-        return f"{value.get('name')} {checksum}".strip()
+        found = str(value.get("sha256", value.get("fingerprint", checksum(value))))[:8]
+        return f"{value.get('name', '')} {found}".strip()
     if isinstance(value, list):
         return ", ".join(map(_brief, value))
     return repr(value[:8]) if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -134,6 +134,11 @@ class Results:
         """What has become of the questions: ``none``, ``hidden``, ``shuffled``."""
         return [name for name in CONTROLS if self._training_path(name).is_file()]
 
+    @property
+    def trainings(self) -> Path:
+        """Where the trainings of LoRA heads are kept, so that they go on and leave checkpoints."""
+        return self.folder / "trainings"
+
     def points(self) -> list[Point]:
         """Return the finished points, sorted; the folder is read anew at each call."""
         paths = (self.folder / "points").glob("*.safetensors")

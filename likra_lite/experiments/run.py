@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,161 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.features import Features
-from ..engine.onnx import LanguageModel
-from ..engine.sessions import available_threads
-from ..errors import LikraError
-from ..heads.output import DEFAULT_PENALTY
-from ..questions.inputs import answer_indices
-from ..questions.item import Item, warn_of_overlap
 from ..scoring.scorer import ChoiceScorer
-from ..validation import check_number
 from .bench import Bench
-from .controls import draw_probes, shuffle_questions
-from .held_out import HeldOut
-from .identity import checksum, identity_of_items, versions
+from .experiment import Advance, Experiment
 from .points import CONTROLS, Point
 from .results import Results
 
-__all__ = ["Experiment", "run"]
+__all__ = ["run"]
 
 Arrays = dict[str, NDArray[Any]]
-Advance = Callable[[int], object]
-
-
-class Experiment:
-    """A model, items to fit on and items to test on.
-
-    Parameters
-    ----------
-    scorer : ChoiceScorer
-        The language model with its prompt.
-    items : sequence of Item
-        Every item has an answer.
-    tests : dict of str to sequence of Item
-        Test sets by name; every item has an answer.
-    name : str
-        What the training items are called.
-    penalty : float
-        See :func:`likra_lite.heads.output.fit_output_matrix`.
-    unrelated : sequence of str or None
-        Answers from another source. Their likelihood is followed, and that of answers of other
-        questions; None follows neither.
-
-    Raises
-    ------
-    LikraError
-        If there are too few items, or an item has no answer.
-
-    Warns
-    -----
-    OverlapWarning
-        If test items are training items too.
-    """
-
-    def __init__(
-        self,
-        scorer: ChoiceScorer,
-        items: Sequence[Item],
-        tests: Mapping[str, Sequence[Item]],
-        name: str = "items",
-        penalty: float = DEFAULT_PENALTY,
-        unrelated: Sequence[str] | None = (),
-    ) -> None:
-        check_number("penalty", penalty, positive=True)
-        if not tests:
-            raise LikraError("got no test items; give at least one set")
-        for what, given in {name: items, **tests}.items():
-            if len(given) < 2:
-                raise LikraError(
-                    f"{what}: an experiment needs at least two items, got {len(given)}"
-                )
-            answer_indices(given)
-        self._overlaps = {name: warn_of_overlap(items, test) for name, test in tests.items()}
-        self.scorer = scorer
-        self.items = items
-        self.tests = dict(tests)
-        self.name = name
-        self.penalty = float(penalty)
-        self.unrelated = None if unrelated is None else tuple(unrelated)
-
-    def identity(self) -> dict[str, Any]:
-        """Return what makes the experiment: model, items and settings, with checksums.
-
-        Test sets say how many of their items are training items too.
-        """
-        manifest = self.scorer.model.manifest
-        return {
-            "model": {
-                "name": manifest.base_model["id"],
-                "precision": manifest.precision,
-                "fingerprint": manifest.fingerprint,
-            },
-            "prompt": str(self.scorer.prompt),
-            "penalty": self.penalty,
-            "items": identity_of_items(self.name, self.items),
-            "tests": [
-                identity_of_items(name, items) | {"overlap": self._overlaps[name]}
-                for name, items in self.tests.items()
-            ],
-            "unrelated": None if self.unrelated == () else checksum(self.unrelated),
-        }
-
-    def create(self, folder: str | Path, command: str = "") -> Results:
-        """Begin a folder of results, or open the one that this experiment has begun.
-
-        Raises
-        ------
-        LikraError
-            If the folder holds anything else, such as another experiment.
-        """
-        begun = {
-            "command": command,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": versions(),
-        }
-        return Results.create(folder, self.identity(), begun)
-
-    def bench(self, control: str, advance: Advance | None = None) -> Bench:
-        """Read all items under a control.
-
-        Parameters
-        ----------
-        control : {"none", "hidden", "shuffled"}
-        advance : callable, optional
-            Called with the number of items read.
-
-        Returns
-        -------
-        Bench
-        """
-        scorer, items, tests = self.scorer, self.items, self.tests
-        if control == "hidden":
-            scorer = replace(scorer, prompt=scorer.prompt.without_question())
-        elif control == "shuffled":
-            items = shuffle_questions(items)
-            tests = {name: shuffle_questions(test) for name, test in tests.items()}
-        held_out = {
-            name: HeldOut.read(scorer, test, self._probes(test), advance)
-            for name, test in tests.items()
-        }
-        return Bench(scorer, items, held_out, self.penalty, advance)
-
-    def _probes(self, test: Sequence[Item]) -> dict[str, list[str | None]]:
-        """Draw the answers from elsewhere, the same whatever becomes of the questions."""
-        if self.unrelated is None or self.scorer.prompt.lettered:
-            return {}
-        right = [item.choices[item.answer or 0] for item in test]
-        pools = {"other": right, "unrelated": self.unrelated}
-        return {group: draw_probes(test, pool) for group, pool in pools.items() if pool}
-
-    def check(self, points: Iterable[Point]) -> None:
-        """Raise LikraError if a point asks for more items than there are."""
-        most = max(point.n_items for point in points)
-        if most > len(self.items):
-            raise LikraError(
-                f"got a size of {most} examples but {self.name} has {len(self.items)} items"
-            )
 
 
 def run(
@@ -214,15 +67,16 @@ def run(
     workers = effective_n_jobs(n_jobs)
     with tempfile.TemporaryDirectory(prefix="likra-lite-") as scratch:
         for control in sorted({point.control for point in wanted}, key=CONTROLS.index):
-            bench = experiment.bench(control, read)
+            bench = experiment.bench(control, read, results.trainings)
             # All of the control's points, finished or not: what is read together must not depend
             # on where an earlier run was interrupted.
             planned = [point for point in points if point.control == control]
-            bench.read_borrowed(map(bench.draw, planned))
+            bench.prepare(planned)
             _write_shared(results, bench, control)
-            shared = bench if workers == 1 else _shared(bench, workers, Path(scratch) / control)
-            for fitted in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-                delayed(_fit)(shared, left)
+            spread = bench.spread(workers, Path(scratch) / control) if workers > 1 else None
+            jobs = 1 if spread is None else n_jobs
+            for fitted in Parallel(n_jobs=jobs, return_as="generator_unordered")(
+                delayed(_fit)(spread or bench, left)
                 for group in _groups(planned)
                 if (left := list(filter(is_missing, group)))  # another process may be at work
             ):
@@ -279,20 +133,3 @@ def _write_shared(results: Results, bench: Bench, control: str) -> None:
         for held_out in bench.held_out.values()
     ]
     results.write_shared(control, bench.training_table, bench.y, tests)
-
-
-def _shared(bench: Bench, workers: int, folder: Path) -> Bench:
-    """Return the bench for several processes: hidden states in files that all of them map."""
-    folder.mkdir()
-    count = 0
-
-    def mapped(features: Features) -> Features:
-        nonlocal count
-        count += 1
-        path = folder / f"{count}.npy"
-        np.save(path, features.hidden)
-        return replace(features, hidden=np.load(path, mmap_mode="r"))
-
-    model = bench.scorer.model
-    threads = max(1, (model.n_threads or available_threads()) // workers)
-    return bench.moved(LanguageModel(model.folder, threads), mapped)

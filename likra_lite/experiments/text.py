@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..scoring.columns import layout, wrapped
 from ..scoring.comparisons import Comparison, sentence
 from ..scoring.statistics import accuracy
-from .tidy import FREE_MODES, Row, summarize_rows
+from .summaries import summarize_rows
+from .tidy import FREE_MODES, Row
 
 __all__ = ["comparison_text", "curve_text"]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.base import Engine
 from ..engine.folder import LORA_GRADIENT, WEIGHTS
 from ..engine.head import Lora
 from ..engine.sessions import available_threads, open_graph
@@ -14,6 +16,7 @@ from ..errors import LikraError
 from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
+from .lora_examples import Example
 from .lora_learner import GraphLearner
 from .lora_loop import train
 from .lora_runs import Training, accuracy_of, examples_for, fit_runs, scratch_folder
@@ -22,7 +25,7 @@ from .recipe import LoraRecipe
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
 
-__all__ = ["fit_lora_heads"]
+__all__ = ["check_covered", "fit_lora_heads", "train_on_graph"]
 
 
 def fit_lora_heads(
@@ -55,7 +58,7 @@ def fit_lora_heads(
         If the folder has no such graph, or the recipe asks for what it does not cover.
     """
     recipe = settings.recipe or LoraRecipe(seed=settings.seed)
-    _check_covered(scorer, recipe)
+    check_covered(scorer.model, recipe)
     task = task_of(scorer, items, y, recipe, settings)
     folder = scratch_folder(settings.train_dir)
 
@@ -65,9 +68,10 @@ def fit_lora_heads(
     return fit_runs(scorer, task, settings, held_out, folder, learn)
 
 
-def _check_covered(scorer: ChoiceScorer, recipe: LoraRecipe) -> None:
-    folder = scorer.model.folder
-    if LORA_GRADIENT not in scorer.model.manifest.files:
+def check_covered(model: Engine, recipe: LoraRecipe) -> None:
+    """Raise LikraError if a model folder cannot be trained, or not by this recipe."""
+    folder = model.folder
+    if LORA_GRADIENT not in model.manifest.files:
         raise LikraError(
             f"{folder} has no {LORA_GRADIENT}, which LoRA heads are trained with; export the model "
             'again, or give the checkpoint itself as the model (extra "train")'
@@ -88,36 +92,64 @@ def _check_covered(scorer: ChoiceScorer, recipe: LoraRecipe) -> None:
 def _train(
     scorer: ChoiceScorer, task: LoraTask, head: str, run: Training, settings: FitSettings
 ) -> Lora:
+    examples, looked_at = examples_for(scorer, task, head, run)
+    total = task.recipe.epochs * len(examples)
+    with progress_bar(total, f"training {head}", settings.verbose, "example") as bar:
+        return train_on_graph(
+            scorer.model,
+            task.recipe,
+            examples,
+            run.folder / head,
+            None if looked_at is None else _accuracy(scorer, looked_at, head),
+            bar.update,
+        )
+
+
+def train_on_graph(
+    model: Engine,
+    recipe: LoraRecipe,
+    examples: Sequence[Example],
+    folder: Path,
+    evaluate: Callable[[Lora], float] | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Lora:
+    """Train one head with the graph of a model folder, or go on with it.
+
+    Parameters
+    ----------
+    model : Engine
+    recipe : LoraRecipe
+    examples : sequence of Example
+    folder : Path
+        Where state and checkpoints are kept, see :func:`likra_lite.heads.lora_loop.train`.
+    evaluate : callable, optional
+        From the head as it is to its accuracy on held-out items.
+    advance : callable, optional
+        Called with the number of examples done.
+
+    Returns
+    -------
+    Lora
+    """
     from threadpoolctl import threadpool_limits
 
-    model = scorer.model
-    examples, looked_at = examples_for(scorer, task, head, run)
-    evaluate = None
     # Opened for each head, so that its memory is free when items are scored.
-    threads = model.n_threads or available_threads()
-    session = open_graph(model.folder / LORA_GRADIENT, threads)
-    learner = GraphLearner(session, task.recipe, str(model.manifest.base_model["id"]))
-    if looked_at is not None:
-        evaluate = _accuracy(learner, scorer, looked_at, head)
-    total = task.recipe.epochs * len(examples)
+    session = open_graph(model.folder / LORA_GRADIENT, model.n_threads or available_threads())
+    learner = GraphLearner(session, recipe, str(model.manifest.base_model["id"]))
+    look = None if evaluate is None else lambda: evaluate(learner.lora())
     identity = model.manifest.files[WEIGHTS]["sha256"]
-    with (
-        progress_bar(total, f"training {head}", settings.verbose, "example") as bar,
-        threadpool_limits(1, "blas"),  # NumPy's threads would fight ONNX Runtime's
-    ):
-        train(learner, examples, run.folder / head, identity, evaluate, bar.update)
+    with threadpool_limits(1, "blas"):  # NumPy's threads would fight ONNX Runtime's
+        train(learner, examples, folder, identity, look, advance)
     return learner.lora()
 
 
-def _accuracy(
-    learner: GraphLearner, scorer: ChoiceScorer, held_out: HeldOutItems, head: str
-) -> Callable[[], float]:
+def _accuracy(scorer: ChoiceScorer, held_out: HeldOutItems, head: str) -> Callable[[Lora], float]:
     """Return a function that measures the accuracy of the head as training goes."""
     model = scorer.model
     trees, _ = model.encoder.trees(scorer.pairs(held_out.items))
 
-    def measure() -> float:
-        features, tokens = model.read_and_score(trees, [learner.lora(), None])
+    def measure(lora: Lora) -> float:
+        features, tokens = model.read_and_score(trees, [lora, None])
         values, base = np.add.reduceat(tokens, features.offsets[:-1], axis=1)
         return accuracy_of(head, held_out, values, base)
 

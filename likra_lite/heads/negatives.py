@@ -197,12 +197,15 @@ class Kind:
         Why there may be none, for the message.
     roles : frozenset of str
         Roles that every item must have among its wrong choices.
+    nested : bool
+        Whether what is drawn for an item does not depend on which others there are.
     """
 
     draw: Callable[[Draw, int], list[Place]]
     needs_scores: bool = False
     none: str = "every choice equals the right one"
     roles: frozenset[str] = frozenset()
+    nested: bool = True
 
 
 NEGATIVES = {
@@ -210,7 +213,9 @@ NEGATIVES = {
     "all": Kind(_all),
     "hardest": Kind(_hardest, needs_scores=True),
     "easiest": Kind(_easiest, needs_scores=True),
-    "other": Kind(_other, none="no other question has a right answer that is no choice here"),
+    "other": Kind(
+        _other, none="no other question has a right answer that is no choice here", nested=False
+    ),
 }
 
 

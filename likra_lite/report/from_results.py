@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import LikraError
-from ..experiments import Bench, Experiment, Results, name_of
+from ..experiments import Experiment, Results, name_of
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
 from .accuracies import control_charts, curve_chart, kind_plots, sweep_charts
@@ -152,8 +152,7 @@ def with_experiment(
     """
 
     def scorer_of(fit: Fit) -> ChoiceScorer:
-        bench = Bench(experiment.scorer, experiment.items, {}, experiment.penalty, read)
-        return bench.fit(fit)
+        return experiment.fit(fit, measured.results, read)
 
     items = next(iter(experiment.tests.values()))
     return _with_items(report, measured, items, scorer_of, read)
@@ -202,12 +201,23 @@ def _setup(measured: Measured) -> tuple[tuple[str, str], ...]:
         ("Fits", f"{len(measured.fits):,}"),
         ("Prompt", repr(about["prompt"])),
         ("Scores", f"log-likelihoods{name_of('', measured.normalization)}"),
-        ("Penalty", f"{about['penalty']:g}"),
+        ("Heads", _heads(about)),
         ("Begun", about["begun"]["created"]),
         ("Versions", ", ".join(f"{k} {v}" for k, v in about["begun"]["versions"].items())),
         ("Checksum of the model", about["model"]["fingerprint"]),
         ("of the training items", about["items"]["sha256"]),
         ("of the test items", test["sha256"]),
+    )
+
+
+def _heads(about: dict[str, Any]) -> str:
+    """Return what kind of heads were fitted, and how."""
+    recipe = about.get("recipe")
+    if recipe is None:
+        return f"output matrices, penalty {about['penalty']:g}"
+    return (
+        f"LoRA of rank {recipe['rank']}, learning rate {recipe['learning_rate']:g}, batches of "
+        f"{recipe['batch_size']}, epochs {recipe['epochs']}"
     )
 
 
