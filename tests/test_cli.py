@@ -243,7 +243,7 @@ def test_export(llama_checkpoint, tmp_path, capsys):
     )
     assert status == 0
     assert "exported LlamaForCausalLM" in text
-    assert "agrees with PyTorch to" in text
+    assert "agrees with NumPy to" in text
 
 
 def test_every_command_and_option_is_described(capsys):
