@@ -115,6 +115,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def hub(tmp_path, monkeypatch):
     """A stand-in for the network: files are had from a folder, and counted."""
     import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     source, cache = save_checkpoint("llama", tmp_path / "source"), tmp_path / COMMIT
     fetched: list[str] = []
@@ -124,6 +125,10 @@ def hub(tmp_path, monkeypatch):
         return SimpleNamespace(sha=COMMIT, siblings=siblings)
 
     def snapshot_download(model, *, revision, allow_patterns, local_files_only):
+        if local_files_only and not cache.exists():
+            raise LocalEntryNotFoundError("not here")
+        if local_files_only:
+            return str(cache)
         assert (model, revision, local_files_only) == ("likra/tiny", COMMIT, False)
         cache.mkdir(exist_ok=True)
         for name in allow_patterns:
@@ -157,6 +162,21 @@ def test_weights_of_what_is_not_understood_are_not_fetched(hub, tmp_path):
     with pytest.raises(ExportError, match="attention_sinks"):
         export_model("likra/tiny", tmp_path / "model", exporter="built")
     assert "model.safetensors" not in hub.fetched
+
+
+def test_without_a_connection_the_cache_does(hub, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    export_model("likra/tiny", tmp_path / "model", exporter="built")
+    fetched = len(hub.fetched)
+
+    def fail(self, model, revision=None):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fail)
+    manifest = export_model("likra/tiny", tmp_path / "model", exporter="built")
+    assert manifest.base_model["revision"] == COMMIT
+    assert len(hub.fetched) == fetched
 
 
 def hub_errors() -> list[tuple[Exception, str]]:

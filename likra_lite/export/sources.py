@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,13 +125,17 @@ def _check_decoder(source: Source) -> None:
 
 def _snapshot(model: str, revision: str | None) -> Path:
     """Return the folder of a model's small files, from the hub or from the local cache of it."""
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi, constants, errors
 
     if constants.HF_HUB_OFFLINE:
         return _download(model, revision, None, offline=True)
     try:
         info = HfApi().model_info(model, revision=revision)
-    except Exception as error:
+    except errors.HfHubHTTPError as error:
+        raise ExportError(_reason(model, revision, error)) from None
+    except Exception as error:  # of the connection; then the cache may do
+        with suppress(ExportError):
+            return _download(model, revision, None, offline=True)
         raise ExportError(_reason(model, revision, error)) from None
     present = [entry.rfilename for entry in info.siblings or []]
     names = [name for name in SMALL_FILES if name in present]
