@@ -38,8 +38,9 @@ def inspect_file(items: str, first: int) -> None:
     from .opening import open_items
 
     file = open_items(items)
+    facts = {"items": str(len(file)), **file.facts()}
     click.echo(f"{file.source.place}\n")
-    for name, words in {"items": str(len(file)), **file.facts()}.items():
+    for name, words in facts.items():
         click.echo(f"{name:<10}{words}")
     for item in islice(file, first):
         click.echo("\n" + "\n".join(_lines(item)))

@@ -250,7 +250,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : list or 1-D object array of Item, dict or (question, choices), or DataFrame
         y : array-like of shape (n_items,), optional
-            Index of the right choice; the items' own answers by default.
+            Index from 0, letter or text of each right choice; the items' own answers by default.
         X_validation, y_validation : optional
             Held-out items, for choosing and for the temperature. By default the training
             items are cross-fitted: heads fitted without an item score it.

@@ -111,6 +111,13 @@ def test_labels_count_in_whatever_holds_them(container):
     assert as_items([record])[0].answer == 1
 
 
+def test_columns_are_called_by_their_names():
+    record = {"question": "q", "Option 1": "x", "Option 2": "y", "answer": "option 2"}
+    assert as_items([record])[0].answer == 1
+    bare = {"question": "q", "1": "x", "2": "y", "answer": "2"}
+    assert as_items([bare])[0].answer == 1
+
+
 def test_labels_differ_from_row_to_row():
     records = [
         {"question": "q", "choices": {"text": ["x", "y"], "label": labels}, "answerKey": key}

@@ -20,7 +20,7 @@ from likra_lite.errors import ItemError
 from likra_lite.questions.files import ItemFile
 
 EXPECTED = [
-    Item("Where does the ä stand?", ("in «Bär»", "in Bar", "nowhere"), 0),
+    Item("Where does the ä stand?", ("in “süß”", "in Bar", "nowhere"), 0),
     Item('What says "3, 4; or 5"?', ("a list", "a song", "a tree"), 2),
     Item("Two\nlines?", ("yes", "no"), 1),
 ]
@@ -56,7 +56,7 @@ def spreadsheet() -> bytes:
 
 
 SPACED = """question, A, B, C, answer
-"Where does the ä stand?", in «Bär», in Bar, nowhere, A
+"Where does the ä stand?", in “süß”, in Bar, nowhere, A
 "What says ""3, 4; or 5""?", a list, a song, a tree, C
 "Two
 lines?", yes, no, , B

@@ -35,8 +35,8 @@ def test_it_shows_how_a_file_is_read(exam, capsys):
         "layout    a field for each choice\n"
         "answers   letters, A being the first choice\n"
         "context   none\n"
-        "not used  Nr, Frage-ID, Thema\n\n"
-        "exam.csv, line 2\n"
+        "not used  Frage-ID, Thema\n\n"
+        "exam.csv, line 2 (id 1)\n"
         "  question  Wie heißt die Hauptstadt von Österreich?\n"
         "  * A  Wien\n    B  Graz\n    C  Linz\n    D  Bern\n"
     )
@@ -62,7 +62,7 @@ def test_every_command_says_in_one_line_how_it_read(exam, model_folder, capsys):
     assert [json.loads(line)["right"] in (True, False) for line in out.splitlines()] == [True, True]
     assert err.splitlines()[0] == (
         "likra-lite: exam.csv: 2 items; format table, semicolon, cp1252; layout a field for each "
-        "choice; answers letters, A being the first choice; not used Nr, Frage-ID, Thema"
+        "choice; answers letters, A being the first choice; not used Frage-ID, Thema"
     )
 
 

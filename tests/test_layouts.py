@@ -197,6 +197,11 @@ RECORDS: list[tuple[str, object, Item]] = [
         READ,
     ),
     ("RACE", {"article": PASSAGE, "question": ASKED, "options": LISTED, "answer": "A"}, READ),
+    (
+        "RACE",
+        {"article": CONTINUED.context, "options": list(CONTINUED.choices), "answers": "A", "id": "m"},
+        CONTINUED,
+    ),
     ("LogiQA", {"text": PASSAGE, "question": ASKED, "options": LISTED, "answer": 0}, READ),
     (
         "answer key (ARC, CommonsenseQA, OpenBookQA, QASC)",

@@ -99,9 +99,13 @@ def _written(value: Any) -> _Written:
 
 
 def _label(written: _Written, given: Given) -> int | None:
-    for spelling in written.spellings:
-        if given.labels is not None and spelling in given.labels:
-            return given.labels.index(spelling)
+    if given.labels is not None:
+        for spelling in written.spellings:
+            if spelling in given.labels:
+                return given.labels.index(spelling)
+        folded = [label.casefold() for label in given.labels]
+        if folded.count(written.text.casefold()) == 1:
+            return folded.index(written.text.casefold())
     return UNANSWERED if written.number == UNANSWERED else None
 
 
@@ -226,7 +230,7 @@ class Convention:
         answer = f"answer {shown(given.value)}"
         n_choices = len(given.choices)
         out_of_range = f"{answer} is out of range for {n_choices} choices"
-        if given.labels is not None and "label" in self.possible:
+        if given.labels is not None and self.possible[0] == "label":
             return f"{answer} is not one of the labels {listed(given.labels, 80)}"
         if written.number is not None and "index" in self.possible:
             hint = "; if answers count from 1, pass --answers index-from-1"
@@ -237,12 +241,15 @@ class Convention:
         if _LETTER.fullmatch(written.text) and "letter" in self.possible:
             return out_of_range
         expected = {
+            "label": f"one of {listed(given.labels or ['the labels'], 60)}",
             "letter": f"a letter from A to {letter(n_choices - 1)}",
             "text": "the text of a choice",
             "index": f"an index from 0 to {n_choices - 1}",
             "index-from-1": f"an index from 1 to {n_choices}",
         }
-        wanted = " nor ".join(expected[name] for name in self.possible if name in expected)
+        is_lettered = given.labels is None or "letter" in self.possible
+        known = [name for name in self.possible if name != "label" or not is_lettered]
+        wanted = " nor ".join(expected[name] for name in known)
         before = ", as the answers before it are" if self.n_answers else ""
         return f"{answer} is not {wanted}{before}"
 

@@ -37,12 +37,12 @@ CHOICES = (
 ANSWER = (
     "answerkey", "answer", "label", "gold", "correct", "correctanswer", "rightanswer",
     "answeridx", "answerindex", "correctindex", "correctidx", "goldindex", "goldlabel",
-    "correctoption", "correctchoice", "correctanswernum", "answerletter", "answertext", "target",
-    "targets", "key", "solution", "ra",
+    "correctoption", "correctchoice", "correctanswernum", "correctanswerid", "answerletter",
+    "answertext", "target", "targets", "key", "solution", "ra",
 )  # fmt: skip
 ID = (
     "id", "qid", "questionid", "exampleid", "sampleid", "storyid", "inputstoryid", "idstring",
-    "guid", "uid", "pairid", "idx", "ind", "index",
+    "guid", "uid", "pairid", "idx", "ind", "index", "nr", "no", "number",
 )  # fmt: skip
 
 _COLUMN = re.compile(

@@ -66,7 +66,11 @@ class ItemFile:
     @cached_property
     def format(self) -> Format:
         """How the file is to be read, by its ending and first bytes."""
-        found = format_of(self.source, self._delimiter, self._encoding)
+        try:
+            found = format_of(self.source, self._delimiter, self._encoding)
+        except LineError as error:
+            place = self.source.place + (f":{error.line}" if error.line else "")
+            raise ItemError(f"{place}: {error}") from None
         self._reader = Reader(self._answers, found.class_labels)
         return found
 

@@ -6,7 +6,7 @@ choices may be written, and reads :class:`~likra_lite.questions.choices.Options`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 BY_NAME = ("letter", "text", "index")
-BY_ANY = ("letter", "text", "index", "index-from-1")
+BY_COLUMN = ("letter", "label", "text", "index")
+BY_ANY = (*BY_COLUMN, "index-from-1")
 BY_LABEL = ("label", *BY_NAME)
 
 
@@ -37,8 +38,8 @@ class Values(Protocol):
     """The values of a record, by the folded names of its fields."""
 
     @property
-    def fields(self) -> Collection[Any]:
-        """The names that the record itself has."""
+    def names(self) -> Mapping[str, Any]:
+        """The names that the record itself has, by their folded forms."""
         ...
 
     def __getitem__(self, name: str) -> Any:
@@ -98,15 +99,16 @@ class Columns:
         return choice_columns(names)[0]
 
     def conventions(self, names: Mapping[str, Any]) -> tuple[str, ...]:
-        """Only columns that count from 0 tell that indices do."""
-        return BY_NAME if choice_columns(names)[1] == "0" else BY_ANY
+        """Count from 0 alone if the columns do; the name of a column is a label."""
+        return BY_COLUMN if choice_columns(names)[1] == "0" else BY_ANY
 
     def read(self, values: Values, fields: tuple[str, ...]) -> Options:
         """Return the cells; empty ones at the end are no choices."""
         cells = [values[field] for field in fields]
         while cells and is_missing(cells[-1]):
             cells.pop()
-        return Options(texts_of(cells))
+        names = [text_of(values.names[field]) or field for field in fields]
+        return Options(texts_of(cells), labels=names[: len(cells)])
 
 
 @dataclass(frozen=True)
@@ -219,4 +221,4 @@ class InsideQuestion:
         answer = text_of(values.get("answer")) or ""
         if answer.strip().casefold() in ("true", "false"):
             return Options(["no", "yes"])
-        raise ItemError(f"choices are missing; got the fields {listed(values.fields)}")
+        raise ItemError(f"choices are missing; got the fields {listed(values.names.values())}")

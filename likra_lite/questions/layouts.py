@@ -127,7 +127,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         "Belebele", Columns(("mcanswer1", "mcanswer2", "mcanswer3", "mcanswer4")),
-        ("florespassage",), answer=("correctanswernum",), answers=FROM_1, id=("link",),
+        ("florespassage",), answer=("correctanswernum",), answers=FROM_1, id=(),
     ),
     Layout("BIG-bench task", Scored("targetscores"), question=("input",)),
     Layout(
@@ -157,7 +157,10 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "QuALITY", Listed(("options",)), ("goldlabel",), answer=("goldlabel",), answers=FROM_1,
     ),
-    Layout("RACE", Listed(("options",)), ("article",), answers=("letter",)),
+    Layout(
+        "RACE", Listed(("options",)), ("article",), answer=("answer", "answers", "label"),
+        answers=("letter",),
+    ),
     Layout("LogiQA", Listed(("options",)), ("text", "question"), answers=("letter", *FROM_0)),
     Layout(
         "answer key (ARC, CommonsenseQA, OpenBookQA, QASC)", Listed(), ("answerkey",),

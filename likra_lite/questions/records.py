@@ -156,20 +156,15 @@ class _Values:
     """The values of a record by the folded names of its fields, as plain Python ones."""
 
     def __init__(self, record: Mapping[Any, Any], names: Mapping[str, Any]) -> None:
+        self.names = names
         self._record = record
-        self._names = names
-
-    @property
-    def fields(self) -> Collection[Any]:
-        """The names that the record itself has."""
-        return self._record.keys()
 
     def __getitem__(self, name: str) -> Any:
-        return plain(self._record[self._names[name]])
+        return plain(self._record[self.names[name]])
 
     def get(self, name: str | None) -> Any:
         """Return the value, or None if there is no such field."""
-        return self[name] if name is not None and name in self._names else None
+        return self[name] if name is not None and name in self.names else None
 
 
 def _draft(plan: Plan, record: Mapping[Any, Any]) -> Draft:
@@ -208,7 +203,7 @@ def _asked(values: _Values, question: Any, context: str | None) -> Any:
     if not is_missing(question):
         return number_text(question) or question
     if question is None and context is None:
-        raise ItemError(f"question is missing; got the fields {listed(values.fields)}")
+        raise ItemError(f"question is missing; got the fields {listed(values.names.values())}")
     return question or ""
 
 

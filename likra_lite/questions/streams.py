@@ -200,14 +200,19 @@ def encoding_of(source: Source, is_table: bool) -> str:
 
 
 def _is_windows(source: Source) -> bool:
+    """Return whether most of what is not ASCII is a letter of Windows-1252, and not of UTF-8.
+
+    A few pairs of letters in Windows-1252 happen to be a letter in UTF-8.
+    """
     decoder: Any = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    letters = False
+    n_utf_8 = n_windows = 0
     with source.open() as stream:
         for block in iter(lambda: stream.read(BLOCK), b""):
             text = decoder.decode(block)
-            strange = [c for c in text if not c.isascii()] if not text.isascii() else []
-            escaped = [c for c in strange if "\udc80" <= c <= "\udcff"]
-            if len(escaped) < len(strange) or any(ord(c) - 0xDC00 in _NO_LETTER for c in escaped):
+            strange = [] if text.isascii() else [c for c in text if not c.isascii()]
+            escaped = [ord(c) - 0xDC00 for c in strange if "\udc80" <= c <= "\udcff"]
+            if any(byte in _NO_LETTER for byte in escaped):
                 return False
-            letters = letters or bool(escaped)
-    return letters
+            n_utf_8 += len(strange) - len(escaped)
+            n_windows += len(escaped)
+    return n_windows > n_utf_8
