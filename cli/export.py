@@ -26,8 +26,9 @@ __all__ = ["export"]
 )
 @click.option(
     "--exporter",
-    type=click.Choice(["built", "traced"]),
-    help="Build the graphs from the configuration, or trace them with PyTorch.  "
+    type=Registered("export.exporters:EXPORTERS"),
+    help="Build the graphs from the configuration, or trace them with PyTorch, through "
+    "torch.export or Optimum.  "
     "[default: build what is understood, trace the rest]",
 )
 @compare_items_option

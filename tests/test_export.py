@@ -20,10 +20,14 @@ from likra_lite.engine.forward import TOKEN_BUDGET
 from likra_lite.engine.prefixes import plan
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, LikraError
-from likra_lite.export import EXPORTERS, export_model
+from likra_lite.export import export_model
+from likra_lite.export.exporters import TRACERS, default_tracer, missing_packages
 from likra_lite.export.families import FAMILIES
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
+
+INSTALLED = [name for name in TRACERS if not missing_packages(name)]
+EXPORTERS = ["built", *INSTALLED]
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -31,7 +35,7 @@ def exported(request, tmp_path_factory) -> tuple[Path, Path]:
     """Checkpoint and model folder of one architecture."""
     root = tmp_path_factory.mktemp(request.param)
     checkpoint = save_checkpoint(request.param, root / "checkpoint")
-    export_model(checkpoint, root / "model", exporter="traced")
+    export_model(checkpoint, root / "model", exporter=default_tracer())
     return checkpoint, root / "model"
 
 
@@ -158,15 +162,17 @@ def test_architectures_that_cannot_be_exported_are_refused(model_type, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
+@pytest.mark.parametrize("tracer", INSTALLED)
 def test_untraceable_model_leaves_nothing_and_prints_no_graph(
-    tmp_path, llama_checkpoint, monkeypatch, capfd
+    tracer, tmp_path, llama_checkpoint, monkeypatch, capfd
 ):
     def refuse(*_):
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr("likra_lite.export.operators._Attention.symbolic", refuse)
+    how = {"dynamo": "_attention_node", "optimum": "_Attention.symbolic"}[tracer]
+    monkeypatch.setattr(f"likra_lite.export.operators.{how}", refuse)
     with pytest.raises(ExportError, match="LlamaForCausalLM cannot be traced to ONNX"):
-        export_model(llama_checkpoint, tmp_path / "model", exporter="traced")
+        export_model(llama_checkpoint, tmp_path / "model", exporter=tracer)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().out == ""
 
@@ -176,7 +182,7 @@ def test_wrong_graphs_are_not_written(tmp_path, llama_checkpoint, monkeypatch):
 
     monkeypatch.setattr(module, "logit_transform", lambda config: (1.5, None))
     with pytest.raises(ExportError, match="differ from PyTorch by"):
-        export_model(llama_checkpoint, tmp_path / "model", exporter="traced")
+        export_model(llama_checkpoint, tmp_path / "model", exporter=default_tracer())
     assert not (tmp_path / "model").exists()
 
 
@@ -224,3 +230,29 @@ def test_existing_model_folder_is_replaced(tmp_path, llama_checkpoint):
     export_model(llama_checkpoint, tmp_path / "model")
     assert LanguageModel(tmp_path / "model").hidden_size == 32
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.skipif(len(INSTALLED) < 2, reason="one tracer is installed")
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", "gpt_neo"])
+def test_tracers_agree(architecture, tmp_path, items):
+    checkpoint = save_checkpoint(architecture, tmp_path / "checkpoint")
+    scores = []
+    for tracer in INSTALLED:
+        export_model(checkpoint, tmp_path / tracer, exporter=tracer)
+        scorer = ChoiceScorer(LanguageModel(tmp_path / tracer), as_prompt("question"))
+        scores.append(scorer.table(items[:12], ["base"]).heads["base"])
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
+
+
+def test_a_tracer_that_is_not_installed_says_what_brings_it(
+    llama_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "likra_lite.export.exporters.importlib.util.find_spec",
+        lambda name: None if name == "optimum" else object(),
+    )
+    monkeypatch.setitem(sys.modules, "optimum", None)
+    monkeypatch.setitem(sys.modules, "optimum.exporters", None)
+    monkeypatch.setitem(sys.modules, "optimum.exporters.onnx", None)
+    with pytest.raises(LikraError, match=r'pip install "likra-lite\[optimum\]"'):
+        export_model(llama_checkpoint, tmp_path / "model", exporter="optimum")

@@ -339,7 +339,7 @@ def test_command_line(llama, tmp_path, capsys):
     status, output, _ = run("export", path, "--out", tmp_path / "model", capsys=capsys)
     assert status == 0
     assert "exported LlamaForCausalLM" in output
-    for option in (["--exporter", "traced"], ["--revision", "main"]):
+    for option in (["--exporter", "dynamo"], ["--revision", "main"]):
         status, _, messages = run("export", path, "--out", tmp_path / "m", *option, capsys=capsys)
         assert status == 1
         assert "is a GGUF file: it has no revision and cannot be traced" in messages

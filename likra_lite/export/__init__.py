@@ -7,7 +7,6 @@ of others are traced, with the extra ``export``. See :func:`export_model`.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tempfile
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import Any
 from ..engine.folder import Manifest, check_folder_target
 from ..errors import ExportError, import_extra
 from ..validation import check_one_of
+from .exporters import EXPORTERS, TRACERS, default_tracer, missing_packages
 
 __all__ = ["EXPORTERS", "PRECISIONS", "export_model", "quantize_model"]
 
 PRECISIONS = ("float32", "int8")
-EXPORTERS = ("built", "traced")
 GGUF = ".gguf"
-TRACER = ("torch", "transformers", "optimum.exporters.onnx")  # what tracing needs
 
 
 def export_model(
@@ -47,10 +45,11 @@ def export_model(
         Number format of the weights, see :func:`quantize_model`.
     verbose : bool, default=False
         Show progress on stderr if that is a terminal.
-    exporter : {"built", "traced"}, optional
+    exporter : {"built", "dynamo", "optimum"}, optional
         How to come to the graphs: built from the checkpoint's configuration, or traced with
-        PyTorch. By default they are built where everything in the checkpoint is understood, and
-        else traced.
+        PyTorch, through ``torch.export`` or through Optimum (extra ``optimum``). By default they
+        are built where everything in the checkpoint is understood, and else traced by what is
+        installed.
 
     Returns
     -------
@@ -83,7 +82,7 @@ def _export(
 ) -> Manifest:
     if Path(model).suffix.lower() == GGUF:
         return _export_gguf(model, out, revision, verbose, exporter)
-    if exporter != "traced":
+    if exporter in (None, "built"):
         from .built import build_model_folder
         from .hugging_face import read_checkpoint
         from .sources import find_checkpoint
@@ -94,17 +93,18 @@ def _export(
         except ExportError as reason:
             if exporter == "built":
                 raise ExportError(f"{model} cannot be built: {reason}") from None
-            if not _can_trace():
+            if missing_packages(default_tracer()):
                 raise ExportError(
                     f"{model} cannot be built: {reason}; to trace it with PyTorch: "
                     'pip install "likra-lite[export]"'
                 ) from None
         else:
             return build_model_folder(checkpoint, out, verbose)
-    for module in TRACER:
-        import_extra(module, "export")
+    tracer = exporter or default_tracer()
+    for module in missing_packages(tracer):
+        import_extra(module, TRACERS[tracer][1])
     traced: Any = import_extra("likra_lite.export.traced", "export")
-    return traced.export_checkpoint(model, out, revision, verbose)
+    return traced.export_checkpoint(model, out, revision, verbose, tracer=tracer)
 
 
 def _export_gguf(
@@ -113,13 +113,9 @@ def _export_gguf(
     from .built import build_model_folder
     from .gguf_checkpoint import read_gguf
 
-    if revision is not None or exporter == "traced":
+    if revision is not None or exporter not in (None, "built"):
         raise ExportError(f"{model} is a GGUF file: it has no revision and cannot be traced")
     return build_model_folder(read_gguf(model), out, verbose)
-
-
-def _can_trace() -> bool:
-    return all(importlib.util.find_spec(module.partition(".")[0]) for module in TRACER)
 
 
 def quantize_model(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> Manifest:

@@ -39,6 +39,16 @@ class _Product(torch.autograd.Function):
         return product
 
 
+def _product(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    if torch.compiler.is_exporting():
+        shape = [*x.shape[:-1], b.shape[2]]
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::{PRODUCT}", [x, a, b], dtype=x.dtype, shape=shape
+        )
+    apply: Any = _Product.apply
+    return apply(x, a, b)
+
+
 class _Adapted(nn.Module):
     """A matrix with its low-rank product beside it."""
 
@@ -48,8 +58,7 @@ class _Adapted(nn.Module):
         self.factors: tuple[Tensor, Tensor]
 
     def forward(self, x: Tensor) -> Tensor:
-        apply: Any = _Product.apply
-        return self.base(x) + apply(x, *self.factors)
+        return self.base(x) + _product(x, *self.factors)
 
 
 class AdaptedTrunk(Trunk):

@@ -1,25 +1,27 @@
 """ONNX's own operators for attention and rotary embedding, in place of their many small steps.
 
 One operator in place of a dozen small ones: ONNX Runtime then spends its time in matrix
-products. Traced under a domain of our own, because the exporter's opset is older than the
-operators; :func:`use_standard_domain` moves them to ONNX's.
+products. torch.export writes them as they are; the TorchScript exporter, whose opset is older
+than the operators, traces them under a domain of our own, and :func:`use_standard_domain` moves
+them to ONNX's.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import patch
 
+import onnx
 import torch
+from onnx import helper
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    import onnx
+from .graph_builder import IR_VERSION, OPSET
 
-__all__ = ["attention", "rotary_operator", "use_standard_domain"]
+__all__ = ["attention", "rotary_operator", "use_standard_domain", "usual_rotary"]
 
 DOMAIN = "likra_lite"
 ROTARY = "apply_rotary_pos_emb"  # the name that transformers' models share
@@ -123,8 +125,59 @@ def attention(
     present_key, present_value : Tensor of shape (B, kv_heads, P+T, d)
     """
     heads = int(query.shape[1]), int(key.shape[1])
+    if torch.compiler.is_exporting():
+        return _attention_node(query, key, value, bias, past, scale, softcap or 0.0)
     apply: Any = _Attention.apply
     return apply(query, key, value, bias, *past, float(scale), softcap or 0.0, *heads)
+
+
+def _joined_heads(x: Tensor) -> Tensor:
+    """Return [B, heads, T, d] as [B, T, heads * d], the operators' layout."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def _attention_node(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor,
+    past: tuple[Tensor, Tensor],
+    scale: float,
+    softcap: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what :func:`attention` does, as one operator of the graph that torch.export makes."""
+    batch, heads, length, _ = query.shape
+    kv_heads, total = key.shape[1], past[0].shape[2] + length
+    # The past's own batch axis: from the first adapted layer on it is another one.
+    kept = [[before.shape[0], kv_heads, total, before.shape[3]] for before in past]
+    mixed, present_key, present_value = torch.onnx.ops.symbolic_multi_out(
+        "Attention",
+        [*(_joined_heads(x) for x in (query, key, value)), bias, *past],
+        {
+            "scale": scale,
+            "softcap": softcap,
+            "q_num_heads": heads,
+            "kv_num_heads": kv_heads,
+        },
+        dtypes=[query.dtype] * 3,
+        shapes=[[batch, length, heads * value.shape[3]], *kept],
+        version=OPSET,
+    )
+    return mixed.reshape(batch, length, heads, -1), present_key, present_value
+
+
+def _rotary_node(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Return the rotated heads, as one operator of the graph that torch.export makes."""
+    batch, heads, length, size = x.shape
+    rotated = torch.onnx.ops.symbolic(
+        "RotaryEmbedding",
+        [_joined_heads(x), cos, sin],
+        {"num_heads": heads},
+        dtype=x.dtype,
+        shape=[batch, length, heads * size],
+        version=OPSET,
+    )
+    return rotated.reshape(batch, length, heads, size).transpose(1, 2)
 
 
 class _Rotary(torch.autograd.Function):
@@ -153,6 +206,8 @@ def _rotary(original: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., Any
         if rest or named or cos.dim() != 3 or q.shape[-1] != size or k.shape[-1] != size:
             return original(q, k, cos, sin, *rest, **named)
         halves = cos[..., : size // 2], sin[..., : size // 2]
+        if torch.compiler.is_exporting():
+            return _rotary_node(q, *halves), _rotary_node(k, *halves)
         rotate: Any = _Rotary.apply
         rotated = [rotate(x, *halves, int(x.shape[1])) for x in (q, k)]
         return rotated[0], rotated[1]
@@ -179,20 +234,44 @@ def _repeat_interleave(x: Tensor, repeats: int, dim: int) -> Tensor:
     return x.unsqueeze(dim + 1).expand(shape).flatten(dim, dim + 1)
 
 
-@contextmanager
-def rotary_operator(model: nn.Module) -> Iterator[None]:
-    """Let the rotary embedding of `model` trace to one operator, where it is the usual one.
+def usual_rotary(model: nn.Module) -> list[str]:
+    """Return the modules of transformers whose rotary embedding is the usual one.
 
     Usual is what rotates the first half of a head's dimensions against the second (Su et
     al. 2021, as in transformers' Llama); any other is traced as it is.
+
+    Parameters
+    ----------
+    model : nn.Module
+
+    Returns
+    -------
+    list of str
+        For :func:`rotary_operator`.
+    """
+    found = []
+    for name in sorted({type(module).__module__ for module in model.modules()}):
+        original = getattr(sys.modules.get(name), ROTARY, None)
+        if original is not None and _same(original, _rotary(original)):
+            found.append(name)
+    return found
+
+
+@contextmanager
+def rotary_operator(modules: Sequence[str]) -> Iterator[None]:
+    """Let the rotary embedding of some modules trace to one operator.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        See :func:`usual_rotary`.
     """
     with ExitStack() as stack:
         for owner in (torch, Tensor):
             stack.enter_context(patch.object(owner, "repeat_interleave", _repeat_interleave))
-        for name in {type(module).__module__ for module in model.modules()}:
-            original = getattr(sys.modules.get(name), ROTARY, None)
-            if original is not None and _same(original, _rotary(original)):
-                stack.enter_context(patch(f"{name}.{ROTARY}", _rotary(original)))
+        for name in modules:
+            twin = _rotary(getattr(sys.modules[name], ROTARY))
+            stack.enter_context(patch(f"{name}.{ROTARY}", twin))
         yield
 
 
@@ -209,10 +288,6 @@ def use_standard_domain(graph: onnx.ModelProto) -> onnx.ModelProto:
     onnx.ModelProto
         At :data:`.graph_builder.OPSET`.
     """
-    from onnx import helper  # training, which reads the same modules, does without
-
-    from .graph_builder import IR_VERSION, OPSET
-
     for node in graph.graph.node:
         if node.domain == DOMAIN:
             node.domain = ""

@@ -66,7 +66,7 @@ def select_rows_early(graph: onnx.ModelProto, output: str, width: int) -> None:
         if node.op_type == "ReduceMean":
             axes = constants.get(node.input[1]) if len(node.input) > 1 else None
             return axes is not None and numpy_helper.to_array(axes).tolist() == [-1]
-        if node.op_type == "LayerNormalization":
+        if node.op_type in ("LayerNormalization", "RMSNormalization"):
             return all(a.i == -1 for a in node.attribute if a.name == "axis")
         return node.op_type in ROW_WISE or node.op_type == "LowRankProduct"
 

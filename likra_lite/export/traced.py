@@ -22,18 +22,19 @@ from ..engine.folder import (
     write_manifest,
 )
 from ..engine.onnx import LanguageModel
-from ..errors import ExportError, first_line
+from ..errors import ExportError, MissingExtraError, first_line
 from ..progress import progress_bar
 from ..prompts import PROMPTS
 from .adapted import AdaptedTrunk
 from .chat_files import chat_settings
+from .exporters import default_tracer
 from .folder_graphs import complete
-from .graphs import trunk_graph
 from .loading import load_checkpoint, logit_transform, max_length, name_of, special_tokens
 from .output_graphs import WEIGHT, Projection
 from .parity import TOLERANCE, check_parity, random_adapter
 from .targets import Targets, find_targets
 from .torch_reference import merged, torch_scores
+from .tracers import trunk_graph
 from .trunk import Trunk, past_shapes
 from .weights import store_weights
 
@@ -49,10 +50,12 @@ def export_checkpoint(
     revision: str | None,
     verbose: bool,
     adapt: Callable[[PreTrainedModel], Targets] = find_targets,
+    tracer: str | None = None,
 ) -> Manifest:
     """Do the work of :func:`likra_lite.export.export_model`.
 
-    `adapt` finds what LoRA heads may change.
+    `adapt` finds what LoRA heads may change. `tracer` is a key of :data:`.exporters.TRACERS`,
+    the first that is installed if None.
     """
     check_folder_target(out)
     with progress_bar(len(STEPS), STEPS[0], verbose, unit="step") as bar:
@@ -74,7 +77,7 @@ def export_checkpoint(
         architecture = type(decoder).__name__
         step(2)
         with atomic_folder(out) as folder:
-            graphs = _graphs(decoder, architecture, targets)
+            graphs = _graphs(decoder, architecture, targets, tracer or default_tracer())
             step(3)
             names = store_weights(graphs, folder, WEIGHTS)
             tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
@@ -105,7 +108,7 @@ def export_checkpoint(
 
 
 def _graphs(
-    decoder: PreTrainedModel, architecture: str, targets: Targets
+    decoder: PreTrainedModel, architecture: str, targets: Targets, tracer: str
 ) -> dict[str, onnx.ModelProto]:
     """Return the graphs by file name. The decoder's attention is replaced for good."""
     output = decoder.get_output_embeddings()
@@ -119,9 +122,11 @@ def _graphs(
     past = past_shapes(trunk)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            graphs = {TRUNK: trunk_graph(trunk, past, Path(scratch) / TRUNK)}
+            graphs = {TRUNK: trunk_graph(trunk, past, Path(scratch) / TRUNK, tracer)}
             trunk = AdaptedTrunk(decoder, targets).eval()
-            graphs[ADAPTED] = trunk_graph(trunk, past, Path(scratch) / ADAPTED)
+            graphs[ADAPTED] = trunk_graph(trunk, past, Path(scratch) / ADAPTED, tracer)
+        except MissingExtraError:
+            raise
         except Exception as error:
             raise ExportError(
                 f"{architecture} cannot be traced to ONNX: {first_line(error)}"

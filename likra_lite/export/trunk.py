@@ -20,7 +20,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..engine.trees import MASKED
 from ..errors import ExportError, first_line
-from .operators import attention, rotary_operator
+from .operators import attention, rotary_operator, usual_rotary
 
 __all__ = ["Trunk", "past_shapes"]
 
@@ -198,6 +198,7 @@ class Trunk(nn.Module):
         body = model.base_model if model.base_model is not model else model.model
         # OPT's body does not take positions, the decoder inside it does.
         self.decoder = getattr(body, "decoder", body)
+        self.rotary = usual_rotary(self.decoder)
 
     def forward(
         self,
@@ -219,9 +220,9 @@ class Trunk(nn.Module):
         past : list of (key, value)
             The shared prefix, each of shape (B, kv_heads, P, d).
         """
-        with rotary_operator(self.decoder):
+        with rotary_operator(self.rotary):
             hidden, present = self.read(input_ids, position_ids, attention_bias, past)
-        return {"hidden": hidden[rows], "present": present}
+        return {"hidden": hidden.index_select(0, rows), "present": present}
 
     def read(
         self,
