@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import onnx
+import pytest
 
+from likra_lite.export import export_model
+from likra_lite.export.exporters import TRACERS, missing_packages
 from likra_lite.export.pruning import select_rows_early
 
 
-def test_the_last_layers_mlp_works_on_the_selected_rows(model_folder):
-    graph = onnx.load(str(model_folder / "trunk.onnx"), load_external_data=False).graph
+INSTALLED = [name for name in TRACERS if not missing_packages(name)]
+
+
+@pytest.mark.parametrize("exporter", ["built", *INSTALLED])
+def test_the_last_layers_mlp_works_on_the_selected_rows(exporter, llama_checkpoint, tmp_path):
+    export_model(llama_checkpoint, tmp_path / "model", exporter=exporter)
+    graph = onnx.load(str(tmp_path / "model" / "trunk.onnx"), load_external_data=False).graph
     gathers = [n for n in graph.node if n.op_type == "Gather" and n.input[1] == "rows"]
     assert len(gathers) == 2  # the residual stream, and what the attention mixed
-    last = next(n for n in graph.node if n.output[0] == "hidden")
-    assert last.op_type == "Mul"  # the final norm
-    inputs = {n.output[0]: n for n in graph.node}
-    products = [n for n in graph.node if n.op_type == "MatMul" and "layers.1" in n.name]
-    out = next(n for n in products if "o_proj" in n.name)
-    assert inputs[out.input[0]] in gathers
+    selected = {node.output[0] for node in gathers}
+    producers = {name: node for node in graph.node for name in node.output}
+    behind, waiting = {}, ["hidden"]  # what lies between the selection and the result
+    while waiting:
+        node = producers.get(waiting.pop())
+        if node is not None and node.name not in behind and not selected & {*node.output}:
+            behind[node.name] = node
+            waiting.extend(node.input)
+    products = [node for node in behind.values() if node.op_type == "MatMul"]
+    assert len(products) == 4  # attention's output, gate, up, down
+    assert sum(node.input[0] in selected for node in products) == 1
+    assert "Attention" not in {node.op_type for node in behind.values()}
 
 
 def test_a_graph_of_another_kind_is_left_alone():

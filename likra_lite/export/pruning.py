@@ -124,4 +124,25 @@ def select_rows_early(graph: onnx.ModelProto, output: str, width: int) -> None:
                 node.output[0] = output
         result.append(node)
     del graph.graph.node[:]
-    graph.graph.node.extend(result)
+    graph.graph.node.extend(_in_order(result))
+
+
+def _in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Return the nodes so that each follows what it reads: rows may be computed last of all."""
+    producers = {name: node for node in nodes for name in node.output}
+    placed: set[int] = set()
+    ordered: list[onnx.NodeProto] = []
+    for last in nodes:
+        waiting = [last]
+        while waiting:
+            node = waiting[-1]
+            before = [producers[name] for name in node.input if name in producers]
+            missing = [each for each in before if id(each) not in placed]
+            if missing:
+                waiting.extend(missing)
+                continue
+            waiting.pop()
+            if id(node) not in placed:
+                placed.add(id(node))
+                ordered.append(node)
+    return ordered
