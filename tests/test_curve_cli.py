@@ -267,7 +267,7 @@ def test_tokens_make_up_scores_and_margin(mode, normalization, classifier):
     assert margin.rival == (second if margin.chosen == item.answer else item.answer)
     assert margin.value == pytest.approx(scores[margin.chosen] - scores[margin.rival])
     for parts, score in zip(margin.contributions, scores, strict=True):
-        assert parts.sum() == pytest.approx(score, abs=1e-4)
+        assert parts.tokens.sum() + parts.length == pytest.approx(score, abs=1e-4)
     total = sum(share.sum() for share in margin.shares.values())
     assert total == pytest.approx(1.0, abs=1e-3)
     text = margin_text(explanation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ..engine.pairs import Pair
 from ..engine.trees import TokenTree
 from ..questions.item import Item
+from .columns import layout
 from .decision import LinearDecision
 from .scorer import ChoiceScorer, choice_table, items_named
 
@@ -47,6 +49,16 @@ class ChoiceExplanation:
     score: float
     probability: float
 
+    def columns(self, heads: Sequence[str]) -> dict[str, list[str]]:
+        """Return a cell for every token under each head; empty where the tokens are others."""
+        nothing = [""] * len(self.tokens)
+        return {
+            head: [f"{value:.3f}" for value in self.log_probs[head]]
+            if head in self.log_probs
+            else list(nothing)
+            for head in heads
+        }
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -78,13 +90,11 @@ class Explanation:
                 f"\n[{index}] {self.item.text_of(index)}{note}: score {choice.score:.3f}, "
                 f"probability {choice.probability:.3f}"
             )
-            shown = [head for head in heads if head in choice.log_probs]
-            lines.append(f"    {'token':<16}" + "".join(f"{head:>10}" for head in heads))
-            for place, token in enumerate(choice.tokens):
-                values = "".join(f"{choice.log_probs[head][place]:>10.3f}" for head in shown)
-                lines.append(f"    {token!r:<16}{values}")
-            totals = "".join(f"{choice.log_likelihoods[head]:>10.3f}" for head in heads)
-            lines.append(f"    {'sum':<16}{totals}")
+            columns = choice.columns(heads)
+            for head, cells in columns.items():
+                cells.append(f"{choice.log_likelihoods[head]:.3f}")
+            rows = [*map(repr, choice.tokens), "sum"]
+            lines.append(textwrap.indent(layout(rows, columns, "token"), "    "))
         return "\n".join(lines)
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .columns import WIDTH, layout
 from .decision import LinearDecision
 from .explain import ChoiceExplanation, Explanation
 
 __all__ = ["Margin", "margin_of", "margin_text"]
 
-WIDTH = 80  # characters of a line
 TOKEN = 18  # characters of a token
 MOST = 3  # tokens named as deciding
 
@@ -144,28 +144,25 @@ def _choice_lines(
     lines = textwrap.wrap(title, WIDTH, subsequent_indent="    ")
     used = {"base", *explanation.decision.heads}
     heads = [head for head in choice.log_probs if head in used or head in ("positive", "negative")]
-    header = f"    {'token':<{TOKEN}}" + "".join(f"{head:>9}" for head in heads)
-    lines.append(header + f"{'score':>9}{'share':>8}")
-    for place, token in enumerate(choice.tokens):
-        line = f"    {_shortened(token):<{TOKEN}}"
-        line += "".join(f"{choice.log_probs[head][place]:>9.3f}" for head in heads)
-        if margin.contributions is not None:
-            line += f"{margin.contributions[index].tokens[place]:>9.3f}"
-        if index in margin.shares:
-            line += f"{margin.shares[index][place]:>+8.0%}"
-        lines.append(line)
-    if margin.contributions is not None and margin.contributions[index].length:
-        line = f"    {'(length)':<{TOKEN + 9 * len(heads)}}"
-        line += f"{margin.contributions[index].length:>9.3f}"
-        if index in margin.shares:
-            line += f"{margin.length_shares[index]:>+8.0%}"
-        lines.append(line)
-    line = f"    {'sum':<{TOKEN}}"
-    line += "".join(f"{choice.log_likelihoods[head]:>9.3f}" for head in heads)
-    line += f"{choice.score:>9.3f}"
-    if index in margin.shares:
-        line += f"{margin.shares[index].sum() + margin.length_shares[index]:>+8.0%}"
-    return [*lines, line]
+    rows, columns = [_shortened(token) for token in choice.tokens], choice.columns(heads)
+    part = None if margin.contributions is None else margin.contributions[index]
+    shares = margin.shares.get(index)
+    nothing = [""] * len(rows)
+    columns["score"] = nothing[:] if part is None else [f"{each:.3f}" for each in part.tokens]
+    columns["share"] = nothing[:] if shares is None else [f"{each:+.0%}" for each in shares]
+
+    def add(name: str, cells: Sequence[str]) -> None:
+        rows.append(name)
+        for column, cell in zip(columns.values(), cells, strict=True):
+            column.append(cell)
+
+    if part is not None and part.length:
+        share = "" if shares is None else f"{margin.length_shares[index]:+.0%}"
+        add("(length)", [*([""] * len(heads)), f"{part.length:.3f}", share])
+    sums = [f"{choice.log_likelihoods[head]:.3f}" for head in heads]
+    total = "" if shares is None else f"{shares.sum() + margin.length_shares[index]:+.0%}"
+    add("sum", [*sums, f"{choice.score:.3f}", total])
+    return [*lines, textwrap.indent(layout(rows, columns, "token"), "    ")]
 
 
 def _complete_one_text(explanation: Explanation) -> bool:
