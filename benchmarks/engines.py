@@ -354,12 +354,12 @@ def score_trees(
 
 def tokens_read(trees: Sequence[Any]) -> int:
     """Return how many tokens the trunk reads: what trees share once, and no padding."""
-    from likra_lite.engine.forward import TOKEN_BUDGET
+    from likra_lite.engine.forward import LONGEST, TOKEN_BUDGET
     from likra_lite.engine.prefixes import plan
     from likra_lite.engine.trees import row_lengths
 
     total = 0
-    branches = [plan(trees, TOKEN_BUDGET // 2)]
+    branches = [plan(trees, TOKEN_BUDGET // 2, LONGEST * TOKEN_BUDGET)]
     for branch in branches:
         total += branch.stop - branch.start + sum(row_lengths(trees, branch.groves, branch.stop))
         branches.extend(branch.branches)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .options import (
+    Registered,
     cache_option,
     debug_option,
     items_argument,
@@ -32,7 +33,7 @@ __all__ = ["score"]
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "csv", "parquet"]),
+    type=Registered("cli.records:FORMATS"),
     help="How records are written.  [default: by the ending of --out, or jsonl]",
 )
 @click.option(
@@ -101,7 +102,7 @@ def score(
             progress_bar(total, "scoring", show=True) as bar,
             open_records(out, format_of(out, form), _types(decision, uncertainty)) as writer,
         ):
-            for chunk in _chunks(scorer, decision, incoming, bar.update, strict):
+            for chunk in scorer.stream(incoming, decision.heads, bar.update, strict):
                 unscored.add(chunk)
                 writer.write(list(_records(chunk, done, decision, uncertainty)))
                 done += len(chunk.items)
@@ -155,10 +156,6 @@ def _types(decision: Any, uncertainty: Any) -> dict[str, Any]:
         **{name: added[name] for name in uncertainty},
         "log_likelihoods": {head: [float] for head in decision.heads},
     }
-
-
-def _chunks(scorer: Any, decision: Any, items: Any, advance: Any, strict: bool) -> Iterator[Any]:
-    yield from scorer.stream(items, decision.heads, advance, strict)
 
 
 def _records(chunk: Any, first: int, decision: Any, uncertainty: Any) -> Iterator[dict[str, Any]]:

@@ -196,7 +196,8 @@ def fill(cache: Cache, start: int) -> int:
     return start
 
 
-def test_two_processes_at_once(cache):
+def test_two_processes_at_once(cache, monkeypatch):
+    monkeypatch.setenv("LIKRA_LITE_CACHE", str(cache.folder))
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.starmap(fill, [(cache, 0), (cache, 1000)])
     keys = {cache_key(str(n)): str(n).encode() for s in (0, 1000) for n in range(s, s + 40)}

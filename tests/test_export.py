@@ -16,7 +16,7 @@ from reference import TorchScorer
 from safetensors import safe_open
 
 from likra_lite import Item, LanguageModel, read_items
-from likra_lite.engine.forward import TOKEN_BUDGET
+from likra_lite.engine.forward import LONGEST, TOKEN_BUDGET
 from likra_lite.engine.prefixes import plan
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, LikraError
@@ -115,7 +115,7 @@ def test_shared_prefix_equals_scoring_everything_alone(exported):
         TokenTree([*prefix, *rng.integers(2, 300, 5)], rng.integers(2, 300, (3, 4)).tolist())
         for _ in range(24)
     ]
-    (branch,) = plan(trees, TOKEN_BUDGET // 2).branches
+    (branch,) = plan(trees, TOKEN_BUDGET // 2, LONGEST * TOKEN_BUDGET).branches
     assert branch.stop >= len(prefix)
     together = model.log_likelihoods(model.features(trees), [None])
     alone = [model.log_likelihoods(model.features([tree]), [None]) for tree in trees]

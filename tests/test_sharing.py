@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
@@ -62,13 +62,14 @@ def paths(trees: list[TokenTree], branch: Branch) -> list[list[int]]:
 @given(
     pairs=st.lists(st.tuples(context, continuations), min_size=1, max_size=12),
     row_length=st.integers(1, 60),
+    longest=st.integers(1, 30),
 )
-def test_every_continuation_is_read_with_its_whole_context(pairs, row_length):
+def test_every_continuation_is_read_with_its_whole_context(pairs, row_length, longest):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefixes, "WORTH", 3)
         patch.setattr(prefixes, "FEW", 1)
         trees = [TokenTree(*pair) for pair in pairs]
-        root = plan(trees, row_length)
+        root = plan(trees, row_length, longest)
     found = []
     for branch in branches(root):
         assert all(longer.start == branch.stop < longer.stop for longer in branch.branches)
@@ -89,7 +90,7 @@ def test_shared_tokens(first, second):
 def test_a_passage_is_read_once(eager):
     passage = list(range(100))
     trees = [TokenTree([*passage, 200 + n], [[1, 2], [3, 4]]) for n in range(3)]
-    root = plan(trees, row_length=256)
+    root = plan(trees, row_length=256, longest=1024)
     assert root.branches == []
     assert root.groves == [[0, 1, 2]]
     assert row_lengths(trees, root.groves) == [100 + 3 * (1 + 2)]
@@ -98,7 +99,7 @@ def test_a_passage_is_read_once(eager):
 def test_what_many_share_becomes_their_past():
     shots = list(range(1000))
     trees = [TokenTree([*shots, 2000 + n, 7], [[1], [2]]) for n in range(40)]
-    root = plan(trees, row_length=256)
+    root = plan(trees, row_length=256, longest=1024)
     assert root.groves == []
     (branch,) = root.branches
     assert (branch.start, branch.stop) == (0, 1000)
@@ -108,7 +109,7 @@ def test_what_many_share_becomes_their_past():
 def test_a_passage_behind_few_shot_examples():
     shots, passages = list(range(500)), [list(range(k, k + 400)) for k in (1000, 2000)]
     trees = [TokenTree([*shots, *passages[n % 2], 9, n], [[1]]) for n in range(20)]
-    root = plan(trees, row_length=256)
+    root = plan(trees, row_length=256, longest=1024)
     (branch,) = root.branches
     assert (branch.start, branch.stop) == (0, 500)
     assert sorted((b.start, b.stop) for b in branch.branches) == [(500, 901), (500, 901)]
@@ -116,7 +117,7 @@ def test_a_passage_behind_few_shot_examples():
 
 def test_deep_nesting_is_no_recursion():
     trees = [TokenTree([1] * n, [[2]]) for n in range(1, 1500)]
-    found = [i for b in branches(plan(trees, 256)) for row in b.groves for i in row]
+    found = [i for b in branches(plan(trees, 256, 3000)) for row in b.groves for i in row]
     assert sorted(found) == list(range(1499))
 
 
@@ -138,6 +139,7 @@ def test_scores_equal_scoring_everything_alone(model_folder, items, template, pa
 
 
 def test_a_long_beginning_is_read_once_for_all_calls(model_folder, items, monkeypatch):
+    monkeypatch.setattr("likra_lite.engine.sessions._open_sessions", OrderedDict())
     model = LanguageModel(model_folder)
     scorer = ChoiceScorer(model, Prompt(SHOTS + "Question: {question}\nAnswer:"))
     runner = model._open().trunk

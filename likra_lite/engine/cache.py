@@ -1,8 +1,9 @@
 """A cache on disk, of log-likelihoods and of the hidden states that heads are fitted on.
 
 One SQLite file holds arrays by the hash of everything that they depend on, so that nothing
-in it ever becomes wrong: a changed model, head, prompt or item has another key. Several
-processes may use it at once. Where it cannot be used, work goes on without it.
+in it ever becomes wrong: a changed model, head, prompt or item has another key. Every array has
+a checksum; a damaged one counts as missing. Several processes may use it at once. Where it
+cannot be used, work goes on without it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import CacheWarning, LikraError
 
@@ -28,6 +29,7 @@ MAX_BYTES = 2 * 2**30  # of values; what was not used for longest goes first
 SLACK = 0.9  # share of MAX_BYTES that is kept then
 PATIENCE = 30.0  # seconds to wait for another process that writes
 KEYS_PER_QUERY = 500  # SQLite limits the parameters of a query
+CHECKSUM = 8  # bytes before every value
 REFRESH = 24 * 3600.0  # seconds after which reading an entry counts as new use
 
 SCHEMA = """
@@ -55,7 +57,7 @@ def default_cache() -> Cache | None:
     The environment variable ``LIKRA_LITE_CACHE`` names another folder, or is ``off``.
     """
     given = os.environ.get(VARIABLE, "")
-    if given.lower() == "off":
+    if _is_off():
         return None
     if given:
         return Cache(Path(given))
@@ -64,11 +66,16 @@ def default_cache() -> Cache | None:
     return Cache(user_cache_path("likra-lite", appauthor=False))
 
 
+def _is_off() -> bool:
+    return os.environ.get(VARIABLE, "").lower() == "off"
+
+
 @dataclass(frozen=True)
 class Cache:
     """Arrays of bytes by key, in a folder.
 
     The object holds no connection: it pickles, and threads and forked processes may share it.
+    Where the cache is switched off, a pickled one comes back as None.
 
     Parameters
     ----------
@@ -81,13 +88,22 @@ class Cache:
     folder: Path
     max_bytes: int = MAX_BYTES
 
+    def __reduce__(self) -> Any:
+        return _unpickled, (self.folder, self.max_bytes)
+
     @property
     def path(self) -> Path:
         """The database file."""
         return self.folder / FILE
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those keys that are there."""
+        """Return the values of those keys that are there, and are what was stored.
+
+        Warns
+        -----
+        CacheWarning
+            If there are others.
+        """
         wanted = list(dict.fromkeys(keys))
         if not wanted or not self.path.is_file():
             return {}
@@ -102,20 +118,33 @@ class Cache:
                 query = f"SELECT key, value, used FROM entries WHERE key IN ({marks})"
                 for key, value, used in connection.execute(query, some):
                     found[key] = value
-                    if now - used > REFRESH:
+                    if not isinstance(used, float) or now - used > REFRESH:
                         stale.append((now, key))
             if stale:
                 connection.executemany("UPDATE entries SET used = ? WHERE key = ?", stale)
             return found
 
-        return self._attempt(work, {})
+        nothing: dict[bytes, bytes] = {}
+        stored = self._attempt(work, nothing)
+        values = {
+            key: content[CHECKSUM:]
+            for key, content in stored.items()
+            if isinstance(content, bytes) and content == _sealed(key, content[CHECKSUM:])
+        }
+        if len(values) < len(stored):
+            warnings.warn(
+                f"the cache {self.path} holds damaged entries; they are computed again",
+                CacheWarning,
+                stacklevel=2,
+            )
+        return values
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
         """Store values, and drop old ones if they are too many."""
         if not entries:
             return
         now = time.time()
-        rows = [(key, value, now) for key, value in entries.items()]
+        rows = [(key, _sealed(key, value), now) for key, value in entries.items()]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", rows)
@@ -182,3 +211,12 @@ class Cache:
                 stacklevel=3,
             )
             return otherwise
+
+
+def _unpickled(folder: Path, max_bytes: int) -> Cache | None:
+    return None if _is_off() else Cache(folder, max_bytes)
+
+
+def _sealed(key: bytes, value: bytes) -> bytes:
+    """Return a value behind its checksum, which no other key's value has."""
+    return hashlib.blake2b(value, digest_size=CHECKSUM, key=key).digest() + value

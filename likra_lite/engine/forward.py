@@ -15,7 +15,7 @@ from .features import Features
 from .head import LORA, ROWS_OF_HEADS, Lora, stack_factors
 from .prefixes import plan
 from .ragged import span_indices
-from .trees import MASKED, TokenTree, batches, common_length, pack, row_lengths
+from .trees import MASKED, TokenTree, batches, common_length, pack, pieces, row_lengths
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,6 +26,10 @@ TOKEN_BUDGET = 512  # tokens in one forward pass, padding included
 
 # Behind a past longer than this, trees lie in a single row, so that it is not copied for each.
 LONG_PAST = 64  # tokens
+
+# A context is read before its tree, bit by bit, if both are longer than so many budgets: the mask
+# is square in what is read at once.
+LONGEST = 2
 
 MAX_RUNNERS = 4  # sets of heads whose last beginning is kept
 
@@ -105,10 +109,14 @@ class TrunkRunner:
         advance: Callable[[int], object] | None = None,
     ) -> list[Features]:
         """Do the work of :meth:`likra_lite.LanguageModel.features` for every head."""
+        whole = trees
+        cut = [pieces(tree, token_budget) for tree in whole]
+        trees = [piece for parts in cut for piece in parts]
+        last = np.cumsum([len(parts) for parts in cut]) - 1  # the last piece of every tree
         hidden: list[NDArray[np.float32]] = []
         rows, order = [], []
         done = 0
-        branches = [(plan(trees, token_budget // 2), self.nothing)]
+        branches = [(plan(trees, token_budget // 2, LONGEST * token_budget), self.nothing)]
         while branches:
             branch, past = branches.pop()
             past = self._extend(past, trees[branch.tree].tokens[: branch.stop], token_budget)
@@ -129,7 +137,7 @@ class TrunkRunner:
                 indices = [index for row in chosen for index in row]
                 order.extend(indices)
                 if advance is not None:
-                    advance(len(indices))
+                    advance(int(np.isin(indices, last).sum()))
         # Back from the order of the passes to the order of the trees.
         counts = np.array([len(tree.targets) for tree in trees], dtype=np.int64)
         starts = np.empty_like(counts)
@@ -140,8 +148,8 @@ class TrunkRunner:
         features = Features(
             hidden=np.concatenate([states[0] for states in split]),
             rows=np.concatenate(rows)[span_indices(starts, counts)],
-            targets=np.concatenate([tree.targets for tree in trees]),
-            lengths=np.concatenate([tree.lengths for tree in trees]),
+            targets=np.concatenate([tree.targets for tree in whole]),
+            lengths=np.concatenate([tree.lengths for tree in whole]),
         )
         others = [
             replace(features, hidden=np.concatenate([states[head] for states in split]))

@@ -29,6 +29,8 @@ FloatArray = NDArray[np.float32]
 LOGIT_BYTES = 4 * 2**20
 MIN_HEAD_ROWS = 64
 
+ROUNDING = 1e-3  # nats by which the log of a probability may be above 0
+
 
 class LanguageModel:
     """A model folder, opened for scoring.
@@ -179,7 +181,17 @@ class LanguageModel:
                     "targets": features.targets[tokens],
                 },
             )
-        return result
+        return self._checked(result)
+
+    def _checked(self, log_probs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return log-probabilities that are ones; rounding may leave one just above 0."""
+        if not ((log_probs > -np.inf) & (log_probs <= ROUNDING)).all():
+            worst = log_probs[~((log_probs > -np.inf) & (log_probs <= ROUNDING))][0]
+            raise LikraError(
+                f"the model {self.folder} gave {worst} for the log of a probability: its weights "
+                "or a head hold numbers that are none, or far too large; export or fit again"
+            )
+        return np.minimum(log_probs, 0.0)
 
     def read_and_score(
         self,

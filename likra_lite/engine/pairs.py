@@ -25,8 +25,10 @@ __all__ = ["PAIRS_PER_CHUNK", "Pair", "PairFeatures", "PairScorer", "PairScores"
 
 PAIRS_PER_CHUNK = 256  # pairs held in memory, and lost by an interrupt, at a time
 
+TOKENS_IN_MEMORY = 16_384  # continuation tokens whose hidden states are held at a time
+
 # Part of every key: a change to how pairs are encoded or scored must raise it.
-SCORES, FEATURES = "log-likelihoods 1", "features 1"
+SCORES, FEATURES = "log-likelihoods 2", "features 2"
 
 Pair = tuple[str, Sequence[str]]
 
@@ -139,8 +141,11 @@ class PairScorer:
         numbers of tokens, the log-likelihoods.
         """
         trees, truncated = self._encode(distinct, places)
-        features, tokens = self.model.read_and_score(trees, heads, advance)
-        values = np.add.reduceat(tokens, features.offsets[:-1], axis=1)
+        parts = []
+        for start, stop in _runs(trees):
+            features, tokens = self.model.read_and_score(trees[start:stop], heads, advance)
+            parts.append(np.add.reduceat(tokens, features.offsets[:-1], axis=1))
+        values = np.concatenate(parts, axis=1)
         ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
         cut = {places[number] for number in truncated}
         return {
@@ -237,6 +242,17 @@ class _Distinct:
                 distinct.append((context, continuations))
             place.append(where)
         return cls(distinct, place)
+
+
+def _runs(trees: Sequence[TokenTree]) -> Iterator[tuple[int, int]]:
+    """Cut trees into runs whose hidden states are held in memory together."""
+    start, held = 0, 0
+    for place, tree in enumerate(trees):
+        if held and held + len(tree.targets) > TOKENS_IN_MEMORY:
+            yield start, place
+            start, held = place, 0
+        held += len(tree.targets)
+    yield start, len(trees)
 
 
 def _key(owner: bytes, pair: Pair) -> bytes:

@@ -47,7 +47,7 @@ class Branch:
     branches: list[Branch] = field(default_factory=list)
 
 
-def plan(trees: Sequence[TokenTree], row_length: int) -> Branch:
+def plan(trees: Sequence[TokenTree], row_length: int, longest: int) -> Branch:
     """Find the beginnings that trees share.
 
     Parameters
@@ -55,6 +55,8 @@ def plan(trees: Sequence[TokenTree], row_length: int) -> Branch:
     trees : sequence of TokenTree
     row_length : int
         Largest number of tokens of a grove with several trees.
+    longest : int
+        Number of tokens of a single tree above which its context is read first.
 
     Returns
     -------
@@ -74,7 +76,14 @@ def plan(trees: Sequence[TokenTree], row_length: int) -> Branch:
         depth, number = branch.stop, high - low
         further = shared[low : high - 1] - depth
         if further.sum() < WORTH and further.max(initial=0) < FEW:
-            branch.groves.extend([i] for i in order[low:high])
+            for place in range(low, high):
+                before = int(contexts[place]) - 1
+                if lengths[place] - depth <= longest or before == depth:
+                    branch.groves.append([order[place]])
+                else:
+                    branch.branches.append(
+                        Branch(order[place], depth, before, groves=[[order[place]]])
+                    )
             continue
         # The last token of a context predicts, so that it must lie in a row.
         common = int(min(further.min(), contexts[low:high].min() - 1 - depth))

@@ -24,6 +24,7 @@ __all__ = [
     "batches",
     "common_length",
     "pack",
+    "pieces",
     "row_lengths",
     "shared_tokens",
 ]
@@ -114,6 +115,45 @@ class TokenTree:
             visible[node] = visible[self.parents[node]]
             visible[node, node] = True
         return visible
+
+
+def pieces(tree: TokenTree, size: int) -> list[TokenTree]:
+    """Cut a large tree into trees that are read one by one, behind what they share.
+
+    Parameters
+    ----------
+    tree : TokenTree
+    size : int
+        Largest number of tokens of a piece, beyond its context.
+
+    Returns
+    -------
+    list of TokenTree
+        The tree itself if it is small enough. Else their targets, one piece after the other,
+        are those of the tree; a continuation that is longer than a piece goes on in the next,
+        with its beginning in the context.
+    """
+    if len(tree) - tree.context_length <= size:
+        return [tree]
+    context = tree.context.tolist()
+    found: list[TokenTree] = []
+    waiting: list[list[int]] = []
+    room = size
+    for targets in np.split(tree.targets, np.cumsum(tree.lengths)[:-1]):
+        tokens = targets.tolist()  # of which the last is predicted and not read
+        if waiting and len(tokens) - 1 > room:
+            found.append(TokenTree(context, waiting))
+            waiting, room = [], size
+        if len(tokens) - 1 > size:
+            for start in range(0, len(tokens), size + 1):
+                part = tokens[start : start + size + 1]
+                found.append(TokenTree([*context, *tokens[:start]], [part]))
+        else:
+            waiting.append(tokens)
+            room -= len(tokens) - 1
+    if waiting:
+        found.append(TokenTree(context, waiting))
+    return found
 
 
 def shared_tokens(first: TokenTree, second: TokenTree) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ def save_heads(folder: Path, saved: Saved) -> None:
             {"item": drawn.item, "source": drawn.source, "choice": drawn.choice},
         )
         (scratch / SETTINGS).write_text(
-            json.dumps(settings, indent=2, default=_plain) + "\n", encoding="utf-8"
+            json.dumps(settings, indent=2, default=_plain, allow_nan=False) + "\n", encoding="utf-8"
         )
         written = write_manifest(scratch, model.manifest)
         if written.fingerprint != model.manifest.fingerprint:
@@ -179,7 +179,8 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
             f"likra-lite fit ITEMS --model {folder} --out DIR"
         )
     with _readable(folder):
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        text = (folder / SETTINGS).read_text(encoding="utf-8")
+        settings = json.loads(text, parse_constant=_refuse_constant)
         version = settings.get("version", 1)
         if version > VERSION:
             raise ModelFolderError(
@@ -193,7 +194,7 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
         rule = DecisionRule(**settings["rule"])
         decision = _decision_of(settings["decision"])
         heads = {
-            name: head_of_tensors(_read(folder / HEADS / f"{name}.safetensors"))
+            name: head_of_tensors(_read_finite(folder / HEADS / f"{name}.safetensors"))
             for name in settings["heads"]
         }
         scorer = ChoiceScorer(model, as_prompt(settings["prompt"]), heads, default_cache())
@@ -226,8 +227,20 @@ def read_held_out(folder: Path) -> tuple[LogLikelihoods, NDArray[np.int64]]:
             f"with: likra-lite fit ITEMS --model {folder} --out DIR"
         )
     with _readable(folder):
-        held_out = _read(folder / HELD_OUT)
+        held_out = _read_finite(folder / HELD_OUT)
         return LogLikelihoods.of_arrays(held_out), held_out["y"]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _read_finite(path: Path) -> dict[str, Any]:
+    tensors = _read(path)
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{name} in {path.name} holds numbers that are none")
+    return tensors
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import LikraError
 from .modes import MODES
 from .table import LogLikelihoods
 
@@ -106,6 +107,11 @@ class LinearDecision(AnyDecision):
         weights, scores = self.coefficients(table.lengths)
         for head, weight in weights.items():
             scores = scores + weight * table.head(head)
+        if not np.isfinite(scores).all():
+            raise LikraError(
+                f"a score is {scores[~np.isfinite(scores)][0]} by {self}: the log-likelihoods or "
+                "the weights hold numbers that are none"
+            )
         return scores
 
 
