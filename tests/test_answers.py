@@ -64,6 +64,7 @@ def every_way(records, tmp_path, **options):
         (["Sky?,red,blue,green,grey,1", "Grass?,green,blue,grey,red,0"], [1, 0]),
         (["Sky?,red,blue,green,grey,blue", "Grass?,green,blue,grey,red,green"], [1, 0]),
         (["Sky?,red,blue,green,grey,b", "Grass?,green,blue,grey,red,(A)"], [1, 0]),
+        (["Sky?,red,blue,green,grey,B. blue", "Grass?,green,blue,grey,red,A) green"], [1, 0]),
         (["Sky?,red,blue,green,grey,-1", "Grass?,green,blue,grey,red,"], [None, None]),
     ],
 )
@@ -130,6 +131,7 @@ def test_labels_differ_from_row_to_row():
     ("answer", "message"),
     [
         ("E", "'E' is out of range for 4 choices"),
+        ("B) w", r"'B\) w' is not a letter"),
         (9, "9 is out of range for 4 choices, expected 0 to 3"),
         ("AB", "'AB' is not a letter from A to D nor the text of a choice"),
         (["A", "B"], "got 2 right answers in a list; an item has one"),

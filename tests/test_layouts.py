@@ -375,6 +375,11 @@ def test_several_questions_to_a_record(record, tmp_path):
     assert {(first.context or "").replace("\n", " "), second.context and PASSAGE} == {PASSAGE}
 
 
+def test_a_record_with_a_question_of_its_own_is_one_item():
+    record = {"question": ASKED, "choices": LISTED, "answer": 0, "data": [{"question": "No."}]}
+    assert as_items([record]) == [PLAIN]
+
+
 SHARED = {
     "agieval_v1.jsonl": "a hen", "aqua_official.json": "a hen", "arc_digits_hub.jsonl": "a hen",
     "arc_digits_official.jsonl": "a hen", "arc_official.csv": "a hen", "belebele.jsonl": "a hen",

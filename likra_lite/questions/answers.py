@@ -37,6 +37,7 @@ _HOW = {
 
 UNANSWERED = -1
 _LETTER = re.compile(r"[(\[]?([A-Za-z])[)\].:]?")
+_LETTER_AND_TEXT = re.compile(r"[(\[]?([A-Za-z])[)\].:]\s*(\S.*)", re.DOTALL)
 _NUMBER = re.compile(r"([+-]?\d+)(?:\.0*)?")
 _WORDS = (("false", "no"), ("true", "yes"))
 
@@ -110,11 +111,13 @@ def _label(written: _Written, given: Given) -> int | None:
 
 
 def _letter(written: _Written, given: Given) -> int | None:
-    match = _LETTER.fullmatch(written.text)
+    match = _LETTER.fullmatch(written.text) or _LETTER_AND_TEXT.fullmatch(written.text)
     if match is None:
         return UNANSWERED if written.number == UNANSWERED else None
     place = ord(match[1].upper()) - ord("A")
-    return place if place < len(given.choices) else None
+    if place >= len(given.choices) or (match.lastindex == 2 and match[2] != given.choices[place]):
+        return None
+    return place
 
 
 def _text(written: _Written, given: Given) -> int | None:

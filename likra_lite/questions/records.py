@@ -82,7 +82,8 @@ class Reader:
         self._answers = answers
         self._class_labels = class_labels
         self._plans: dict[tuple[Any, ...], Plan] = {}
-        self._conventions: dict[str, Convention] = {}
+        # By layout and allowed readings, so that no order of rows makes a difference.
+        self._conventions: dict[tuple[str, ...], Convention] = {}
         self._n_marked = 0
 
     def drafts(self, record: Any) -> Iterator[Draft]:
@@ -140,15 +141,15 @@ class Reader:
         )
 
     def _convention(self, plan: Plan) -> Convention:
-        layout = plan.layout
-        found = self._conventions.get(layout.name)
+        key = (plan.layout.name, *plan.conventions)
+        found = self._conventions.get(key)
         if found is None:
             allowed = plan.conventions
             if any(plan.names[name] in self._class_labels for name in plan.answer[:1]):
                 allowed = ("index",)
             if self._answers is not None:
                 allowed = (self._answers,)
-            found = self._conventions[layout.name] = Convention(allowed, layout.preferred)
+            found = self._conventions[key] = Convention(allowed, plan.layout.preferred)
         return found
 
 

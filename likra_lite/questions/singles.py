@@ -14,6 +14,7 @@ __all__ = ["SEVERAL", "single_records"]
 # Fields that hold several records, and those beside them that belong to each.
 SEVERAL = ("questions", "qas", "examples", "data", "items", "instances", "paragraphs", "rows")
 WRAPPED = ("row",)  # as the hub's viewer gives a row
+ASKED = ("question", "questionstem", "stem", "query")  # a record with one question of its own
 SHARED = ("article", "passage", "context", "story", "paragraph", "document", "text")
 DEEPEST = 4
 
@@ -57,8 +58,10 @@ def single_records(record: Any, depth: int = 0) -> Iterator[Mapping[Any, Any]]:
 def _holders(names: tuple[Any, ...]) -> tuple[Any, Any]:
     """Return the names of the fields that may hold a nested question, and several ones."""
     folded = {fold(name): name for name in names}
+    if not folded.keys().isdisjoint(ASKED):
+        return folded.get("question"), None
     several = next((folded[name] for name in (*SEVERAL, *WRAPPED) if name in folded), None)
-    return folded.get("question"), several
+    return None, several
 
 
 def _nested(record: Mapping[Any, Any], parts: list[Any], depth: int) -> Iterator[Mapping[Any, Any]]:
