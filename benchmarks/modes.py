@@ -59,7 +59,7 @@ def main() -> None:
             below_base += difference < -1.96 * error
             if arguments.json:
                 record = {"train": arguments.train, "examples": count, "seed": seed, **rows[-1]}
-                record["chosen"] = classifier.decision_.mode
+                record["decision"] = classifier.decision_.to_json()
                 with open(arguments.json, "a", encoding="utf-8") as stream:
                     stream.write(json.dumps(record) + "\n")
         means = {mode: float(np.mean([row[mode] for row in rows])) for mode in rows[0]}

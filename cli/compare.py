@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .curve import MODES, modes_option
+from .curve import MODES
 from .options import (
     ListOfRegistered,
     NumberOrAuto,
@@ -31,7 +31,13 @@ __all__ = ["compare"]
 @click.option(
     "--size", type=click.IntRange(min=1), help="Number of examples.  [default: the largest]"
 )
-@modes_option
+@click.option(
+    "--modes",
+    type=ListOfRegistered(Registered("scoring.modes:MODES", last="auto"), "modes"),
+    default=lambda: MODES.choices,
+    show_default="all but auto",
+    help="What is scored; auto fits weights on unused training items.",
+)
 @click.option(
     "--reference",
     "references",
@@ -195,7 +201,7 @@ def _of_model(
     length = opened.decision.reference.normalization if normalization is None else normalization
     like = Decision("base", opened.alpha if alpha is None else float(alpha), length)
     y = answer_indices(answered)
-    correct = correct_of_table(table, y, modes, like)
+    correct = correct_of_table(table, y, [mode for mode in modes if mode != "auto"], like)
     if opened.decision.name == "auto":
         correct["auto"] = opened.decision.predict(table) == y
     return correct, like

@@ -13,6 +13,7 @@ from types import ModuleType
 __all__ = [
     "AbstentionWarning",
     "CacheWarning",
+    "ConvergenceWarning",
     "DecisionError",
     "DuplicateChoicesWarning",
     "ExportError",
@@ -109,6 +110,10 @@ class OverlapWarning(UserWarning):
 
 class CacheWarning(UserWarning):
     """The cache cannot be read or written."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A head is not the optimum, as the solver stopped before it."""
 
 
 class NoGradientWarning(UserWarning):

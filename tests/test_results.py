@@ -36,6 +36,7 @@ from likra_lite.experiments import (
     trajectories,
     write_csv,
 )
+from likra_lite.experiments.predictions import Setting, correct_by_mode
 from likra_lite.heads.settings import FITTED_HEADS, FitSettings
 from likra_lite.heads.training_set import fit_heads, training_set
 from likra_lite.prompts import as_prompt
@@ -44,6 +45,7 @@ from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.modes import MODES
 from likra_lite.scoring.scorer import ChoiceScorer
 from likra_lite.scoring.selection import ALPHAS, DecisionRule, choose
+from likra_lite.scoring.weighing import fit_decision
 
 ROOT = Path(__file__).resolve().parent.parent
 UNRELATED = ("a kettle", "seven", "in the harbour")
@@ -209,6 +211,12 @@ def test_alpha_is_chosen_on_training_items_that_were_not_used(results, experimen
     expected = choose(table, y, "likra", ALPHAS, ["none"])
     assert results.decision(point, "likra", "auto") == Decision("likra", expected.alpha)
     assert results.decision(point, "sft", "auto") == Decision("sft")
+    weights = fit_decision(table, y)
+    assert results.fitted_decision(point) == weights
+    setting = Setting(results.tests[0], point.n_items)
+    right = weights.predict(results.table(results.tests[0], point)) == results.y(results.tests[0])
+    found = correct_by_mode(results, setting, ["auto"])["auto"]
+    assert any(np.array_equal(right, row) for row in found)
 
 
 def test_alpha_cannot_be_chosen_where_everything_was_used(experiment, tmp_path):

@@ -21,6 +21,8 @@ from .tidy import FREE_MODES, uses_negatives
 
 __all__ = ["Setting", "correct_by_mode", "correct_of_table", "largest_size", "what_remains"]
 
+AUTO = "auto"  # weights fitted on the training items that a fit has not used
+
 BoolArray = NDArray[np.bool_]
 
 
@@ -118,18 +120,23 @@ def correct_by_mode(
             f"sizes {', '.join(map(str, sizes)) or 'none'} and the kinds {', '.join(kinds)}"
         )
     for mode in modes:
-        check_one_of("mode", mode, MODES)
+        check_one_of("mode", mode, (*MODES, AUTO))
         if mode in FREE_MODES:
             if not (mode == "pmi" and setting.control == "hidden"):  # 0 for every choice
                 decision = Decision(mode, normalization=setting.normalization)
                 found[mode] = results.correct(setting.test, setting.control, decision)
             continue
-        kinds = list(setting.negatives) if uses_negatives(mode) else [setting.negatives[0]]
+        drawn = mode == AUTO or uses_negatives(mode)
+        kinds = list(setting.negatives) if drawn else [setting.negatives[0]]
         for kind in kinds:
             rows = []
             for seed in seeds:
                 point = by_kind[kind][seed]
-                rule = results.decision(point, mode, setting.alpha, setting.normalization)
+                rule = (
+                    results.fitted_decision(point)
+                    if mode == AUTO
+                    else results.decision(point, mode, setting.alpha, setting.normalization)
+                )
                 rows.append(results.correct(setting.test, point, rule))
             found[f"{mode} {kind}" if len(kinds) > 1 else mode] = np.stack(rows)
     return found

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from ..atomic import write_bytes
 from ..errors import LikraError
 from ..heads.settings import FITTED_HEADS
-from ..scoring.decision import Decision
+from ..scoring.decision import Decision, LinearDecision
+from ..scoring.fitted import FittedDecision
 from ..scoring.modes import MODES
 from ..scoring.selection import ALPHAS, choose
 from ..scoring.table import LogLikelihoods
+from ..scoring.weighing import fit_decision
 from .arrays import Arrays, read_arrays, read_point, write_arrays
 from .identity import differences
 from .points import CONTROLS, Point
@@ -277,12 +279,33 @@ class Results:
         return found
 
     def unused_table(self, point: Point) -> tuple[LogLikelihoods, NDArray[np.int64]]:
-        """Return training items that a fit has not used under all heads, and their answers."""
+        """Return training items that a fit has not used under all heads, and their answers.
+
+        Raises
+        ------
+        LikraError
+            If all training items were used.
+        """
         shared, arrays = read_arrays(self._training_path(point.control)), self._arrays(point)
         unused = arrays["unused"]
+        if len(unused) == 0:
+            raise LikraError(
+                f"all {point.n_items} training items were fitted on; none is left to choose alpha "
+                "on, give a number or a smaller size"
+            )
         table = LogLikelihoods.of_arrays(shared).take(unused)
         fitted = {head: arrays[f"unused.{head}"].astype(np.float64) for head in FITTED_HEADS}
         return replace(table, heads={**table.heads, **fitted}), shared["y"][unused]
+
+    def fitted_decision(self, point: Point) -> FittedDecision:
+        """Return the mode ``auto``: weights fitted on training items that were not used.
+
+        Raises
+        ------
+        LikraError
+            If all training items were used.
+        """
+        return fit_decision(*self.unused_table(point))
 
     def decision(
         self, point: Point, mode: str, alpha: float | str = 0.9, normalization: str = "none"
@@ -298,15 +321,10 @@ class Results:
             return Decision(mode, normalization=normalization)
         if not isinstance(alpha, str):
             return Decision(mode, float(alpha), normalization)
-        if len(self._arrays(point)["unused"]) == 0:
-            raise LikraError(
-                f"all {point.n_items} training items were fitted on; none is left to choose alpha "
-                "on, give a number or a smaller size"
-            )
         table, y = self.unused_table(point)
         return replace(choose(table, y, mode, ALPHAS, [normalization]), temperature=1.0)
 
-    def correct(self, test: str, where: Point | str, decision: Decision) -> NDArray[np.bool_]:
+    def correct(self, test: str, where: Point | str, decision: LinearDecision) -> NDArray[np.bool_]:
         """Return whether predictions are right, of shape (n_items,).
 
         Parameters
@@ -314,6 +332,6 @@ class Results:
         test : str
         where : Point, or str
             A control, for modes that need no fitting.
-        decision : Decision
+        decision : LinearDecision
         """
         return np.asarray(decision.predict(self.table(test, where)) == self.y(test))

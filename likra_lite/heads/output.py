@@ -13,16 +13,18 @@ entry scaled by its curvature (a Kronecker-factored preconditioner after Martens
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from ..engine.features import Features, OutputProjection
-from ..errors import LikraError
+from ..errors import ConvergenceWarning, LikraError
 
 __all__ = ["DEFAULT_PENALTY", "Curvature", "MatrixObjective", "fit_output_matrix"]
 
@@ -32,6 +34,9 @@ DEFAULT_PENALTY = 100_000.0  # tokens
 # small, and enough to be worth a pass over the vocabulary.
 CHUNK_BYTES = 24 * 2**20
 MIN_ROWS = 32
+
+ATTEMPTS = 3  # of L-BFGS, each from where the last one stopped
+CONVERGED, TOO_MANY_STEPS = 0, 1  # what SciPy says of an attempt; 2 is a failed line search
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
@@ -176,10 +181,16 @@ def fit_output_matrix(
     Raises
     ------
     LikraError
-        If there are no answers, or the hidden states are not finite.
+        If there are no answers, or hidden states or the result are not finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the solver stops before the optimum.
     """
     objective = MatrixObjective(features, projection)
-    return _minimize(objective, penalty, max_iter, tol).astype(np.float32)
+    with threadpool_limits(1, "blas"):  # NumPy's threads would fight ONNX Runtime's
+        return _minimize(objective, penalty, max_iter, tol).astype(np.float32)
 
 
 def _minimize(objective: MatrixObjective, penalty: float, max_iter: int, tol: float) -> DoubleArray:
@@ -200,11 +211,39 @@ def _minimize(objective: MatrixObjective, penalty: float, max_iter: int, tol: fl
         gradient += 2.0 * ridge * matrix
         return loss, ((curvature.left.T @ gradient @ curvature.right) * scale).ravel()
 
-    result = minimize(
-        value,
-        np.zeros(scale.size),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
+    return matrix_of(_optimum(value, scale.size, max_iter, tol))
+
+
+def _optimum(
+    value: Callable[[DoubleArray], tuple[float, DoubleArray]], size: int, max_iter: int, tol: float
+) -> DoubleArray:
+    """Minimise a convex function from zero, and say so if that fails.
+
+    A line search can fail where float32 gradients are not exact enough for the curvature that
+    L-BFGS has put together; it then begins anew, without that, from where it stands.
+    """
+    found = np.zeros(size)
+    for _ in range(ATTEMPTS):
+        result = minimize(
+            value,
+            found,
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
+        )
+        if not np.isfinite(result.fun) or not np.isfinite(result.x).all():
+            raise LikraError(
+                "a head's fit has led to numbers that are not finite; use a larger penalty"
+            )
+        found = result.x
+        if result.status == CONVERGED:
+            return found
+        if result.status == TOO_MANY_STEPS:
+            break
+    warnings.warn(
+        f"a head's fit stopped after {result.nit} steps, before its optimum ({result.message}); "
+        "use a larger penalty",
+        ConvergenceWarning,
+        stacklevel=4,
     )
-    return matrix_of(result.x)
+    return found
