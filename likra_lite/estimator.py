@@ -457,6 +457,25 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             crossed = self._cross_fitted = (rule, decision)
         return crossed[1]
 
+    def unscorable(self, X: Any) -> dict[int, str]:
+        """Return why items cannot be scored, by their index; empty if all can.
+
+        The other methods raise an error at the first such item. To go on without them::
+
+            bad = classifier.unscorable(items)
+            classifier.predict([item for i, item in enumerate(items) if i not in bad])
+
+        Parameters
+        ----------
+        X : items in any accepted form
+
+        Returns
+        -------
+        dict of int to str
+        """
+        check_is_fitted(self, "held_out_")
+        return self.scorer_.unscorable(as_items(X))
+
     def log_likelihoods(self, X: Any, heads: tuple[str, ...] | None = None) -> LogLikelihoods:
         """Return the log-likelihoods of every choice under every head.
 

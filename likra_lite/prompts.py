@@ -140,7 +140,7 @@ class Prompt:
         """Return the text before a choice: the same for all, unless they have their own.
 
         A context that a choice completes, be it of its own or one that no question follows,
-        stands as it is, without the template.
+        stands as it is, without the template, unless the answer is a letter.
         """
         if self.hidden:
             return self.neutral(item)
@@ -149,15 +149,15 @@ class Prompt:
 
     def _asked(self, item: Item, choice: int) -> str:
         """Return what is asked of an item, in the template's words."""
-        if item.contexts is not None:
-            return item.contexts[choice]
-        if item.context and not item.question.strip():
-            return item.context
+        if self._is_completed(item):
+            return (item.context or "") if item.contexts is None else item.contexts[choice]
         parts = self._parts()
         values = {
             "question": item.question,
             "context": item.context or "",
-            "options": "".join(f"{letter(i)}. {c}\n" for i, c in enumerate(item.choices)),
+            "options": "".join(
+                f"{letter(place)}. {item.text_of(place)}\n" for place in range(len(item.choices))
+            ),
             None: "",
         }
         text = "".join(literal + values[name] for literal, name in parts)
@@ -169,7 +169,7 @@ class Prompt:
     def pairs(self, item: Item) -> list[tuple[str, list[str]]]:
         """Return what is scored: contexts with the choices that continue each, in order."""
         continuations = self.continuations(item.choices)
-        if len(set(item.contexts or ())) <= 1:
+        if self.hidden or self.lettered or len(set(item.contexts or ())) <= 1:
             return [(self.context(item), continuations)]
         return [(self.context(item, choice), [text]) for choice, text in enumerate(continuations)]
 
@@ -204,8 +204,11 @@ class Prompt:
 
         That is :attr:`neutral_context`, or nothing where choices complete contexts.
         """
-        completed = item.contexts is not None or not item.question.strip()
-        return "" if completed else self.neutral_context
+        return "" if self._is_completed(item) else self.neutral_context
+
+    def _is_completed(self, item: Item) -> bool:
+        """Return whether the choices complete contexts, without a question."""
+        return not self.lettered and (item.contexts is not None or not item.question.strip())
 
     @property
     def neutral_context(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import messages, run
 
-from likra_lite import LanguageModel, read_items
+from likra_lite import Item, LanguageModel, LikraClassifier, read_items
 from likra_lite.engine.folder import TOKENIZER, link_or_copy, read_manifest, write_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -175,6 +175,22 @@ def test_a_token_outside_the_vocabulary(model_folder, tmp_path, capsys):
     for record in records[1:]:
         assert record["error"].startswith(f"the text has the token '{unknown}' with the number ")
     assert err.count("\n") == 3
+
+
+def test_in_python_too(model_folder, items):
+    from likra_lite.errors import UnscorableItemError
+
+    fitted = LikraClassifier(model_folder, mode="base").fit(items)
+    long = Item("Long?", ["ice", "water " * 3000])
+    several = [items[0], long, items[1], long]
+    with pytest.raises(UnscorableItemError, match=r"item 1: the choice .* \(and 1 more such items"):
+        fitted.predict(several)
+    bad = fitted.unscorable(several)
+    assert list(bad) == [1, 3]
+    assert bad[1].startswith("the choice 'water water")
+    assert fitted.unscorable(items) == {}
+    kept = [item for index, item in enumerate(several) if index not in bad]
+    assert fitted.predict(kept).tolist() == fitted.predict(items[:2]).tolist()
 
 
 def test_equal_items_that_cannot_be_scored_are_all_told(model_folder, capsys, tmp_path):

@@ -234,6 +234,14 @@ def test_contexts_of_choices_stand_behind_the_examples():
     ]
 
 
+def test_letters_stand_for_whole_texts():
+    pronoun = Item("Who is big?", ["is big.", "is big."], 1, contexts=["The cat", "The dog"])
+    prompt = as_prompt("letters")
+    shown = "\n\nQuestion: Who is big?\nA. The cat is big.\nB. The dog is big.\nAnswer:"
+    assert prompt.pairs(pronoun) == [(shown, [" A", " B"])]
+    assert prompt.neutral(pronoun) == prompt.neutral_context
+
+
 def test_a_saved_classifier_keeps_its_prompt(chatty_folder, items, tmp_path):
     few = as_prompt("completion", "").with_examples(items[:2])
     for name, prompt in (("chat", "chat"), ("few", few)):

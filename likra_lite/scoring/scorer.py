@@ -278,12 +278,27 @@ class ChoiceScorer:
 
         `numbers` is what the items are called in errors; 0, 1, ... by default.
         """
-        prompt = self.prompt
-        pairs: list[Pair] = [
-            (prompt.neutral(item), prompt.continuations(item.choices)) for item in items
-        ]
         with items_named(items, np.arange(len(items)), numbers):
-            return self.pair_scorer.scores(pairs, self.select(["base"])).log_likelihoods[0]
+            scores = self.pair_scorer.scores(self._neutral_pairs(items), self.select(["base"]))
+        return scores.log_likelihoods[0]
+
+    def _neutral_pairs(self, items: Sequence[Item]) -> list[Pair]:
+        prompt = self.prompt
+        return [(prompt.neutral(item), prompt.continuations(item.choices)) for item in items]
+
+    def unscorable(self, items: Sequence[Item]) -> dict[int, str]:
+        """Return why items cannot be scored, by their index; empty if all can. No forward pass."""
+        problems: dict[int, str] = {}
+        for pairs, owners in (
+            (self.pairs(items), self.owners(items)),
+            (self._neutral_pairs(items), np.arange(len(items))),
+        ):
+            try:
+                with items_named(items, owners):
+                    self.model.encoder.trees(pairs)
+            except UnscorableItemError as error:
+                problems = error.problems | problems
+        return dict(sorted(problems.items()))
 
 
 def _steps(advance: Callable[[int], object], n_items: int, n_pairs: int) -> Callable[[int], object]:
