@@ -139,7 +139,7 @@ def measure(engine: str, folder: str, pairs: Sequence[Pair], batch: int, threads
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
-    recipe = LoraRecipe(batch_size=batch)
+    recipe = LoraRecipe(batch_size=batch, learning_rate=1e-4)
     clock = Clock()
     run: Callable[..., None] = train_likra if engine == "likra-lite" else train_trl
     run(folder, pairs, recipe, clock)

@@ -53,8 +53,8 @@ OPTIONS = {
     "learning_rate": _option(
         "learning-rate",
         POSITIVE,
-        1e-4,
-        "Learning rate of Adam; small models and few examples want more.",
+        None,
+        "Learning rate of Adam.  [default: found in a few trial steps]",
     ),
     "schedule": _option(
         "schedule",

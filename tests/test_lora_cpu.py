@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from likra_lite.engine.sessions import open_graph
 from likra_lite.export import export_model
 from likra_lite.heads.lora_factors import Adam
 from likra_lite.heads.lora_learner import GraphLearner, chosen_modules
+from likra_lite.heads.lora_rate import RateFinder
 from likra_lite.heads.peft_folder import read_peft_folder
 from likra_lite.heads.recipe import LoraRecipe
 
@@ -194,3 +196,52 @@ def test_adam_is_that_of_pytorch():
         theirs.step()
         ours.step(gradient, rate)
     np.testing.assert_allclose(values, parameter.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+class Parabola:
+    """A learner whose loss is least at one rate; it counts its steps."""
+
+    leads = True
+    recipe = replace(RECIPE, batch_size=8)
+
+    def __init__(self, best):
+        self.best, self.steps = best, 0
+
+    def step(self, examples, learning_rate, number):
+        self.steps += 1
+        return abs(np.log(learning_rate / self.best)) * number
+
+    def tensors(self):
+        return {}
+
+    def restore(self, tensors):
+        assert tensors == {}
+
+
+@pytest.mark.parametrize("best", [2e-5, 2e-4, 5e-4, 1e-3, 3e-2])
+def test_the_learning_rate_is_searched_for_once(best, tmp_path):
+    learner, examples = Parabola(best), [None] * 100
+    rate = RateFinder(None, tmp_path).find(learner, examples)
+    assert best / 1.8 < rate < best * 1.8  # 3 ** 0.5 between neighbours
+    steps = learner.steps
+    assert RateFinder(None, tmp_path).find(learner, examples) == rate
+    assert RateFinder(7e-4, tmp_path).find(learner, examples) == 7e-4
+    assert learner.steps == steps
+
+
+def test_a_search_leaves_no_trace(model_folder, tmp_path, items):
+    recipe = replace(RECIPE, learning_rate=None, epochs=1)
+    found = fit(model_folder, items, tmp_path / "found", recipe)
+    note = json.loads((tmp_path / "found" / "learning_rate.json").read_text())
+    given = fit(
+        model_folder,
+        items,
+        tmp_path / "given",
+        replace(recipe, learning_rate=note["learning_rate"]),
+        items,
+        tmp_path / "given",
+        replace(recipe, learning_rate=note["learning_rate"]),
+    )
+    assert note["losses"][f"{note['learning_rate']:g}"] == min(note["losses"].values())
+    for head, column in found.held_out_.heads.items():
+        np.testing.assert_array_equal(column, given.held_out_.heads[head])

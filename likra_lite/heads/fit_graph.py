@@ -19,6 +19,7 @@ from ..scoring.scorer import ChoiceScorer
 from .lora_examples import Example
 from .lora_learner import GraphLearner
 from .lora_loop import train
+from .lora_rate import RateFinder
 from .lora_runs import Training, accuracy_of, examples_for, fit_runs, scratch_folder
 from .lora_task import LoraTask, task_of
 from .recipe import LoraRecipe
@@ -61,9 +62,10 @@ def fit_lora_heads(
     check_covered(scorer.model, recipe)
     task = task_of(scorer, items, y, recipe, settings)
     folder = scratch_folder(settings.train_dir)
+    finder = RateFinder(recipe.learning_rate, folder)
 
     def learn(head: str, run: Training) -> Lora:
-        return _train(scorer, task, head, run, settings)
+        return _train(scorer, task, head, run, finder, settings.verbose)
 
     return fit_runs(scorer, task, settings, held_out, folder, learn)
 
@@ -90,11 +92,16 @@ def check_covered(model: Engine, recipe: LoraRecipe) -> None:
 
 
 def _train(
-    scorer: ChoiceScorer, task: LoraTask, head: str, run: Training, settings: FitSettings
+    scorer: ChoiceScorer,
+    task: LoraTask,
+    head: str,
+    run: Training,
+    finder: RateFinder,
+    verbose: bool,
 ) -> Lora:
     examples, looked_at = examples_for(scorer, task, head, run)
     total = task.recipe.epochs * len(examples)
-    with progress_bar(total, f"training {head}", settings.verbose, "example") as bar:
+    with progress_bar(total, f"training {head}", verbose, "example") as bar:
         return train_on_graph(
             scorer.model,
             task.recipe,
@@ -102,6 +109,7 @@ def _train(
             run.folder / head,
             None if looked_at is None else _accuracy(scorer, looked_at, head),
             bar.update,
+            finder,
         )
 
 
@@ -112,6 +120,7 @@ def train_on_graph(
     folder: Path,
     evaluate: Callable[[Lora], float] | None = None,
     advance: Callable[[int], object] | None = None,
+    finder: RateFinder | None = None,
 ) -> Lora:
     """Train one head with the graph of a model folder, or go on with it.
 
@@ -126,6 +135,8 @@ def train_on_graph(
         From the head as it is to its accuracy on held-out items.
     advance : callable, optional
         Called with the number of examples done.
+    finder : RateFinder, optional
+        Of the learning rate; one of this training's own by default.
 
     Returns
     -------
@@ -139,7 +150,8 @@ def train_on_graph(
     look = None if evaluate is None else lambda: evaluate(learner.lora())
     identity = model.manifest.files[WEIGHTS]["sha256"]
     with threadpool_limits(1, "blas"):  # NumPy's threads would fight ONNX Runtime's
-        train(learner, examples, folder, identity, look, advance)
+        rate = (finder or RateFinder(recipe.learning_rate, folder)).find(learner, examples)
+        train(learner, examples, folder, identity, rate, look, advance)
     return learner.lora()
 
 

@@ -66,6 +66,7 @@ def train(
     examples: Sequence[Example],
     folder: Path,
     identity: str,
+    learning_rate: float,
     evaluate: Callable[[], float] | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> TrainingState:
@@ -83,6 +84,8 @@ def train(
     folder : Path
     identity : str
         What the frozen model is called, kept with the state.
+    learning_rate : float
+        Takes the place of the recipe's.
     evaluate : callable, optional
         Returns the held-out accuracy under the head as it is.
     advance : callable, optional
@@ -101,12 +104,13 @@ def train(
     """
     settings = {
         **{k: v for k, v in asdict(learner.recipe).items() if k not in FREE_SETTINGS},
+        "learning_rate": learning_rate,
         "model": identity,
         "library": learner.library,
         "examples": digest_of(examples),
     }
     state = read_state(folder, settings)
-    run = _Run(learner, examples, folder, state, evaluate)
+    run = _Run(learner, examples, folder, state, learning_rate, evaluate)
     if advance is not None:
         advance(run.seen)
     with _interruptible() as interrupted:
@@ -132,11 +136,12 @@ class _Run:
         examples: Sequence[Example],
         folder: Path,
         state: TrainingState,
+        learning_rate: float,
         evaluate: Callable[[], float] | None,
     ) -> None:
         self.learner, self.folder = learner, folder
         self.examples, self.state, self.evaluate = examples, state, evaluate
-        self.recipe = learner.recipe
+        self.recipe, self.learning_rate = learner.recipe, learning_rate
         self.steps = steps_of(len(examples), self.recipe)
         self.saved = time.monotonic()
         if state.tensors:
@@ -150,7 +155,7 @@ class _Run:
     def step(self) -> None:
         """Do one step."""
         step, total = self.state.step, len(self.steps)
-        rate = self.recipe.learning_rate * _rate(step, total, self.recipe)
+        rate = self.learning_rate * _rate(step, total, self.recipe)
         chosen = [self.examples[index] for index in self.steps[step]]
         loss = self.learner.step(chosen, rate, step)
         self.state.step = step + 1

@@ -17,7 +17,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class LoraRecipe:
-    """Settings of LoRA training; the defaults are those of Hamdan & Yuret (2025).
+    """Settings of LoRA training; the defaults are those of Hamdan & Yuret (2025) but for the rate.
 
     Parameters
     ----------
@@ -32,9 +32,10 @@ class LoraRecipe:
         if None.
     top_layers : int or None, default=None
         Adapt only so many layers, the last ones, so that heads share the others when scoring.
-    learning_rate : float, default=1e-4
-        Of Adam (Kingma & Ba 2015). The paper takes 1e-3 for models of 3 billion parameters;
-        small models learn little from few examples with less.
+    learning_rate : float or None, default=None
+        Of Adam (Kingma & Ba 2015). If None, the one of a few that learns fastest in the first
+        steps, see :mod:`likra_lite.heads.lora_rate`. The paper takes 1e-4 for models of 7 billion
+        parameters and 1e-3 for one of 3 billion.
     schedule : {"constant", "linear", "cosine"}, default="constant"
         How the learning rate goes on after `warmup`; the latter two end at zero.
     warmup : int, default=0
@@ -76,7 +77,7 @@ class LoraRecipe:
     dropout: float = 0.0
     target_modules: Sequence[str] | None = None
     top_layers: int | None = None
-    learning_rate: float = 1e-4
+    learning_rate: float | None = None
     schedule: str = "constant"
     warmup: int = 0
     weight_decay: float = 0.0
@@ -97,8 +98,10 @@ class LoraRecipe:
             check_integer(name, getattr(self, name), 0)
         for name in ("top_layers", "patience"):
             check_integer(name, getattr(self, name), 1, optional=True)
-        for name in ("lora_alpha", "learning_rate", "dpo_beta"):
+        for name in ("lora_alpha", "dpo_beta"):
             check_number(name, getattr(self, name), positive=True)
+        if self.learning_rate is not None:
+            check_number("learning_rate", self.learning_rate, positive=True)
         check_number("weight_decay", self.weight_decay)
         check_share("dropout", self.dropout)
         check_one_of("schedule", self.schedule, SCHEDULES)

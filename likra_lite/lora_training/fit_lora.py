@@ -16,6 +16,7 @@ from ..engine.folder import WEIGHTS
 from ..engine.head import Lora
 from ..errors import SlowTrainingWarning, import_extra
 from ..export.targets import find_targets
+from ..heads.lora_rate import RateFinder
 from ..heads.lora_runs import Training, accuracy_of, examples_for, fit_runs
 from ..heads.lora_task import LoraTask, task_of
 from ..heads.recipe import LoraRecipe
@@ -92,8 +93,10 @@ def fit_lora(
             stacklevel=4,
         )
 
+    finder = RateFinder(recipe.learning_rate, folder)
+
     def train(head: str, run: Training) -> Lora:
-        return _train(decoder, task, head, run, scorer, settings.verbose)
+        return _train(decoder, task, head, run, scorer, finder, settings.verbose)
 
     return fit_runs(scorer, task, settings, held_out, folder, train)
 
@@ -104,6 +107,7 @@ def _train(
     head: str,
     run: Training,
     scorer: ChoiceScorer,
+    finder: RateFinder,
     verbose: bool,
 ) -> Lora:
     recipe, folder = task.recipe, run.folder / head
@@ -130,7 +134,7 @@ def _train(
         identity = scorer.model.manifest.files[WEIGHTS]["sha256"]
         # The optimiser's state belongs to one run: every run has an adapter of its own.
         name = f"{run.folder.name}-{head}".replace(".", "-")
-        train_adapter(decoder, name, examples, folder, identity, evaluate, bar.update)
+        train_adapter(decoder, name, examples, folder, identity, evaluate, bar.update, finder)
         return decoder.adapter(name)
 
 

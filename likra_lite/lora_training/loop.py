@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import LikraError
 from ..heads import lora_loop
 from ..heads.lora_examples import Example, pack_examples
+from ..heads.lora_rate import RateFinder
 from ..heads.lora_state import TrainingState
 from ..heads.peft_folder import WEIGHTS
 from ..heads.recipe import LoraRecipe
@@ -36,6 +37,7 @@ def train_adapter(
     identity: str,
     evaluate: Callable[[], float] | None = None,
     advance: Callable[[int], object] | None = None,
+    finder: RateFinder | None = None,
 ) -> TrainingState:
     """Train one adapter and leave it active in `decoder`; see :func:`.lora_loop.train`.
 
@@ -47,6 +49,8 @@ def train_adapter(
         Of the adapter.
     examples, folder, identity, evaluate, advance
         See :func:`likra_lite.heads.lora_loop.train`.
+    finder : RateFinder, optional
+        Of the learning rate; one of this training's own by default.
 
     Raises
     ------
@@ -55,7 +59,9 @@ def train_adapter(
     """
     decoder.activate(name)
     learner = _TorchLearner(decoder, name)
-    return lora_loop.train(learner, examples, folder, identity, evaluate, advance)
+    finder = finder or RateFinder(decoder.recipe.learning_rate, folder)
+    rate = finder.find(learner, examples)
+    return lora_loop.train(learner, examples, folder, identity, rate, evaluate, advance)
 
 
 class _TorchLearner:
@@ -68,8 +74,8 @@ class _TorchLearner:
         self.leads = PartialState().is_main_process
         self.parameters = decoder.parameters_to_train
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
-        )
+            self.parameters, weight_decay=self.recipe.weight_decay
+        )  # a step sets the rate
 
     def step(self, examples: Sequence[Example], learning_rate: float, number: int) -> float:
         """See :class:`likra_lite.heads.lora_loop.Learner`, here and below."""

@@ -36,6 +36,9 @@ class _Advance(TrainerCallback):
         self.advance(self.examples)
 
 
+DEFAULT_RATE = 1e-4  # the paper's, for LoRA
+
+
 def train_preferences(
     checkpoint: str,
     revision: str | None,
@@ -96,7 +99,7 @@ def train_preferences(
     arguments = trl.DPOConfig(
         output_dir=str(folder),
         beta=recipe.dpo_beta,
-        learning_rate=recipe.learning_rate,
+        learning_rate=recipe.learning_rate or DEFAULT_RATE,
         lr_scheduler_type=recipe.schedule,
         warmup_steps=recipe.warmup,
         weight_decay=recipe.weight_decay,

@@ -1,0 +1,106 @@
+"""The learning rate of LoRA heads, found by a short search on the examples themselves.
+
+What rate suits depends on the model: on the scale of its weights and activations, and on how far
+its predictions are from the answers. So some are tried on the first steps. Each step's loss is
+that of examples which have not been learnt yet, hence an honest one (prequential, Dawid 1984), and
+every rate sees the same examples.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic import atomic_text
+from .lora_examples import Example
+from .lora_loop import Learner, steps_of
+
+__all__ = ["RateFinder"]
+
+START = 5e-4
+FACTOR = 3.0  # between the rates that are tried
+LARGEST = 0.1
+STEPS = 6
+NOTE = "learning_rate.json"
+
+
+class RateFinder:
+    """The learning rate of all trainings of a fit.
+
+    Parameters
+    ----------
+    given : float or None
+        The rate, if it is to be no other.
+    folder : Path
+        Where what was found is noted, so that it is found once.
+    """
+
+    def __init__(self, given: float | None, folder: Path) -> None:
+        self.rate, self.folder = given, folder
+
+    def find(
+        self,
+        learner: Learner,
+        examples: Sequence[Example],
+        advance: Callable[[int], object] | None = None,
+    ) -> float:
+        """Return the rate, searched for on the first call.
+
+        Parameters
+        ----------
+        learner : Learner
+            With new factors, as it is left.
+        examples : sequence of Example
+        advance : callable, optional
+            Called with the number of examples read.
+        """
+        if self.rate is None:
+            note = self.folder / NOTE
+            if note.is_file():
+                self.rate = float(json.loads(note.read_text(encoding="utf-8"))["learning_rate"])
+                return self.rate
+            tried = _tried(learner, examples, advance)
+            self.rate = min(tried, key=lambda rate: tried[rate])
+            if learner.leads:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                losses = {f"{rate:g}": loss for rate, loss in sorted(tried.items())}
+                with atomic_text(note) as stream:
+                    json.dump({"learning_rate": self.rate, "losses": losses}, stream, indent=2)
+        return self.rate
+
+
+def _tried(
+    learner: Learner,
+    examples: Sequence[Example],
+    advance: Callable[[int], object] | None,
+) -> dict[float, float]:
+    """Return rates with their losses; the best one has worse neighbours on both sides."""
+    steps = steps_of(len(examples), learner.recipe)[:STEPS]
+    begin = learner.tensors()
+
+    def loss_of(rate: float) -> float:
+        losses = []
+        for number, chosen in enumerate(steps):
+            losses.append(learner.step([examples[i] for i in chosen], rate, number))
+            if advance is not None:
+                advance(len(chosen))
+        learner.restore(begin)
+        # The first step's loss is the base model's, whatever the rate.
+        return float(np.mean(losses[1:])) if np.isfinite(losses).all() else float("inf")
+
+    tried = {START: loss_of(START)}
+    if len(steps) < 2:
+        return tried
+    for factor in (FACTOR, 1.0 / FACTOR):
+        best = min(tried, key=lambda rate: tried[rate])
+        while best * factor <= LARGEST and best * factor not in tried:
+            tried[best * factor] = loss_of(best * factor)
+            if tried[best * factor] >= tried[best]:
+                break
+            best *= factor
+        if best != START:
+            break
+    return tried
