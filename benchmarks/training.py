@@ -4,15 +4,17 @@
     python benchmarks/training.py --shape llama-1b --examples 2048
 
 Random weights, questions of ARC-like lengths, one answer each. Printed are tokens read per
-second and answer tokens learnt per second of likra-lite's loop and of TRL's SFTTrainer, with the
-same LoRA on the same tokens; the share of a large matrix product's speed on the same device;
-the memory; and, on a GPU, how far its float32 scores and losses are from the CPU's. Each engine
+second and answer tokens learnt per second of likra-lite's loop, with a graph of gradients on the
+CPU and with PyTorch, and of TRL's SFTTrainer, with the same LoRA on the same tokens; the share of a
+large matrix product's speed on the same device; the memory; and, on a GPU, how far its float32
+scores and losses are from the CPU's. Each engine
 runs in a process of its own. Needs the extras train and baselines. Without a GPU it runs on the
 CPU in float32: take few examples.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 import warnings
@@ -23,11 +25,11 @@ from typing import Any
 import click
 import numpy as np
 from setup import CONTEXT, Setup, progress, with_setup
+from shapes import made_once
 from tables import markdown_table
 from workers import alone, peak_memory
 from workloads import zero_shot
 
-ENGINES = ("likra-lite", "trl")
 WARM_UP = 2  # steps that are not timed
 
 Pair = tuple[list[int], list[int]]
@@ -47,9 +49,8 @@ class Clock:
 
     def step(self, *_: Any, **__: Any) -> None:
         """Note that a step has ended."""
-        import torch
-
-        if torch.cuda.is_available():
+        torch: Any = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
             torch.cuda.synchronize()
         self.steps += 1
         self.end = time.perf_counter()
@@ -62,8 +63,26 @@ class Clock:
         return self.end - self.start
 
 
-def train_likra(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> None:
-    """Train with likra-lite."""
+def train_graph(
+    folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock, threads: int
+) -> None:
+    """Train with likra-lite's graph of gradients, without PyTorch."""
+    from likra_lite import LanguageModel
+    from likra_lite.engine.trees import TokenTree
+    from likra_lite.heads.fit_graph import train_on_graph
+    from likra_lite.heads.lora_examples import Example
+
+    model = LanguageModel(folder, threads)
+    examples = [Example(TokenTree(context, [answer])) for context, answer in pairs]
+    with tempfile.TemporaryDirectory() as scratch:
+        train_on_graph(model, recipe, examples, Path(scratch), advance=clock.step)
+
+
+def train_likra(
+    folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock, threads: int
+) -> None:
+    """Train with likra-lite's loop in PyTorch."""
+    import torch
     from accelerate import PartialState
 
     from likra_lite.engine.trees import TokenTree
@@ -71,6 +90,7 @@ def train_likra(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -
     from likra_lite.lora_training.decoder import LoraDecoder, choose_dtype
     from likra_lite.lora_training.loop import train_adapter
 
+    torch.set_num_threads(threads)
     device = PartialState().device
     decoder = LoraDecoder(folder, None, recipe, choose_dtype(recipe.precision, device)).to(device)
     examples = [Example(TokenTree(context, [answer])) for context, answer in pairs]
@@ -78,7 +98,7 @@ def train_likra(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -
         train_adapter(decoder, "head", examples, Path(scratch), folder, advance=clock.step)
 
 
-def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> None:
+def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock, threads: int) -> None:
     """Train with TRL's SFTTrainer, loss on the answers only."""
     import torch
     from accelerate import PartialState
@@ -90,6 +110,7 @@ def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> 
     from likra_lite.lora_training.decoder import choose_dtype, lora_config
 
     disable_progress_bars()
+    torch.set_num_threads(threads)
     device = PartialState().device
     dtype = choose_dtype(recipe.precision, device)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
@@ -131,19 +152,31 @@ def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock) -> 
         trainer.train()
 
 
+def export(checkpoint: str, folder: Path) -> None:
+    """Write the model folder that has the graph."""
+    from likra_lite.export import export_model
+
+    export_model(checkpoint, folder)
+
+
+GRAPH = "likra-lite, ONNX Runtime"
+ENGINES: dict[str, Callable[..., None]] = {
+    GRAPH: train_graph,
+    "likra-lite, PyTorch": train_likra,
+    "trl": train_trl,
+}
+
+
 def measure(engine: str, folder: str, pairs: Sequence[Pair], batch: int, threads: int) -> Any:
     """Train in this process; return seconds, examples timed and memory in MB."""
-    import torch
-
     from likra_lite.heads.recipe import LoraRecipe
 
     warnings.simplefilter("ignore")
-    torch.set_num_threads(threads)
     recipe = LoraRecipe(batch_size=batch, learning_rate=1e-4)
     clock = Clock()
-    run: Callable[..., None] = train_likra if engine == "likra-lite" else train_trl
-    run(folder, pairs, recipe, clock)
-    if torch.cuda.is_available():
+    ENGINES[engine](folder, pairs, recipe, clock, threads)
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         memory = torch.cuda.max_memory_allocated() / 2**20
     else:
         memory = peak_memory() / 2**20
@@ -220,11 +253,16 @@ def main(
         # Forward, and backward through the activations; frozen weights have no gradient.
         operations = 2 * checkpoint.weights().operations(tokens, answers)
 
+        graphs = made_once(
+            checkpoint.converted / "graphs",
+            lambda path: alone(export, str(checkpoint.folder), path),
+        )
         peak = alone(product_speed, setup.threads)
         rows, result = [], {"shape": checkpoint.name, "peak_tflops": peak}
         for engine in ENGINES:
             progress(f"{checkpoint.name}: {engine}")
-            arguments = (str(checkpoint.folder), pairs, batch_size, setup.threads)
+            folder = graphs if engine == GRAPH else checkpoint.folder
+            arguments = (str(folder), pairs, batch_size, setup.threads)
             seconds, share, memory = alone(measure, engine, *arguments)
             speed = operations * share / seconds / 1e12
             result[engine] = {
@@ -239,7 +277,7 @@ def main(
                     engine,
                     f"{cells['tokens_per_s']:,.0f}",
                     f"{cells['answer_tokens_per_s']:,.0f}",
-                    f"{cells['tokens_per_s'] / result[ENGINES[0]]['tokens_per_s']:.2f}",
+                    f"{cells['tokens_per_s'] / result[GRAPH]['tokens_per_s']:.2f}",
                     f"{cells['share_of_peak']:.0%}",
                     f"{memory:,.0f}",
                 ]

@@ -15,6 +15,7 @@ from ..engine.pairs import Pair
 from ..heads.fit_graph import train_on_graph
 from ..heads.lora_examples import Example
 from ..heads.lora_loop import CHECKPOINTS, steps_of
+from ..heads.lora_rate import RateFinder
 from ..heads.negatives import Negatives, kind_of
 from ..heads.peft_folder import read_peft_folder
 from ..heads.recipe import LoraRecipe
@@ -60,6 +61,7 @@ class LoraBench(Bench):
         self.recipe = recipe
         self.folder = folder
         self._advance = advance
+        self._rate = RateFinder(recipe.learning_rate, folder)
 
     @cached_property
     def training_table(self) -> LogLikelihoods:
@@ -96,7 +98,8 @@ class LoraBench(Bench):
             index for step in steps_of(len(trees), replace(recipe, epochs=1)) for index in step
         ]
         examples = [Example(trees[place]) for place in np.argsort(order).tolist()]
-        return train_on_graph(self.scorer.model, recipe, examples, series / str(point.n_items))
+        folder = series / str(point.n_items)
+        return train_on_graph(self.scorer.model, recipe, examples, folder, finder=self._rate)
 
     def _is_nested(self, point: Point) -> bool:
         """Return whether more examples only come after those of a point."""
