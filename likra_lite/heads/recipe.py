@@ -33,9 +33,9 @@ class LoraRecipe:
     top_layers : int or None, default=None
         Adapt only so many layers, the last ones, so that heads share the others when scoring.
     learning_rate : float or None, default=None
-        Of Adam (Kingma & Ba 2015). If None, the one of a few that learns fastest in the first
-        steps, see :mod:`likra_lite.heads.lora_rate`. The paper takes 1e-4 for models of 7 billion
-        parameters and 1e-3 for one of 3 billion.
+        Of Adam (Kingma & Ba 2015). If None, it is found in a few trial steps, see
+        :mod:`likra_lite.heads.lora_rate`. The paper takes 1e-4 for models of 7 billion parameters
+        and 1e-3 for one of 3 billion.
     schedule : {"constant", "linear", "cosine"}, default="constant"
         How the learning rate goes on after `warmup`; the latter two end at zero.
     warmup : int, default=0
