@@ -19,6 +19,8 @@ from .options import (
 
 __all__ = ["evaluate"]
 
+TIE = 1e-3  # nats; what rounding leaves of a difference of 0
+
 
 @click.command()
 @items_argument
@@ -51,6 +53,8 @@ def evaluate(
     of their choices is longer than its window, do not count: they are told of on stderr, and the
     exit status is 3.
     """
+    import numpy as np
+
     from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
     from likra_lite.questions.inputs import answer_indices
@@ -75,6 +79,9 @@ def evaluate(
     table = LogLikelihoods.concatenate([chunk.table for chunk in chunks if chunk.table is not None])
     y = answer_indices(scored)
     rows = evaluate_modes(table, y, alpha)
+    # Whole sentences have no question to leave out: every item would be a tie.
+    telling = not np.allclose(table.head("base"), table.head("neutral"), rtol=0, atol=TIE)
+    rows = [row for row in rows if row.mode != "pmi" or telling]
     if as_json:
         content = {
             "items": len(scored),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reference import TorchScorer
 
 from likra_lite import Item, LikraClassifier
-from likra_lite.errors import LikraError
+from likra_lite.errors import LikraError, UnscorableItemError
 from likra_lite.heads.lora_task import LoraTask
 from likra_lite.heads.negatives import draw_negatives
 from likra_lite.heads.recipe import LoraRecipe
@@ -162,6 +162,13 @@ def test_explanations(scorer):
         assert total == pytest.approx(1.0, abs=1e-3)
     text = margin_text(explain_item(scorer, Decision("base"), PRONOUNS[0]))
     assert "into the room because the room was too big." in " ".join(text.split())
+
+
+def test_training_tells_which_item_cannot_be_read(scorer):
+    long = Item("Long?", ["ice", "water " * 3000], 0, source="exam.csv, line 7")
+    with pytest.raises(UnscorableItemError, match=r"^exam\.csv, line 7: the choice 'water"):
+        scorer.check([*MIXED, long])
+    scorer.check(MIXED)
 
 
 def test_training_texts_of_lora_heads():

@@ -154,6 +154,20 @@ def test_evaluate_leaves_out_what_cannot_be_scored(model_folder, capsys, tmp_pat
     assert messages(err).startswith(beginning)
 
 
+def test_pmi_of_whole_sentences_is_no_result(model_folder, capsys, tmp_path):
+    """Every item is a tie there, and the first choice would be right wherever it stands first."""
+    path = tmp_path / "pairs.jsonl"
+    lines = [
+        {"sentence_good": f"The {name} lay eggs.", "sentence_bad": f"The {name} lays eggs."}
+        for name in ("hens", "bees", "ducks")
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    status, text, _ = run("evaluate", path, "--model", model_folder, capsys=capsys)
+    assert status == 0
+    assert "\nbase " in text
+    assert "\npmi " not in text
+
+
 def test_a_token_outside_the_vocabulary(model_folder, tmp_path, capsys):
     """As where a chat model's tokenizer has grown and its embedding has not."""
     folder = tmp_path / "model"

@@ -104,7 +104,10 @@ def task_of(
     ------
     LikraError
         If the objective trains one head and a mode reads two.
+    UnscorableItemError
+        If the model cannot read an item.
     """
+    scorer.check(items)
     rival = recipe.objective != "likelihood"
     heads = settings.fitted_heads
     if rival and "negative" in heads:

@@ -286,6 +286,15 @@ class ChoiceScorer:
         prompt = self.prompt
         return [(prompt.neutral(item), prompt.continuations(item.choices)) for item in items]
 
+    def check(self, items: Sequence[Item]) -> None:
+        """Raise UnscorableItemError if the model cannot read some of the items."""
+        problems = self.unscorable(items)
+        if problems:
+            sources = {index: items[index].source for index in problems}
+            raise UnscorableItemError(
+                problems, {index: place for index, place in sources.items() if place is not None}
+            )
+
     def unscorable(self, items: Sequence[Item]) -> dict[int, str]:
         """Return why items cannot be scored, by their index; empty if all can. No forward pass."""
         problems: dict[int, str] = {}
