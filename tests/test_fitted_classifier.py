@@ -151,7 +151,7 @@ def test_a_failed_line_search_begins_anew_from_where_it_stands(monkeypatch):
     calls = []
 
     class Result:
-        fun, message, nit = 1.0, "ABNORMAL", 3
+        fun, message, nit, jac = 1.0, "ABNORMAL", 3, np.ones(2)
 
         def __init__(self, start, status):
             self.x, self.status = start + 1, status

@@ -211,7 +211,7 @@ def test_alpha_is_chosen_on_training_items_that_were_not_used(results, experimen
     expected = choose(table, y, "likra", ALPHAS, ["none"])
     assert results.decision(point, "likra", "auto") == Decision("likra", expected.alpha)
     assert results.decision(point, "sft", "auto") == Decision("sft")
-    weights = fit_decision(table, y)
+    weights = fit_decision(kept, y)
     assert results.fitted_decision(point) == weights
     setting = Setting(results.tests[0], point.n_items)
     right = weights.predict(results.table(results.tests[0], point)) == results.y(results.tests[0])

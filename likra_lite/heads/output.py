@@ -219,10 +219,12 @@ def _optimum(
 ) -> DoubleArray:
     """Minimise a convex function from zero, and say so if that fails.
 
-    A line search can fail where float32 gradients are not exact enough for the curvature that
-    L-BFGS has put together; it then begins anew, without that, from where it stands.
+    A line search can fail near the optimum, where float32 tells no two values apart, or where the
+    gradients are not exact enough for the curvature that L-BFGS has put together; it then begins
+    anew, without that, from where it stands.
     """
     found = np.zeros(size)
+    enough = max(tol, float(np.finfo(np.float32).eps))
     for _ in range(ATTEMPTS):
         result = minimize(
             value,
@@ -236,7 +238,10 @@ def _optimum(
                 "a head's fit has led to numbers that are not finite; use a larger penalty"
             )
         found = result.x
-        if result.status == CONVERGED:
+        # In these coordinates the curvature is about 1, so that half the squared gradient is
+        # what is left to be gained.
+        left = 0.5 * float(np.sum(np.square(result.jac)))
+        if result.status == CONVERGED or left <= enough * max(1.0, abs(result.fun)):
             return found
         if result.status == TOO_MANY_STEPS:
             break
