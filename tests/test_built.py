@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from checkpoints import ARCHITECTURES, save_checkpoint
 from command_line import run, without_pytorch
+from published_configs import PUBLISHED
 from reference import TorchScorer
 from safetensors.numpy import load_file, save_file
 
@@ -19,7 +20,9 @@ from likra_lite import LanguageModel
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError
 from likra_lite.export import export_model
+from likra_lite.export.config_file import ConfigFile
 from likra_lite.export.families import FAMILIES
+from likra_lite.export.hugging_face import describe_decoder, find_tensors
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 
@@ -168,6 +171,37 @@ def test_body_without_prefix(tmp_path, items):
     save_file(tensors, path, {"format": "pt"})
     export_model(checkpoint, tmp_path / "model", exporter="built")
     assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_models_are_understood(name):
+    """Their settings, the shapes of all their tensors, and their rotary embeddings."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    content = PUBLISHED[name]
+    settings = ConfigFile(content)
+    spec = describe_decoder(settings)
+    config = AutoConfig.for_model(**content)
+    with torch.device("meta"):  # shapes without values
+        model = AutoModelForCausalLM.from_config(config)
+    shapes = {path: tuple(tensor.shape) for path, tensor in model.state_dict().items()}
+    tensors = find_tensors(settings, spec, shapes)
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert ("output.weight" not in tensors) is tied
+    assert len(spec.layers) == config.num_hidden_layers
+    kinds = {layer.rotary for layer in spec.layers} - {None}
+    modules = model.named_modules()
+    usual = next((module for path, module in modules if path.endswith("rotary_emb")), None)
+    if usual is None:
+        assert kinds == set()
+        return
+    expected = type(usual)(config)
+    assert any(
+        rotary.factor == pytest.approx(expected.attention_scaling)
+        and np.allclose(rotary.frequencies, expected.inv_freq.numpy(), rtol=1e-6, atol=0)
+        for rotary in kinds
+    )
 
 
 REFUSED_SETTINGS = [

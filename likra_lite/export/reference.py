@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf, log_softmax, softmax
 
 from ..engine.head import Lora
 from .decoder_spec import Checkpoint, DecoderSpec, LayerSpec, Rotary
@@ -96,7 +95,9 @@ class _Decoder:
         logits = hidden @ self.weight(name).T
         if "output.bias" in self.tensors:
             logits += self.weight("output.bias")
-        return log_softmax(_capped(logits * spec.logit_scale, spec.logit_softcap), axis=-1)
+        logits = _capped(logits * spec.logit_scale, spec.logit_softcap)
+        logits -= logits.max(-1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
     def layer(self, at: str, kind: LayerSpec, x: Array) -> Array:
         """Return the states behind one layer."""
@@ -153,6 +154,8 @@ class _Decoder:
         if self.spec.activation == "silu":
             return x / (1 + np.exp(-x))
         if self.spec.activation == "gelu":
+            from scipy.special import erf  # slow to import, and few models need it
+
             return x * (1 + erf(x / np.sqrt(2))) / 2
         return x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
 
@@ -198,8 +201,9 @@ def _mixed(query: Array, key: Array, value: Array, window: int | None, spec: Dec
     logits = np.einsum("qhd,khd->hqk", query, key) * spec.attention_scale
     logits = _capped(logits, spec.attention_softcap)
     logits[:, unseen] = -np.inf
-    mixed = np.einsum("hqk,khd->qhd", softmax(logits, axis=-1), value)
-    return mixed.reshape(len(query), -1)
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("hqk,khd->qhd", weights, value).reshape(len(query), -1)
 
 
 def _capped(logits: Array, cap: float | None) -> Array:
