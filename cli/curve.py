@@ -20,7 +20,7 @@ from .options import (
     prompt_options,
     threads_option,
 )
-from .recipe import lora_options, take_recipe
+from .recipe import heads_options, take_recipe
 
 __all__ = ["curve"]
 
@@ -119,14 +119,7 @@ normalization_option = click.option(
     show_default=True,
     help="Strength of the L2 penalty on the heads, in tokens.",
 )
-@click.option(
-    "--adapter",
-    type=click.Choice(["output", "lora"]),
-    default="output",
-    show_default=True,
-    help="Heads behind the model, or LoRA inside it, which takes longer and learns more.",
-)
-@lora_options
+@heads_options
 @prompt_options
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N of ITEMS only.", metavar="N"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import time
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
 from .options import ListOf, debug_option, model_option, reading_options, threads_option
+from .recipe import heads_options, take_recipe
 
 __all__ = ["demo"]
 
@@ -54,11 +56,13 @@ __all__ = ["demo"]
 @click.option(
     "--report", "page_file", metavar="FILE", type=click.Path(), help="Page to write (HTML)."
 )
+@heads_options
 @threads_option
 @debug_option
 @click.pass_obj
 def demo(
     arguments: list[str],
+    /,
     items: str,
     test_items: str,
     model: str | None,
@@ -68,6 +72,7 @@ def demo(
     png: str | None,
     page_file: str | None,
     n_threads: int | None,
+    **heads: Any,
 ) -> None:
     """Show on a thousand test questions what a model learns from wrong answers.
 
@@ -92,9 +97,10 @@ def demo(
     if is_bundled(items) != is_bundled(test_items):
         raise LikraError("--items and --test go together; give two files, or neither")
     check_number("alpha", alpha)
+    recipe = take_recipe(heads, 0, click.get_current_context())
     check_outputs({"--png": png, "--report": page_file}, {"--items": items, "--test": test_items})
     experiment = open_experiment(
-        items, [test_items], model, n_threads, cached=False, unrelated=None
+        items, [test_items], model, n_threads, cached=False, unrelated=None, recipe=recipe
     )
     (test,) = experiment.tests.values()
     count = len(experiment.items)

@@ -13,7 +13,7 @@ from .options import Registered
 if TYPE_CHECKING:
     from likra_lite.heads.recipe import LoraRecipe
 
-__all__ = ["is_main_process", "lora_options", "take_recipe"]
+__all__ = ["heads_options", "is_main_process", "lora_options", "take_recipe"]
 
 Command = Callable[..., Any]
 
@@ -110,6 +110,17 @@ def lora_options(command: Command) -> Command:
     for option in reversed(OPTIONS.values()):
         command = option(command)
     return command
+
+
+def heads_options(command: Command) -> Command:
+    """Give a command that measures fitted heads their kind, and the options of LoRA training."""
+    return click.option(
+        "--adapter",
+        type=click.Choice(["output", "lora"]),
+        default="output",
+        show_default=True,
+        help="Heads behind the model, or LoRA inside it, which takes longer and learns more.",
+    )(lora_options(command))
 
 
 def take_recipe(parameters: dict[str, Any], seed: int, context: click.Context) -> LoraRecipe | None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from command_line import run as run_command
 
-from likra_lite import LanguageModel, LikraError
-from likra_lite.datasets import bundled_model
+from likra_lite import LikraError
 from likra_lite.experiments import Experiment, Point, Results, grid, observations, run, trajectories
 from likra_lite.heads.recipe import LoraRecipe
 from likra_lite.prompts import as_prompt
@@ -139,7 +138,7 @@ def test_the_commands(model_folder, items, tmp_path, capsys, monkeypatch):
     assert "--rank is a setting of LoRA; add --adapter lora" in err
 
 
-def test_a_model_without_gradients_is_refused(items):
-    scorer = ChoiceScorer(LanguageModel(bundled_model()), as_prompt("question"))
-    with pytest.raises(LikraError, match="which LoRA heads are trained with"):
-        Experiment(scorer, items[:8], {"t": items[8:10]}, recipe=RECIPE)
+def test_what_the_graphs_cannot_train_is_refused_at_once(scorer, items):
+    rival = replace(RECIPE, objective="unlikelihood")
+    with pytest.raises(LikraError, match="objective unlikelihood needs PyTorch"):
+        Experiment(scorer, items[:8], {"t": items[8:10]}, recipe=rival)
