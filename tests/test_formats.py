@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import importlib
 import io
 import json
 import os
+import tempfile
 import threading
 import tracemalloc
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from likra_lite import Item, as_items, iter_items, read_items
 from likra_lite.errors import ItemError
@@ -254,6 +259,37 @@ def test_reading_is_silent_in_python(tmp_path, capfd):
         "items.csv: 3 items; format table, semicolon, cp1252; layout a field for each choice; "
         "answers letters, A being the first choice"
     )
+
+
+CELLS = st.text("xy cé,;|\t\"\n'(:1.ü“", min_size=1, max_size=12).filter(str.strip)
+
+
+@pytest.mark.filterwarnings("ignore::likra_lite.errors.DuplicateChoicesWarning")
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.lists(st.lists(CELLS, min_size=5, max_size=5), min_size=2, max_size=4),
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    end=st.sampled_from(["\r\n", "\n"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_what_a_program_writes_is_read_back(rows, delimiter, encoding, end, quoting):
+    written = io.StringIO(newline="")
+    writer = csv.writer(written, delimiter=delimiter, lineterminator=end, quoting=quoting)
+    writer.writerow(["question", "A", "B", "C", "D", "answer"])
+    writer.writerows([*cells, "ABCD"[place % 4]] for place, cells in enumerate(rows))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "items.csv"
+        path.write_bytes(written.getvalue().encode(encoding))
+        try:
+            items = read_items(path, answers="letter")
+        except ItemError as error:
+            # Rows of cells such as "a<end>b" are what stray quotes would make of rows.
+            assume("takes in other rows" not in str(error))
+            raise
+    expected = [(cells[0], tuple(text.strip() for text in cells[1:])) for cells in rows]
+    assert [(item.question, item.choices) for item in items] == expected
+    assert [item.answer for item in items] == [place % 4 for place in range(len(rows))]
 
 
 def test_quotes_in_a_cell_of_several_lines_are_no_open_quotes(tmp_path):

@@ -175,7 +175,10 @@ def _swallows(
         return True
     if delimiter == "\t" and any("\t" in cell and "\n" in cell for cell in cells):
         return True
-    return {line.count(delimiter) for line in physical if line.strip()} == {len(header) - 1}
+    n_quotes = [line.count('"') for line in physical]
+    are_stray = n_quotes[0] == n_quotes[-1] == 1 and not any(n_quotes[1:-1])
+    n_delimiters = {line.count(delimiter) for line in physical if line.strip()}
+    return are_stray and n_delimiters == {len(header) - 1}
 
 
 def _rows(
