@@ -73,6 +73,11 @@ def fit_lora_heads(
 def check_covered(model: Engine, recipe: LoraRecipe) -> None:
     """Raise LikraError if a model folder cannot be trained, or not by this recipe."""
     folder = model.folder
+    if model.manifest.precision != "float32":
+        raise LikraError(
+            f"{folder} is {model.manifest.precision}: LoRA heads are trained on float32 weights; "
+            "fit with the float32 folder"
+        )
     if LORA_GRADIENT not in model.manifest.files:
         raise LikraError(
             f"{folder} has no {LORA_GRADIENT}, which LoRA heads are trained with; export the model "
