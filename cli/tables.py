@@ -21,14 +21,14 @@ def accuracy_line(decision: Any, table: Any, y: Any) -> str:
 def mode_table(rows: Sequence[Any]) -> str:
     """Lay out accuracies with a line per mode and a column per normalisation."""
     from likra_lite.scoring.columns import layout
+    from likra_lite.scoring.lengths import mode_name
 
-    titles = {"none": "raw", "chars": "per character", "bytes": "per byte", "tokens": "per token"}
     modes = list(dict.fromkeys(row.mode for row in rows))
     alphas = {row.mode: "-" if row.alpha is None else f"{row.alpha:g}" for row in rows}
     columns = {"alpha": [alphas[mode] for mode in modes]}
     for row in rows:  # the same modes in the same order under every normalisation
         cell = f"{row.accuracy:.3f} +- {row.standard_error:.3f}"
-        columns.setdefault(titles[row.normalization], []).append(cell)
+        columns.setdefault(mode_name("", row.normalization).strip() or "raw", []).append(cell)
     return layout(modes, columns, "mode")
 
 

@@ -13,7 +13,6 @@ from likra_lite.experiments import (
     Point,
     Results,
     curve_sizes,
-    name_of,
     observations,
     points_of_claims,
     run,
@@ -27,6 +26,7 @@ from likra_lite.questions.inputs import answer_indices
 from likra_lite.questions.roles import roles_of, shared_roles
 from likra_lite.report.measured import Measured
 from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.lengths import mode_name
 from likra_lite.scoring.scorer import ChoiceScorer
 from likra_lite.scoring.selection import DecisionRule
 from likra_lite.scoring.statistics import paired_difference
@@ -179,7 +179,7 @@ def test_claims_are_complete(results, experiment):
     assert {"sft", "pos-base", "base-likra", "likra"} < {row["mode"] for row in measured.rows}
     shares = {name: measured.free_row(rule)["accuracy"] for name, rule in measured.free.items()}
     assert shares[measured.best_free] == max(shares.values())
-    assert name_of("base", "chars") in shares
+    assert mode_name("base", "chars") in shares
     assert measured.chance == pytest.approx(
         np.mean([1 / len(item.choices) for item in experiment.tests["test"]])
     )

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from likra_lite.errors import LikraError
 from likra_lite.scoring.decision import Decision, fit_temperature, log_loss
-from likra_lite.scoring.lengths import NORMALIZATIONS
+from likra_lite.scoring.lengths import LENGTHS, NORMALIZATIONS, lengths_of, mode_name
 from likra_lite.scoring.modes import MODES
 from likra_lite.scoring.selection import ALPHAS, choose
 from likra_lite.scoring.table import LogLikelihoods
@@ -28,6 +28,16 @@ def make_table(counts, seed=0) -> LogLikelihoods:
             "bytes": rng.integers(1, 25, total),
         },
     )
+
+
+def test_lengths_and_their_names():
+    found = lengths_of(["na\u00efve", "so"], [2, 1])
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "chars": [5, 2], "bytes": [6, 2], "tokens": [2, 1],
+    }  # fmt: skip
+    assert mode_name("base", "none") == "base"
+    for name, length in LENGTHS.items():
+        assert mode_name("pmi", name) == f"pmi per {length.unit}"
 
 
 FORMULAS = {

@@ -12,7 +12,7 @@ from .points import CONTROLS, Point, grid
 from .results import Results, is_results_folder
 from .run import run
 from .summaries import summarize_rows, write_csv
-from .tidy import name_of, observations, trajectories
+from .tidy import observations, trajectories
 
 __all__ = [
     "CONTROLS",
@@ -26,7 +26,6 @@ __all__ = [
     "draw_probes",
     "grid",
     "is_results_folder",
-    "name_of",
     "observations",
     "points_of_claims",
     "run",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..scoring.columns import layout, wrapped
 from ..scoring.comparisons import Comparison, sentence
+from ..scoring.lengths import LENGTHS
 from ..scoring.statistics import accuracy
 from .summaries import summarize_rows
 from .tidy import FREE_MODES, Row
@@ -24,7 +25,6 @@ SETTINGS = {
     "n_negatives": "x{}",
     "contamination": "{:.0%} right",
 }
-UNITS = {"none": "answer", "chars": "character", "bytes": "byte", "tokens": "token"}
 
 
 def setting_name(row: Mapping[str, Any], varying: Sequence[str]) -> str:
@@ -33,7 +33,8 @@ def setting_name(row: Mapping[str, Any], varying: Sequence[str]) -> str:
     for name in varying:
         value = row[name]
         if name == "normalization":
-            parts.append(SETTINGS[name].format(UNITS[value]))
+            unit = "answer" if value == "none" else LENGTHS[value].unit
+            parts.append(SETTINGS[name].format(unit))
         elif name == "alpha" and row["alpha_auto"]:
             parts.append("alpha auto")
         elif value is not None:

@@ -22,7 +22,6 @@ __all__ = [
     "FREE_MODES",
     "NEAR_MISS",
     "check_decisions",
-    "name_of",
     "observations",
     "trajectories",
     "uses_negatives",
@@ -49,12 +48,6 @@ def _is_right(table: LogLikelihoods, y: NDArray[np.int64]) -> NDArray[np.bool_]:
     right = np.zeros(table.offsets[-1], dtype=bool)
     right[table.offsets[:-1] + y] = True
     return right
-
-
-def name_of(mode: str, normalization: str) -> str:
-    """Return what people call a mode and its normalization: ``base per character``."""
-    units = {"none": "", "chars": " per character", "bytes": " per byte", "tokens": " per token"}
-    return mode + units[normalization]
 
 
 def check_decisions(

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import LikraError
-from ..experiments import Experiment, Results, name_of
+from ..experiments import Experiment, Results
 from ..questions.item import Item
+from ..scoring.lengths import mode_name
 from ..scoring.scorer import ChoiceScorer
 from .accuracies import control_charts, curve_chart, kind_plots, sweep_charts
 from .captions import bands
@@ -200,7 +201,7 @@ def _setup(measured: Measured) -> tuple[tuple[str, str], ...]:
         ("Seeds", ", ".join(map(str, seeds))),
         ("Fits", f"{len(measured.fits):,}"),
         ("Prompt", repr(about["prompt"])),
-        ("Scores", f"log-likelihoods{name_of('', measured.normalization)}"),
+        ("Scores", mode_name("log-likelihoods", measured.normalization)),
         ("Heads", _heads(about)),
         ("Begun", about["begun"]["created"]),
         ("Versions", ", ".join(f"{k} {v}" for k, v in about["begun"]["versions"].items())),
@@ -268,6 +269,6 @@ def _with_items(
     return replace(
         report,
         items=item_rows(items, y, table, decision, scorer, advance),
-        decision=f"Answered by likra{name_of('', measured.normalization)} at alpha "
+        decision=f"Answered by {mode_name('likra', measured.normalization)} at alpha "
         f"{decision.alpha:g} after {fit.n_items:,} examples, seed {fit.seed}.",
     )

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from ..errors import LikraError
 from ..experiments import Point as Fit
-from ..experiments import Results, name_of, observations, trajectories
+from ..experiments import Results, observations, trajectories
 from ..experiments.predictions import Setting, correct_by_mode, what_remains
 from ..questions.item import Item
 from ..questions.roles import roles_of
 from ..scoring.comparisons import Comparison, compare_modes
 from ..scoring.decision import Decision
+from ..scoring.lengths import mode_name
 from ..scoring.modes import MODES
 from .confidence import ENOUGH
 
@@ -187,20 +188,21 @@ class Measured:
     def _how(self, alpha: float | str) -> str:
         chosen = "alpha chosen on unused training items"
         weight = chosen if isinstance(alpha, str) else f"alpha {alpha:g}"
-        length = name_of("", self.normalization)
-        return f"{self.n_test:,} test items, {weight}" + (length and f", scores{length}")
+        about = f"{self.n_test:,} test items, {weight}"
+        scores = mode_name("scores", self.normalization)
+        return about if self.normalization == "none" else f"{about}, {scores}"
 
     @property
     def base(self) -> str:
         """Name of the base model with the normalization of the fitted modes."""
-        return name_of("base", self.normalization)
+        return mode_name("base", self.normalization)
 
     @cached_property
     def free(self) -> dict[str, Decision]:
         """Accuracy without examples, by name: the base model, raw and normalized, and pmi."""
         pairs = (("base", "none"), ("base", "chars"), ("base", self.normalization), ("pmi", "none"))
         return {
-            name_of(mode, length): Decision(mode, normalization=length) for mode, length in pairs
+            mode_name(mode, length): Decision(mode, normalization=length) for mode, length in pairs
         }
 
     @cached_property

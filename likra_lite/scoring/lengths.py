@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LENGTHS", "NORMALIZATIONS", "lengths_of"]
+__all__ = ["LENGTHS", "NORMALIZATIONS", "Length", "lengths_of", "mode_name"]
 
 IntArray = NDArray[np.int64]
 
-# From the text of a choice and its number of tokens.
-LENGTHS: Mapping[str, Callable[[str, int], int]] = {
-    "chars": lambda text, n_tokens: len(text),
-    "bytes": lambda text, n_tokens: len(text.encode()),
-    "tokens": lambda text, n_tokens: n_tokens,
+
+class Length(NamedTuple):
+    """A length of a choice.
+
+    Attributes
+    ----------
+    unit : str
+        What people call one of it.
+    of : callable
+        From the text of a choice and its number of tokens to the length.
+    """
+
+    unit: str
+    of: Callable[[str, int], int]
+
+
+LENGTHS: Mapping[str, Length] = {
+    "chars": Length("character", lambda text, n_tokens: len(text)),
+    "bytes": Length("byte", lambda text, n_tokens: len(text.encode())),
+    "tokens": Length("token", lambda text, n_tokens: n_tokens),
 }
 
 NORMALIZATIONS = ("none", *LENGTHS)
@@ -36,8 +52,13 @@ def lengths_of(choices: Sequence[str], n_tokens: Sequence[int] | IntArray) -> di
     """
     return {
         name: np.array(
-            [length(text, int(n)) for text, n in zip(choices, n_tokens, strict=True)],
+            [length.of(text, int(n)) for text, n in zip(choices, n_tokens, strict=True)],
             dtype=np.int64,
         )
         for name, length in LENGTHS.items()
     }
+
+
+def mode_name(mode: str, normalization: str) -> str:
+    """Return what people call a mode and its normalization: ``base per character``."""
+    return mode if normalization == "none" else f"{mode} per {LENGTHS[normalization].unit}"
