@@ -123,15 +123,16 @@ def fit(
 ) -> None:
     """Fit heads on ITEMS and write them, with the model, to a folder.
 
-    ITEMS is a .jsonl or .csv file. A line of JSON has "question", "choices" (a list) and
-    "answer" (an index from 0, or a letter); the published layouts of ARC and CommonsenseQA
-    are read too. Every item needs an answer. "demo" stands for the bundled items.
+    ITEMS is a file of questions, such as a CSV of an exam or lines of JSON; inspect-file shows
+    how it is read. Every item needs an answer. "demo" stands for the bundled items.
 
-    With --adapter lora, heads are trained inside the model, on the CPU; the options from --rank
-    to --patience are of this training. A rerun with the same settings goes on where the last one
-    stopped. To train on GPUs, or with other objectives than likelihood, give a Hugging Face
-    checkpoint as MODEL, a local folder or an id on the hub, and install the extra: pip install
-    "likra-lite[train]". Several GPUs: accelerate launch --module likra_lite fit ...
+    With --adapter none, only the decision is fitted: how log-likelihoods and lengths are
+    weighed. With --adapter lora, heads are trained inside the model, on the CPU; the options
+    from --rank to --patience belong to this training. A rerun with the same settings goes on
+    where the last one stopped. To train on GPUs, or with other objectives than likelihood, give
+    a Hugging Face checkpoint as MODEL, a local folder or an id on the hub, and install the
+    extra: pip install "likra-lite[train]". Several GPUs: accelerate launch --module
+    likra_lite fit ...
     """
     from likra_lite.engine.folder import check_folder_target
     from likra_lite.errors import DuplicateChoicesWarning
@@ -171,7 +172,7 @@ def fit(
     classifier.save(out)
 
     heads = " and ".join(classifier.scorer_.fitted)
-    what = f"{heads} head{'s' * (len(classifier.scorer_.fitted) > 1)}" if heads else "no heads"
+    what = f"{heads} head{'s' * (len(classifier.scorer_.fitted) > 1)}" if heads else "the decision"
     click.echo(f"fitted {what} on {classifier.n_items_} items in {seconds:.1f} s: {out}")
     if recipe is not None:
         click.echo(f"checkpoints and losses: {train_dir}")

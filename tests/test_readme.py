@@ -20,7 +20,7 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.S | re.M)
-HUB_ID = "HuggingFaceTB/SmolLM2-135M"
+HUB_ID = re.compile(r"HuggingFaceTB/SmolLM2-135M(-Instruct)?")
 
 
 def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
@@ -81,7 +81,7 @@ def test_code_runs_from_the_first_block_to_the_last(page, place, capsys):
             continue
         for line in text.splitlines():
             if line.startswith("likra-lite "):
-                words = shlex.split(line.replace(HUB_ID, "my-checkpoint"))
+                words = shlex.split(HUB_ID.sub("my-checkpoint", line))
                 status, _, errors = run(*words[1:], capsys=capsys)
                 assert status == 0, f"{line}\n{errors}"
 
