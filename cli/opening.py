@@ -1,4 +1,4 @@
-"""What the arguments of a command stand for: items, and a model ready to score."""
+"""Opening the items and models that the arguments of a command name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that a model could not score: what is told of them, and the exit status."""
+"""Items that a model could not score: the message on stderr, and the exit status."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,13 @@ def test_registries_are_where_contributing_says():
         source = (ROOT / path).read_text(encoding="utf-8")
         assert re.search(rf"^(def |class )?{registry}\b", source, flags=re.M), (path, registry)
         assert (ROOT / test).is_file()
+
+
+def test_every_extra_is_documented():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    for extra in project["optional-dependencies"]:
+        assert f'".[{extra}]"' in page, extra
 
 
 def test_the_readme_is_short():

@@ -1,4 +1,4 @@
-"""What to measure for the three claims of Hamdan & Yuret (2025, arXiv 2503.14391), on any items.
+"""The fits that test the three claims of Hamdan & Yuret (2025, arXiv 2503.14391), on any items.
 
 1. Each wrong answer helps far more than a right one: the ratio jumps where SFT climbs slowly.
 2. Plausible wrong answers, the near-misses, teach most.

@@ -50,7 +50,7 @@ def score_texts(
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Test items and what the trunk says of them.
+    """Test items with their hidden states.
 
     Attributes
     ----------

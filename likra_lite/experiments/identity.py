@@ -1,4 +1,4 @@
-"""What makes an experiment: its model, items and settings, with their checksums."""
+"""The identity of an experiment: its model, items and settings, with their checksums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one fit of an experiment is, and grids of such."""
+"""Points of an experiment, each the settings of one fit, and grids of points."""
 
 from __future__ import annotations
 

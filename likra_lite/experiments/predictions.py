@@ -1,4 +1,4 @@
-"""Which predictions were right, mode by mode, to be compared on the same items."""
+"""Right and wrong predictions of every mode, to be compared on the same items."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is held fixed while modes are compared.
+    """The setting that modes are compared in.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def correct_of_table(
 def what_remains(
     results: Results, setting: Setting, comparisons: Sequence[Comparison]
 ) -> list[str]:
-    """Say how much of each gain remains where the question was hidden, if that was measured.
+    """Return sentences on how much of each gain remains with the question hidden, if measured.
 
     Parameters
     ----------

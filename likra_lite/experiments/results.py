@@ -42,7 +42,7 @@ def is_results_folder(path: str | os.PathLike[str]) -> bool:
 
 
 class Results:
-    """What was measured, as log-likelihoods under every fitted pair of heads.
+    """The results of an experiment, as log-likelihoods under every fitted pair of heads.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Results:
 
     @property
     def name(self) -> str:
-        """What the training items are called."""
+        """The name of the training items."""
         return str(self.experiment["items"]["name"])
 
     @property
@@ -133,7 +133,7 @@ class Results:
 
     @property
     def controls(self) -> list[str]:
-        """What has become of the questions: ``none``, ``hidden``, ``shuffled``."""
+        """The controls that were measured: ``none``, ``hidden``, ``shuffled``."""
         return [name for name in CONTROLS if self._training_path(name).is_file()]
 
     @property
@@ -165,7 +165,7 @@ class Results:
         y: NDArray[np.int64],
         tests: Sequence[tuple[LogLikelihoods, NDArray[np.int64], Arrays]],
     ) -> None:
-        """Write what all points of a control share, unless it is there.
+        """Write the tables that all points of a control share, unless they are there.
 
         Parameters
         ----------

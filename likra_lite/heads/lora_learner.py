@@ -1,4 +1,4 @@
-"""LoRA heads trained with ONNX Runtime and NumPy: losses and gradients from a graph."""
+"""Training LoRA heads with ONNX Runtime and NumPy: losses and gradients come from a graph."""
 
 from __future__ import annotations
 

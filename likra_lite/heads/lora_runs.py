@@ -1,4 +1,4 @@
-"""The trainings that LoRA heads of a classifier take, and what is scored under each."""
+"""The training runs of a classifier's LoRA heads, and the items scored under each."""
 
 from __future__ import annotations
 

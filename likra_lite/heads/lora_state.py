@@ -1,4 +1,4 @@
-"""What a training run needs to go on where it stopped, in one file."""
+"""The state of a training run, in one file, from which it goes on after an interrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LoRA heads are trained on: the texts of right answers, and of the wrong ones drawn."""
+"""The texts that LoRA heads are trained on: right answers, and the wrong ones drawn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LoraTask:
-    """What heads are trained on.
+    """The items, answers and wrong answers that heads are trained on.
 
     Attributes
     ----------

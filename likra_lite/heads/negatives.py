@@ -1,4 +1,4 @@
-"""Which wrong answers teach the negative head."""
+"""Drawing the wrong answers that the negative head learns."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ Place = tuple[int, int]  # an item, and one of its choices
 
 @dataclass(frozen=True)
 class Draw:
-    """What a kind of negatives draws from.
+    """The items and settings that a kind of negatives draws from.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What PEFT says of an adapter: all that is understood, and nothing else.
+"""PEFT's description of an adapter; a setting that is not understood is refused.
 
 PEFT's kinds of LoRA grow with every version. So a setting that is not listed here must be
 switched off, and what it is called is said if it is not.

@@ -147,7 +147,7 @@ def _write(path: Path, tensors: dict[str, Any]) -> None:
 
 
 class Fitted(NamedTuple):
-    """What scores, of a folder with heads.
+    """The parts of a fitted folder that scoring needs.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ class Fitted(NamedTuple):
 
 
 def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
-    """Read what scores, without the estimator and what it was fitted on.
+    """Read what scoring needs, without the held-out table and the record of wrong answers.
 
     Raises
     ------

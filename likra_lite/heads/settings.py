@@ -1,4 +1,4 @@
-"""What a fit is told, as one frozen object."""
+"""The settings of a fit, as one frozen object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FITTED_HEADS = ("positive", "negative")
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What a fit of heads is told, besides the model and the items.
+    """Settings of a fit of heads: all but the model and the items.
 
     Attributes
     ----------

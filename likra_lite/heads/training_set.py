@@ -40,7 +40,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Everything that heads are fitted on, after the only trunk pass.
+    """The data that heads are fitted on, made in one pass of the trunk.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class HeldOutItems:
 
 @dataclass(frozen=True)
 class FittedHeads:
-    """What a fit leaves.
+    """The results of a fit.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What an answer means: one rule for files, for Python objects and for ``y``.
+"""The meaning of answers: one rule for files, for Python objects and for ``y``.
 
 People write the right choice in five ways (:data:`CONVENTIONS`), and one cell alone often fits
 several of them. So a convention is settled from all answers of a file or a call: every row

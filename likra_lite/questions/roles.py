@@ -1,4 +1,4 @@
-"""What kind of answer each choice is, where the items' metadata tell."""
+"""Roles of choices: the kind of answer that each is, where the items' metadata tell."""
 
 from __future__ import annotations
 
