@@ -204,10 +204,64 @@ def test_published_models_are_understood(name):
     )
 
 
+# As transformers 5 writes what transformers 4 wrote otherwise.
+NEWER: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "meta-llama/Llama-3.2-1B",
+        {
+            "rope_parameters": {
+                "factor": 32.0,
+                "high_freq_factor": 4.0,
+                "low_freq_factor": 1.0,
+                "original_max_position_embeddings": 8192,
+                "rope_theta": 500000.0,
+                "rope_type": "llama3",
+            }
+        },
+        ["rope_theta", "rope_scaling"],
+    ),
+    (
+        "EleutherAI/pythia-160m",
+        {
+            "rope_parameters": {
+                "partial_rotary_factor": 0.25,
+                "rope_theta": 10000,
+                "rope_type": "default",
+            }
+        },
+        ["rotary_pct", "rotary_emb_base"],
+    ),
+    (
+        "google/gemma-3-1b-it",
+        {
+            "layer_types": (["sliding_attention"] * 5 + ["full_attention"]) * 4
+            + ["sliding_attention"] * 2,
+            "rope_parameters": {
+                "full_attention": {"rope_theta": 1000000, "rope_type": "default"},
+                "sliding_attention": {"rope_theta": 10000, "rope_type": "default"},
+            },
+        },
+        ["rope_theta", "rope_scaling", "rope_local_base_freq", "sliding_window_pattern"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "newer", "older"), NEWER)
+def test_settings_as_transformers_5_writes_them(name, newer, older):
+    content = {key: value for key, value in PUBLISHED[name].items() if key not in older}
+    said = describe_decoder(ConfigFile(content | newer))
+    assert said == describe_decoder(ConfigFile(PUBLISHED[name]))
+
+
 REFUSED_SETTINGS = [
     ("llama", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "of kind 'dynamic'"),
     ("llama", {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "mix": 1}}, "with mix=1"),
     ("llama", {"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, "need 'low_freq_factor'"),
+    (
+        "llama",
+        {"rope_scaling": LLAMA_3, "rope_parameters": {"rope_type": "default"}},
+        "rope_scaling and other rope_parameters",
+    ),
     ("llama", {"attention_sinks": True}, "not known: attention_sinks=True"),
     ("llama", {"quantization_config": {"bits": 4}}, "not known: quantization_config"),
     ("llama", {"hidden_act": "mish"}, "activation 'mish' is not known"),
@@ -244,6 +298,7 @@ def originals(tmp_path_factory) -> Callable[[str], Path]:
 def test_settings_that_are_not_understood_are_refused(kind, changes, message, tmp_path, originals):
     checkpoint = shutil.copytree(originals(kind), tmp_path / "checkpoint")
     config = json.loads((checkpoint / "config.json").read_text())
+    config.pop("rope_parameters", None)  # of newer transformers, where older have rope_scaling
     (checkpoint / "config.json").write_text(json.dumps(config | changes))
     with pytest.raises(ExportError, match=message) as caught:
         export_model(checkpoint, tmp_path / "model", exporter="built")

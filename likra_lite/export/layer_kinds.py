@@ -32,13 +32,17 @@ Layers = tuple[LayerSpec, ...]
 
 def _scaling(config: ConfigFile, kind: str | None = None) -> dict[str, Any]:
     """Return ``rope_scaling``, or its successor ``rope_parameters``, of a kind of layers."""
-    newer = config.get("rope_parameters") or {}
-    return {**(config.get("rope_scaling") or {}), **newer.get(kind, newer)}
+    newer, older = config.get("rope_parameters"), config.get("rope_scaling")
+    if newer and older and newer != older:
+        raise ExportError("config.json has rope_scaling and other rope_parameters; expected one")
+    newer = newer or {}
+    return {**(older or {}), **newer.get(kind, newer)}
 
 
 def _rotary(config: ConfigFile, head_size: int, theta: float, scaling: Mapping[str, Any]) -> Rotary:
     """Return a rotary embedding; `theta` is the base where the scaling says none."""
-    fraction = scaling.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0
+    said = config.get("partial_rotary_factor", 1.0)
+    fraction = scaling.get("partial_rotary_factor") or said
     return make_rotary(
         RotarySettings(
             size=int(head_size * fraction),
