@@ -144,9 +144,8 @@ def fit(
     check_folder_target(out)
     check_decision_options(context)
     recipe = take_recipe(parameters, seed, context)
-    if recipe is None:
-        warn_of_bundled_model(model, items)
-    elif train_dir is None:
+    warn_of_bundled_model(model, items)
+    if recipe is not None and train_dir is None:
         train_dir = f"{out.rstrip('/')}.train"
     training = read_answered(items, "train")[:limit]
     held_out = None if validation is None else read_answered(validation, "test", False)

@@ -384,9 +384,8 @@ def test_an_imported_folder_scores_like_the_trained_one(llama_checkpoint, tmp_pa
     ("arguments", "message"),
     [
         (["--rank", "4"], "--rank is a setting of LoRA; add --adapter lora"),
-        (["--adapter", "lora"], "got no model; LoRA heads need the checkpoint itself"),
         (["--adapter", "lora", "--model", "nowhere/at/all"], "there is no such folder"),
-        (["--adapter", "lora", "--objective", "choices", "--mode", "likra"], "got no model"),
+        (["--adapter", "lora", "--objective", "choices"], "objective choices needs PyTorch"),
         (["--adapter", "lora", "--epochs", "0"], "0 is not in the range x>=1"),
     ],
 )
@@ -474,8 +473,7 @@ def test_rivals_raise_the_margin_of_right_answers(objective, llama_checkpoint, t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": None}, "got no model"),
-        ({"model": 3}, "got a model of type int; LoRA heads need the checkpoint"),
+        ({"model": 3}, "got a model of type int; expected a model folder"),
         ({"recipe": replace(FAST, objective="choices")}, "trains a single head; use mode 'sft'"),
         ({"recipe": replace(FAST, patience=1), "cv": 2}, "leave out cv"),
         ({"recipe": {"rank": 2}}, "expected a LoraRecipe"),
