@@ -8,6 +8,7 @@ depends on the exporter that traces the module.
 
 from __future__ import annotations
 
+import inspect
 from types import MethodType
 from typing import Any
 
@@ -199,6 +200,9 @@ class Trunk(nn.Module):
         # OPT's body does not take positions, the decoder inside it does.
         self.decoder = getattr(body, "decoder", body)
         self.rotary = usual_rotary(self.decoder)
+        # Its name since transformers 5.24, and before.
+        taken = inspect.signature(self.decoder.forward).parameters
+        self.cache_argument = "cache" if "cache" in taken else "past_key_values"
 
     def forward(
         self,
@@ -246,9 +250,9 @@ class Trunk(nn.Module):
             input_ids=input_ids,
             position_ids=position_ids,
             attention_mask=attention_bias,
-            past_key_values=cache,
             use_cache=cache is not None,
             return_dict=True,
+            **{self.cache_argument: cache},
         )
         hidden = output.last_hidden_state.reshape(-1, self.config.hidden_size)
         present = [] if cache is None else [cache.present[i] for i in range(len(cache.present))]
