@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from likra_lite.errors import ExportError, ModelFolderError, RatioWarning
 from likra_lite.export.targets import find_targets
 from likra_lite.heads.peft_folder import read_peft_folder
 from likra_lite.lora_training.imports import import_adapters
+from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.scorer import ChoiceScorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
@@ -302,10 +304,16 @@ def test_ranks_of_both_matrices_agree(llama, tmp_path):
 def test_adapters_that_do_harm_are_a_warning(tmp_path, items):
     checkpoint = save_checkpoint("qwen3", tmp_path / "checkpoint")
     save_random_adapter(checkpoint, tmp_path / "adapter", 0)
+    arguments = {
+        "negative": tmp_path / "adapter", "mode": "base-likra", "alpha": 5.0, "cache": False,
+        "train_dir": tmp_path / "exported",
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RatioWarning)
+        table = import_adapters(checkpoint, items[:20], **arguments).held_out_
+    base = Decision("base").predict(table)  # that the base model is right is all that is needed
     with pytest.warns(RatioWarning, match="does worse than the base model"):
-        import_adapters(
-            checkpoint, items[:6], negative=tmp_path / "adapter", mode="base-likra", cache=False
-        )
+        import_adapters(checkpoint, items[:20], base, **arguments)
 
 
 def test_a_mode_without_its_adapter_is_refused_at_once(llama_checkpoint, llama, items):
