@@ -76,7 +76,7 @@ def test_fit_without_heads(model_folder, tmp_path, capsys):
     arguments = ("fit", QUESTIONS, "--model", str(model_folder), "--out", str(out))
     status, text, _ = run(*arguments, "--adapter", "none", capsys=capsys)
     assert status == 0
-    assert "fitted no heads on 48 items in" in text
+    assert "fitted the decision on 48 items in" in text
     assert "of the negative head" not in text
     status, text, _ = run("score", QUESTIONS, "--model", str(out), capsys=capsys)
     assert status == 0

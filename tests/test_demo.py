@@ -79,8 +79,8 @@ def made_up(folder: Path, gain: float) -> Measured:
     items = {"name": "some", "count": N_TEST, "sha256": ""}
     identity = {
         "model": {"name": "A <title>", "precision": "float32", "fingerprint": ""},
-        "prompt": "{question}", "penalty": 1.0, "unrelated": None, "items": items,
-        "tests": [items],
+        "prompt": "{question}", "penalty": 1.0, "recipe": None, "unrelated": None,
+        "items": items, "tests": [items],
     }  # fmt: skip
     begun = {"command": "likra-lite demo --alpha 1", "created": "", "versions": {}}
     results = Results.create(folder, identity, begun)
