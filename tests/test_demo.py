@@ -52,7 +52,9 @@ def base_table(share: float) -> LogLikelihoods:
     chars[RIGHT[(share <= PLACE) & (share + 0.05 > PLACE)]] = 20
     neutral = column(np.where((share <= PLACE) & (share + 0.1 > PLACE), -5.0, 0.0), 0 * PLACE)
     heads = {"base": column(-10 + 0 * PLACE, np.where(good, -11.0, -9.0)), "neutral": neutral}
-    return LogLikelihoods(4 * np.arange(N_TEST + 1), heads, chars // 3, chars, chars)
+    return LogLikelihoods(
+        4 * np.arange(N_TEST + 1), heads, {"tokens": chars // 3, "chars": chars, "bytes": chars}
+    )
 
 
 def heads_with(sft: float, ratio: float, block: float) -> dict[str, np.ndarray]:

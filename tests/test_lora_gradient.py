@@ -12,6 +12,7 @@ from likra_lite.engine.folder import LORA_GRADIENT
 from likra_lite.engine.sessions import open_graph
 from likra_lite.engine.trees import TokenTree, pack
 from likra_lite.export import export_model
+from likra_lite.export.exporters import default_tracer
 from likra_lite.export.families import FAMILIES
 from likra_lite.export.lora_gradient import GRADIENT_OF
 from likra_lite.export.targets import find_targets
@@ -62,7 +63,7 @@ def reference(checkpoint, factors, trees):
 @pytest.mark.parametrize(
     ("architecture", "exporter"),
     [
-        *[(name, "traced") for name in ARCHITECTURES],
+        *[(name, default_tracer()) for name in ARCHITECTURES],
         *[(name, "built") for name in ARCHITECTURES if name in FAMILIES],
     ],
 )
