@@ -134,6 +134,7 @@ def test_manifest(model_folder):
     assert set(content["files"]) == {
         "trunk.onnx",
         "adapted.onnx",
+        "lora_gradient.onnx",
         "head.onnx",
         "gradient.onnx",
         "weights.safetensors",
