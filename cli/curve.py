@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from contextlib import nullcontext
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -202,6 +201,7 @@ def curve(
     )
     from likra_lite.experiments.text import curve_text
     from likra_lite.experiments.tidy import check_decisions
+    from likra_lite.scratch import temporary_folder
 
     from .opening import check_outputs, open_experiment
     from .running import run_points, write_page
@@ -235,7 +235,7 @@ def curve(
             f"--alpha auto is chosen on unused training items, but a size of {count} uses all of "
             f"{items}; give numbers, or smaller --sizes"
         )
-    with nullcontext(out) if out is not None else TemporaryDirectory() as folder:
+    with nullcontext(out) if out is not None else temporary_folder() as folder:
         results = experiment.create(folder, shlex.join(["likra-lite", *arguments]))
         try:
             run_points(experiment, points, results, n_jobs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -86,6 +85,7 @@ def demo(
     from likra_lite.experiments import curve_sizes, points_of_claims
     from likra_lite.report.demo_text import demo_text
     from likra_lite.report.measured import Measured
+    from likra_lite.scratch import temporary_folder
     from likra_lite.validation import check_number
 
     from .opening import check_outputs, is_bundled, open_experiment
@@ -106,7 +106,7 @@ def demo(
     count = len(experiment.items)
     points = points_of_claims(experiment.items, sizes or curve_sizes(count), range(draws))
     experiment.check(points)
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         results = experiment.create(folder, shlex.join(["likra-lite", *arguments]))
         run_points(experiment, points, results, n_threads)
         measured = Measured.of_claims(results, test, alpha)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import click
 
 from .options import Registered, debug_option, out_option, reading_options
@@ -52,14 +49,15 @@ def export(
     export ends with a comparison with another implementation, and writes nothing if they
     disagree.
     """
-    from likra_lite.engine.folder import check_folder_target
+    from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.export import export_model, quantize_model
+    from likra_lite.scratch import temporary_folder
 
     if items is not None and precision == "float32":
         raise click.UsageError("--items tells what int8 changes; add --precision int8")
     check_folder_target(out)
-    with TemporaryDirectory() as scratch:
-        exact = out if precision == "float32" else str(Path(scratch) / "float32")
+    with temporary_folder() as scratch:
+        exact = out if precision == "float32" else str(scratch / "float32")
         manifest = export_model(model, exact, revision, verbose=True, exporter=exporter)
         size = sum(file["bytes"] for file in manifest.files.values()) / 1e6
         click.echo(

@@ -134,7 +134,7 @@ def fit(
     extra: pip install "likra-lite[train]". Several GPUs: accelerate launch --module
     likra_lite fit ...
     """
-    from likra_lite.engine.folder import check_folder_target
+    from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
 

@@ -53,7 +53,7 @@ def import_adapters(items: str, model: str, out: str, cached: bool, **parameters
     not those that the adapters were trained on. It needs the extra:
     pip install "likra-lite[train]".
     """
-    from likra_lite.engine.folder import check_folder_target
+    from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.errors import import_extra
     from likra_lite.scoring.decision import Decision
 

@@ -30,7 +30,7 @@ def quantize(model: str, out: str, items: str | None) -> None:
     Scoring then takes about half the time and half the memory. How much answers change depends
     on the model and the questions: give --items to see.
     """
-    from likra_lite.engine.folder import check_folder_target
+    from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.errors import LikraError
     from likra_lite.export import quantize_model
 

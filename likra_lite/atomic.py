@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from .errors import LikraError
+from .scratch import ScratchFile
 
 __all__ = ["atomic_bytes", "atomic_text", "check_file_target", "partial_path", "write_bytes"]
 
@@ -60,23 +61,21 @@ def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 @contextmanager
 def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any]:
     target = Path(path).resolve()
-    special = target.exists() and not target.is_file()
-    scratch = target if special else target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with scratch.open(mode, **how) as stream:
-            yield stream
-        if not special:
-            scratch.replace(target)
-    except KeyboardInterrupt:
-        if not special:
-            scratch.replace(partial_path(target))
-        raise
+        if target.exists() and not target.is_file():
+            with target.open(mode, **how) as stream:
+                yield stream
+            return
+        with closing(ScratchFile(target)) as scratch:
+            try:
+                with open(scratch.descriptor, mode, closefd=False, **how) as stream:
+                    yield stream
+                scratch.become(target)
+            except KeyboardInterrupt:
+                scratch.become(partial_path(target))
+                raise
     except OSError as error:
         raise LikraError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if not special:
-            with suppress(OSError):  # where it could not be made, it cannot be removed
-                scratch.unlink()
 
 
 def partial_path(path: str | os.PathLike[str]) -> Path:

@@ -338,7 +338,7 @@ def test_no_permission(tmp_path, model_folder, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     arguments = ["fit", str(places["items"]), "--model", str(model_folder), "--mode", "base"]
     check(
         run([*arguments, "--out", str(tmp_path / "out")]), r"cannot write .*out: Permission denied"

@@ -176,7 +176,7 @@ def test_a_gradient_is_the_sum_over_passes(model_folder, items, monkeypatch):
     model = LanguageModel(model_folder)
     pairs = [(item.question, [item.choices[0]]) for item in items[:9]]
     examples = [Example(tree) for tree in model.encoder.trees(pairs)[0]]
-    session = open_graph(model_folder / LORA_GRADIENT, 1)
+    session = open_graph(model_folder, read_manifest(model_folder), LORA_GRADIENT, 1)
     results = []
     for budget, row in ((4096, 512), (64, 512), (64, 1)):
         monkeypatch.setattr("likra_lite.heads.lora_learner.ROW_TOKENS", row)

@@ -8,7 +8,7 @@ import torch
 from checkpoints import save_checkpoint
 from transformers import AutoModelForCausalLM
 
-from likra_lite.engine.folder import LORA_GRADIENT
+from likra_lite.engine.folder import LORA_GRADIENT, read_manifest
 from likra_lite.engine.sessions import open_graph
 from likra_lite.engine.trees import TokenTree, pack
 from likra_lite.export import export_model
@@ -70,7 +70,7 @@ def reference(checkpoint, factors, trees):
 def test_loss_and_gradients_are_those_of_pytorch(architecture, exporter, tmp_path):
     checkpoint = save_checkpoint(architecture, tmp_path / "checkpoint")
     export_model(checkpoint, tmp_path / "model", exporter=exporter)
-    session = open_graph(tmp_path / "model" / LORA_GRADIENT, 1)
+    session = open_graph(tmp_path / "model", read_manifest(tmp_path / "model"), LORA_GRADIENT, 1)
     decoder = AutoModelForCausalLM.from_pretrained(checkpoint)
 
     rng = np.random.default_rng(0)

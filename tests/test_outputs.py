@@ -13,7 +13,8 @@ import pytest
 from command_line import messages, run
 
 from likra_lite import Item, LanguageModel, LikraClassifier, read_items
-from likra_lite.engine.folder import TOKENIZER, link_or_copy, read_manifest, write_manifest
+from likra_lite.engine.folder import TOKENIZER, read_manifest, write_manifest
+from likra_lite.engine.folder_writing import copy_file
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = ROOT / "examples" / "questions.jsonl"
@@ -175,7 +176,7 @@ def test_a_token_outside_the_vocabulary(model_folder, tmp_path, capsys):
     manifest = read_manifest(model_folder)
     for name in manifest.files:
         if name != TOKENIZER:
-            link_or_copy(model_folder / name, folder / name)
+            copy_file(model_folder / name, folder / name)
     tokenizer = LanguageModel(model_folder).encoder.tokenizer
     tokenizer.add_tokens([f"<new{n}>" for n in range(manifest.vocab_size)])
     tokenizer.save(str(folder / TOKENIZER))

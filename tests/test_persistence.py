@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from likra_lite import LanguageModel, LikraClassifier
+from likra_lite.engine.folder_writing import atomic_folder
 from likra_lite.errors import LikraError, ModelFolderError
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
@@ -174,19 +175,30 @@ def test_files_of_others_in_a_model_folder_are_kept(fitted, tmp_path):
 
 
 def test_interrupted_replacement_puts_the_old_folder_back(fitted, tmp_path, monkeypatch):
+    """Where two folders cannot be exchanged at once."""
     from pathlib import Path
 
     fitted.save(tmp_path / "saved")
     rename = Path.rename
 
     def interrupt(self, target):
-        if Path(target).name == "saved" and self.name != "old":
+        if Path(target).name == "saved" and not self.name.endswith("replaced"):
             raise KeyboardInterrupt
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", interrupt)
+    monkeypatch.setattr("likra_lite.engine.folder_writing.exchange", lambda *_: False)
     with pytest.raises(KeyboardInterrupt):
         fitted.save(tmp_path / "saved")
     monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    LikraClassifier.load(tmp_path / "saved")
+
+
+def test_a_folder_that_a_kill_left_aside_is_put_back(fitted, tmp_path):
+    fitted.save(tmp_path / "saved")
+    (tmp_path / "saved").rename(tmp_path / ".saved.likra-lite-replaced")
+    with pytest.raises(LikraError), atomic_folder(tmp_path / "saved"):
+        raise LikraError("nothing is written")
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
     LikraClassifier.load(tmp_path / "saved")

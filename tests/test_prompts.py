@@ -12,7 +12,8 @@ from reference import TorchScorer
 
 from likra_lite import Item, LanguageModel, LikraClassifier
 from likra_lite.chat import TODAY, ChatTemplate
-from likra_lite.engine.folder import link_or_copy, read_manifest, write_manifest
+from likra_lite.engine.folder import read_manifest, write_manifest
+from likra_lite.engine.folder_writing import copy_file
 from likra_lite.engine.tokens import TextEncoder
 from likra_lite.errors import ExportError, LikraError
 from likra_lite.export import export_model
@@ -308,7 +309,7 @@ def test_a_model_folder_may_have_another_default(model_folder, tmp_path):
     folder.mkdir()
     manifest = read_manifest(model_folder)
     for name in manifest.files:
-        link_or_copy(model_folder / name, folder / name)
+        copy_file(model_folder / name, folder / name)
     default = Prompt("问题 {question}\n答案", delimiter="")
     write_manifest(folder, type(manifest)(**{**vars(manifest), "prompt": default.settings()}))
     assert ChoiceScorer.of(LanguageModel(folder), None, False).prompt == default

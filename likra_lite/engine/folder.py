@@ -1,20 +1,33 @@
-"""Model folders on disk: the manifest, checksums, atomic writes. No pickle."""
+"""Model folders on disk: files that are what their manifest says. No pickle."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from ..errors import LikraError, ModelFolderError
+from ..errors import ModelFolderError
+from .manifest import (
+    ADAPTED,
+    FORMAT_VERSION,
+    GRADIENT,
+    HEAD,
+    LORA_GRADIENT,
+    MANIFEST,
+    MODEL_FILES,
+    TOKENIZER,
+    TRUNK,
+    WEIGHTS,
+    Manifest,
+    parse_manifest,
+    unreadable,
+)
 
 __all__ = [
     "ADAPTED",
@@ -28,82 +41,12 @@ __all__ = [
     "TRUNK",
     "WEIGHTS",
     "Manifest",
-    "atomic_folder",
-    "check_folder_target",
     "check_weights",
-    "link_or_copy",
     "read_manifest",
+    "unchanged",
     "write_manifest",
 ]
-
-FORMAT_VERSION = 2
-MANIFEST = "likra.json"
-TRUNK, HEAD, GRADIENT = "trunk.onnx", "head.onnx", "gradient.onnx"
-# The trunk again, with LoRA factors as inputs, and the gradients of a loss for these. Not every
-# folder has them.
-ADAPTED, LORA_GRADIENT = "adapted.onnx", "lora_gradient.onnx"
-WEIGHTS, TOKENIZER = "weights.safetensors", "tokenizer.json"
-MODEL_FILES = (TRUNK, HEAD, GRADIENT, WEIGHTS, TOKENIZER)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What ``likra.json`` says of a model folder.
-
-    Attributes
-    ----------
-    base_model : dict
-        ``id`` (hub id or folder name), ``revision`` and ``architecture`` of the checkpoint.
-    precision : str
-        Number format of the weights.
-    hidden_size, vocab_size, n_layers, max_length : int
-        Dimensions; `max_length` is the model's window in tokens.
-    head : dict
-        The vocabulary projection: the name of its float32 ``weight`` in the weights file,
-        and ``logit_scale``, the factor on the logits.
-    tokens : dict
-        ``prefix`` (ids put before a text) and ``empty`` (id that stands for no text).
-    prompt : str or dict
-        The default prompt, as :func:`likra_lite.prompts.as_prompt` takes it.
-    exporter : str
-        How the graphs were made: ``"built"`` or ``"traced"``.
-    chat : dict or None
-        ``template`` and ``tokens`` of the model's :class:`likra_lite.chat.ChatTemplate`.
-    parity : dict
-        The export's own comparison with another implementation, in nats.
-    files : dict of str to dict
-        ``sha256`` and ``bytes`` of every other file.
-    """
-
-    base_model: dict[str, str | None]
-    precision: str
-    hidden_size: int
-    vocab_size: int
-    n_layers: int
-    max_length: int
-    head: dict[str, Any]
-    tokens: dict[str, Any]
-    prompt: str | dict[str, Any]
-    exporter: str = "traced"
-    parity: dict[str, float] = field(default_factory=dict)
-    chat: dict[str, Any] | None = None
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def model_files(self) -> tuple[str, ...]:
-        """The files that make up the language model."""
-        return MODEL_FILES + tuple(n for n in (ADAPTED, LORA_GRADIENT) if n in self.files)
-
-    @property
-    def fingerprint(self) -> str:
-        """A checksum of the language model, without heads: all that its scores depend on.
-
-        Graphs, weights and tokenizer, the window, the special tokens and the default prompt.
-        """
-        parts = [self.files[name]["sha256"] for name in self.model_files]
-        settings = {"window": self.max_length, "tokens": self.tokens, "prompt": self.prompt}
-        text = json.dumps([parts, settings], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+LARGEST_MANIFEST = 2**24  # bytes; one that lists ten thousand files is a tenth of it
 
 
 def _digest(path: Path) -> str:
@@ -113,8 +56,9 @@ def _digest(path: Path) -> str:
 
 def _digest_of(path: Path) -> str:
     """Return a file's checksum, computed again only if the file is another or has changed."""
-    stat = path.stat()
-    return _cached_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    status = path.stat()
+    size, modified, inode = status.st_size, status.st_mtime_ns, status.st_ino
+    return _cached_digest(str(path.resolve()), size, modified, inode)
 
 
 @lru_cache(maxsize=256)
@@ -162,10 +106,31 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     ------
     ModelFolderError
         If the folder is not a model folder, was written by another version, or a file is
-        missing, of another size or differs from its checksum. The checksum of the weights
-        file, which takes long, is left to :func:`check_weights`.
+        missing, lies outside, is no regular file, is of another size or differs from its
+        checksum. The checksum of the weights file, which takes long, is left to
+        :func:`check_weights`.
     """
     root = Path(folder)
+    text: bytes | None = None
+    while (now := _manifest_text(root)) != text:  # or else it has been replaced meanwhile
+        text = now
+        manifest = parse_manifest(root / MANIFEST, text)
+        problem = _first_problem(root, manifest)
+    if problem is not None:
+        raise problem
+    return manifest
+
+
+def _first_problem(root: Path, manifest: Manifest) -> ModelFolderError | None:
+    try:
+        for name in manifest.files:
+            _check_file(root, manifest, name, whole=name != WEIGHTS)
+    except ModelFolderError as error:
+        return error
+    return None
+
+
+def _manifest_text(root: Path) -> bytes:
     path = root / MANIFEST
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
@@ -181,36 +146,72 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         )
         raise ModelFolderError(f"{root} has no {MANIFEST}: {hint}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("format_version")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelFolderError(f"{path} cannot be read ({error}); export the model again") from None
-    if version != FORMAT_VERSION:
-        older = isinstance(version, int) and version < FORMAT_VERSION
-        raise ModelFolderError(
-            f"{path} has format version {version} but this likra-lite reads {FORMAT_VERSION}; "
-            + ("export the model again" if older else "upgrade likra-lite")
-        )
-    try:
-        manifest = Manifest(**content)
-        _ = manifest.fingerprint
-    except (KeyError, TypeError) as error:
-        raise ModelFolderError(f"{path} is incomplete ({error}); export the model again") from None
-    for name, expected in manifest.files.items():
-        _check_file(root / name, expected, whole=name != WEIGHTS)
-    return manifest
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise ModelFolderError(f"{path} is too large for a manifest; export the model again")
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def check_weights(folder: Path, manifest: Manifest) -> None:
     """Raise ModelFolderError unless the weights file is what its checksum says."""
-    _check_file(folder / WEIGHTS, manifest.files[WEIGHTS], whole=True)
+    _check_file(folder, manifest, WEIGHTS, whole=True)
 
 
-def _check_file(path: Path, expected: dict[str, Any], whole: bool) -> None:
+@contextmanager
+def unchanged(folder: Path, manifest: Manifest, *names: str) -> Iterator[None]:
+    """Make sure that what is read of a folder meanwhile is what its manifest has promised.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        As it was read when the folder was opened.
+    *names : str
+        Files that are going to be read.
+
+    Raises
+    ------
+    ModelFolderError
+        If a file is not listed or not the one that was listed, before or afterwards.
+    """
+    _check_whole(folder, manifest, names)
+    yield
+    _check_whole(folder, manifest, names)
+
+
+def _check_whole(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
     try:
-        stat = path.stat()
-        if stat.st_size != expected["bytes"]:
-            problem = f"has {stat.st_size} bytes, expected {expected['bytes']}"
+        for name in names:
+            _check_file(folder, manifest, name, whole=True)
+    except ModelFolderError:
+        if _is_replaced(folder, manifest):
+            raise ModelFolderError(
+                f"{folder} has been replaced by another model; open it again"
+            ) from None
+        raise
+
+
+def _is_replaced(folder: Path, manifest: Manifest) -> bool:
+    try:
+        return read_manifest(folder).files != manifest.files
+    except ModelFolderError:
+        return False
+
+
+def _check_file(folder: Path, manifest: Manifest, name: str, whole: bool) -> None:
+    path, expected = folder / name, manifest.files.get(name)
+    if expected is None:
+        raise ModelFolderError(
+            f"{folder / MANIFEST} does not list {name}: what it does not list is not used; write "
+            "the folder again"
+        )
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            problem = "is no regular file"
+        elif status.st_size != expected["bytes"]:
+            problem = f"has {status.st_size} bytes, expected {expected['bytes']}"
         elif whole and _digest_of(path) != expected["sha256"]:
             problem = "differs from its checksum"
         else:
@@ -220,98 +221,3 @@ def _check_file(path: Path, expected: dict[str, Any], whole: bool) -> None:
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
     raise ModelFolderError(f"{path} {problem}; the model folder is damaged, write it again")
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where the file system does not link.
-
-    Files of a model folder are never changed in place, so sharing them is safe.
-    """
-    real = source.resolve()  # a link to a link would dangle
-    try:
-        os.link(real, target)
-    except OSError:
-        shutil.copyfile(real, target)
-
-
-def check_folder_target(path: str | os.PathLike[str]) -> None:
-    """Raise LikraError if `path` holds anything that is not a model folder's.
-
-    To be called before long work whose result goes there.
-    """
-    target = Path(path)
-    if target.exists() and not target.is_dir():
-        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
-    there = next(parent for parent in target.resolve().parents if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        reason = "Permission denied" if there.is_dir() else f"{there} is a file"
-        raise LikraError(f"cannot write {path}: {reason}")
-    if not target.exists():
-        return
-    found = {p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir()}
-    try:
-        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-        found -= {MANIFEST, *manifest["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        if found:
-            raise LikraError(
-                f"{target} exists and is not a model folder; choose another --out"
-            ) from None
-    if found:
-        raise LikraError(
-            f"{target} holds {sorted(found)[0]}, which is no part of a model folder; move it, or "
-            "choose another --out"
-        )
-
-
-@contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `path` if all goes well, and vanishes if not.
-
-    Parameters
-    ----------
-    path : path
-        A new folder, or a model folder to be replaced. Between the removal of the old one
-        and the renaming of the new one there is a moment in which neither is at `path`.
-
-    Yields
-    ------
-    Path
-        The scratch folder, beside `path`.
-
-    Raises
-    ------
-    LikraError
-        If `path` exists and is no model folder, or cannot be written.
-    """
-    check_folder_target(path)
-    target = Path(path).resolve()
-    scratch = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        scratch.chmod(0o777 & ~_umask())
-        yield scratch
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            target.rename(old / "old")
-            try:
-                scratch.rename(target)
-            except BaseException:
-                (old / "old").rename(target)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        else:
-            scratch.rename(target)
-    except OSError as error:
-        raise LikraError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if scratch is not None and scratch.exists():
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

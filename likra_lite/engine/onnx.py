@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import LikraError, ModelFolderError
 from .features import Features, OutputProjection
-from .folder import ADAPTED, TOKENIZER, WEIGHTS, Manifest, check_weights, read_manifest
+from .folder import ADAPTED, TOKENIZER, WEIGHTS, Manifest, read_manifest, unchanged
 from .forward import TOKEN_BUDGET
 from .head import Head, Lora, OutputMatrix
 from .sessions import Sessions, available_threads, open_sessions
@@ -83,13 +83,16 @@ class LanguageModel:
     def encoder(self) -> TextEncoder:
         """The tokenizer with the boundary, beginning-of-text and truncation rules."""
         tokens = self.manifest.tokens
-        return TextEncoder(
+        encoder = TextEncoder(
             path=self.folder / TOKENIZER,
             prefix=tuple(tokens["prefix"]),
             empty=tokens["empty"],
             max_length=self.manifest.max_length,
             vocab_size=self.manifest.vocab_size,
         )
+        with unchanged(self.folder, self.manifest, TOKENIZER):
+            _ = encoder.tokenizer  # read while it is the one that belongs to the model
+        return encoder
 
     @property
     def projection(self) -> OutputProjection:
@@ -102,8 +105,10 @@ class LanguageModel:
         """Read the weight of the vocabulary projection, of shape (V, H)."""
         from safetensors import safe_open
 
-        check_weights(self.folder, self.manifest)
-        with safe_open(self.folder / WEIGHTS, framework="numpy") as weights:
+        with (
+            unchanged(self.folder, self.manifest, WEIGHTS),
+            safe_open(self.folder / WEIGHTS, framework="numpy") as weights,
+        ):
             return weights.get_tensor(self.manifest.head["weight"])
 
     @property
@@ -113,7 +118,7 @@ class LanguageModel:
 
     def _open(self) -> Sessions:
         threads = self.n_threads or available_threads()
-        return open_sessions(self.folder, self.manifest.fingerprint, threads)
+        return open_sessions(self.folder, self.manifest, threads)
 
     def features(
         self,

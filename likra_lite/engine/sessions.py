@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ModelFolderError, first_line
-from .folder import ADAPTED, GRADIENT, HEAD, TRUNK, check_weights, read_manifest
+from ..errors import ModelFolderError, first_line, printable
+from .folder import ADAPTED, GRADIENT, HEAD, TRUNK, WEIGHTS, Manifest, unchanged
 from .forward import LoraTrunkRunner, TrunkRunner
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
+
+IN_MEMORY = "add_external_initializers_from_files_in_memory"  # a method that came late
 
 __all__ = ["Sessions", "available_threads", "open_graph", "open_sessions", "session_options"]
 
@@ -25,11 +30,14 @@ class Sessions:
     Parameters
     ----------
     folder : Path
+    manifest : Manifest
+        What the files of the folder must be when they are opened.
     n_threads : int
     """
 
-    def __init__(self, folder: Path, n_threads: int) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, n_threads: int) -> None:
         self.folder = folder
+        self.manifest = manifest
         self.n_threads = n_threads
 
     @cached_property
@@ -58,27 +66,75 @@ class Sessions:
         return self._open(GRADIENT)
 
     def _open(self, name: str) -> InferenceSession:
-        return open_graph(self.folder / name, self.n_threads)
+        return open_graph(self.folder, self.manifest, name, self.n_threads)
 
 
-def open_graph(path: Path, n_threads: int) -> InferenceSession:
+def open_graph(folder: Path, manifest: Manifest, name: str, n_threads: int) -> InferenceSession:
     """Open one graph of a model folder; it stays open as long as the session is kept.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        As it was read when the folder was opened.
+    name : str
+        Of the graph's file.
+    n_threads : int
 
     Raises
     ------
     ModelFolderError
-        If ONNX Runtime cannot run it.
+        If the graph or the weights are not those of the manifest, or ONNX Runtime cannot run
+        it.
     """
     import onnxruntime
 
+    path = folder / name
+    with unchanged(folder, manifest, name, WEIGHTS):
+        _check_data(path)
+        options = session_options(n_threads)
+        try:
+            with _linked_weights(folder, options):
+                return onnxruntime.InferenceSession(
+                    str(path), options, providers=["CPUExecutionProvider"]
+                )
+        except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
+            raise ModelFolderError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {first_line(error)}"
+            ) from error
+
+
+def _check_data(path: Path) -> None:
+    """Raise ModelFolderError if a graph keeps tensors anywhere but in the weights file."""
+    import onnx
+
     try:
-        return onnxruntime.InferenceSession(
-            str(path), session_options(n_threads), providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
-        raise ModelFolderError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {first_line(error)}"
-        ) from error
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception as error:  # of protobuf
+        raise ModelFolderError(f"{path} is no ONNX graph: {first_line(error)}") from error
+    constants = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
+    for tensor in [*graph.initializer, *constants]:
+        for entry in tensor.external_data:
+            if entry.key == "location" and entry.value != WEIGHTS:
+                raise ModelFolderError(
+                    f"{path} reads {printable(repr(entry.value), 80)}; the graphs of a model "
+                    f"folder keep their weights in {WEIGHTS}"
+                )
+
+
+@contextmanager
+def _linked_weights(folder: Path, options: SessionOptions) -> Iterator[None]:
+    """Read weights behind a symbolic link, which ONNX Runtime itself follows in few cases."""
+    weights = folder / WEIGHTS
+    if not weights.is_symlink() or not hasattr(options, IN_MEMORY):
+        yield
+        return
+    with (
+        weights.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        getattr(options, IN_MEMORY)([WEIGHTS], [content], [len(content)])
+        yield
 
 
 def session_options(n_threads: int) -> SessionOptions:
@@ -112,20 +168,32 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_parent)
 
 
-def open_sessions(folder: Path, fingerprint: str, n_threads: int) -> Sessions:
-    """Return the sessions of a model, opened once per process, from whichever folder holds it."""
-    key = (fingerprint, n_threads)
+def open_sessions(folder: Path, manifest: Manifest, n_threads: int) -> Sessions:
+    """Return the sessions of a model, opened once per process, from whichever folder holds it.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        As it was read when the folder was opened.
+    n_threads : int
+
+    Raises
+    ------
+    ModelFolderError
+        If the folder holds another model by now.
+    """
+    key = (manifest.fingerprint, n_threads)
     sessions = _open_sessions.get(key)
     if sessions is None or sessions.folder != folder:
-        manifest = read_manifest(folder)
-        if manifest.fingerprint != fingerprint:
-            raise ModelFolderError(f"{folder} has been replaced by another model; open it again")
-        check_weights(folder, manifest)
+        with unchanged(folder, manifest, *manifest.model_files):
+            pass
     if sessions is None:
         while len(_open_sessions) >= MAX_OPEN:
             _open_sessions.popitem(last=False)
-        sessions = _open_sessions[key] = Sessions(folder, n_threads)
-    sessions.folder = folder  # the one that is there: what is not open yet is opened from it
+        sessions = _open_sessions[key] = Sessions(folder, manifest, n_threads)
+    # The folder that is there: what is not open yet is opened from it.
+    sessions.folder, sessions.manifest = folder, manifest
     _open_sessions.move_to_end(key)
     return sessions
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scoring.scorer import ChoiceScorer
+from ..scratch import temporary_folder
 from .bench import Bench
 from .experiment import Advance, Experiment
 from .points import CONTROLS, Point
@@ -65,7 +64,7 @@ def run(
     if done is not None:
         done(len(points) - len(wanted))
     workers = effective_n_jobs(n_jobs)
-    with tempfile.TemporaryDirectory(prefix="likra-lite-") as scratch:
+    with temporary_folder() as scratch:
         for control in sorted({point.control for point in wanted}, key=CONTROLS.index):
             bench = experiment.bench(control, read, results.trainings)
             # All of the control's points, finished or not: what is read together must not depend
@@ -73,7 +72,7 @@ def run(
             planned = [point for point in points if point.control == control]
             bench.prepare(planned)
             _write_shared(results, bench, control)
-            spread = bench.spread(workers, Path(scratch) / control) if workers > 1 else None
+            spread = bench.spread(workers, scratch / control) if workers > 1 else None
             jobs = 1 if spread is None else n_jobs
             for fitted in Parallel(n_jobs=jobs, return_as="generator_unordered")(
                 delayed(_fit)(spread or bench, left)

@@ -8,12 +8,13 @@ of others are traced, with the extra ``export``. See :func:`export_model`.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..engine.folder import Manifest, check_folder_target
+from ..engine.folder import Manifest
+from ..engine.folder_writing import check_folder_target
 from ..errors import ExportError, import_extra
+from ..scratch import temporary_folder
 from ..validation import check_one_of
 from .exporters import EXPORTERS, TRACERS, default_tracer, missing_packages
 
@@ -71,8 +72,8 @@ def export_model(
     check_folder_target(out)
     if precision == "float32":
         return _export(os.fspath(model), Path(out), revision, verbose, exporter)
-    with tempfile.TemporaryDirectory() as scratch:
-        exact = Path(scratch) / "float32"
+    with temporary_folder() as scratch:
+        exact = scratch / "float32"
         _export(os.fspath(model), exact, revision, verbose, exporter)
         return quantize_model(exact, out)
 

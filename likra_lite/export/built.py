@@ -15,10 +15,9 @@ from ..engine.folder import (
     TRUNK,
     WEIGHTS,
     Manifest,
-    atomic_folder,
-    check_folder_target,
     write_manifest,
 )
+from ..engine.folder_writing import atomic_folder, check_folder_target
 from ..engine.onnx import LanguageModel
 from ..errors import ExportError
 from ..progress import progress_bar

@@ -26,12 +26,11 @@ from ..engine.folder import (
     TRUNK,
     WEIGHTS,
     Manifest,
-    atomic_folder,
     check_weights,
-    link_or_copy,
     read_manifest,
     write_manifest,
 )
+from ..engine.folder_writing import atomic_folder, copy_file
 from ..errors import ExportError
 from ..heads.saved import is_fitted_folder
 from .output_graphs import WEIGHT
@@ -61,7 +60,7 @@ def quantize_folder(folder: str | os.PathLike[str], out: str | os.PathLike[str])
     graphs[GRADIENT] = load_graph(source / GRADIENT)  # heads are fitted in float32
     with atomic_folder(out) as scratch:
         names = store_weights(graphs, scratch, WEIGHTS)
-        link_or_copy(source / TOKENIZER, scratch / TOKENIZER)
+        copy_file(source / TOKENIZER, scratch / TOKENIZER)
         head = {**manifest.head, "weight": names[GRADIENT, WEIGHT]}
         quantized = replace(manifest, precision=INT8, head=head)
         return write_manifest(scratch, quantized)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +16,14 @@ from ..engine.folder import (
     TRUNK,
     WEIGHTS,
     Manifest,
-    atomic_folder,
-    check_folder_target,
     write_manifest,
 )
+from ..engine.folder_writing import atomic_folder, check_folder_target
 from ..engine.onnx import LanguageModel
 from ..errors import ExportError, MissingExtraError, first_line
 from ..progress import progress_bar
 from ..prompts import PROMPTS
+from ..scratch import temporary_folder
 from .adapted import AdaptedTrunk
 from .chat_files import chat_settings
 from .exporters import default_tracer
@@ -120,11 +119,11 @@ def _graphs(
     projection = Projection(output.weight.detach().numpy(), bias, *logit_transform(decoder.config))
     trunk = Trunk(decoder).eval()
     past = past_shapes(trunk)
-    with tempfile.TemporaryDirectory() as scratch:
+    with temporary_folder() as scratch:
         try:
-            graphs = {TRUNK: trunk_graph(trunk, past, Path(scratch) / TRUNK, tracer)}
+            graphs = {TRUNK: trunk_graph(trunk, past, scratch / TRUNK, tracer)}
             trunk = AdaptedTrunk(decoder, targets).eval()
-            graphs[ADAPTED] = trunk_graph(trunk, past, Path(scratch) / ADAPTED, tracer)
+            graphs[ADAPTED] = trunk_graph(trunk, past, scratch / ADAPTED, tracer)
         except MissingExtraError:
             raise
         except Exception as error:

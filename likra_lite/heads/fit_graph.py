@@ -150,7 +150,8 @@ def train_on_graph(
     from threadpoolctl import threadpool_limits
 
     # Opened for each head, so that its memory is free when items are scored.
-    session = open_graph(model.folder / LORA_GRADIENT, model.n_threads or available_threads())
+    threads = model.n_threads or available_threads()
+    session = open_graph(model.folder, model.manifest, LORA_GRADIENT, threads)
     learner = GraphLearner(session, recipe, str(model.manifest.base_model["id"]))
     look = None if evaluate is None else lambda: evaluate(learner.lora())
     identity = model.manifest.files[WEIGHTS]["sha256"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ..scoring.decision import Decision
 from ..scoring.lengths import LENGTHS
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.table import LogLikelihoods
+from ..scratch import temporary_folder
 from .folds import fold_of_items
 from .lora_examples import Example
 from .lora_task import LoraTask
@@ -156,6 +156,6 @@ def scratch_folder(given: str | os.PathLike[str] | None) -> Path:
     """Return the folder given, or a temporary one that goes when Python ends."""
     if given is not None:
         return Path(given)
-    scratch = tempfile.mkdtemp(prefix="likra-lite-")
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    return Path(scratch)
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(temporary_folder())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import write_bytes
 from ..errors import LikraError
 
 __all__ = ["TrainingState", "read_state"]
@@ -52,18 +52,15 @@ class TrainingState:
             "scores": self.scores,
             "done": self.done,
         }
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         lines = ["examples,loss", *(f"{seen},{loss:.6g}" for seen, loss in self.losses)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            scratch = folder / f".{FILE}.{os.getpid()}"
-            save_file(self.tensors, str(scratch), {"likra": json.dumps(facts)})
-            scratch.replace(folder / FILE)
-            (folder / "losses.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        except (OSError, SafetensorError) as error:
-            raise LikraError(f"cannot write the training state to {folder}: {error}") from error
+        except OSError as error:
+            raise LikraError(f"cannot write {folder}: {error.strerror or error}") from error
+        write_bytes(folder / FILE, save(self.tensors, {"likra": json.dumps(facts)}))
+        write_bytes(folder / "losses.csv", ("\n".join(lines) + "\n").encode())
 
 
 def read_state(folder: Path, settings: dict[str, object]) -> TrainingState:

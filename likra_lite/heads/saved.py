@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.cache import default_cache
-from ..engine.folder import atomic_folder, link_or_copy, write_manifest
-from ..engine.head import head_of_tensors
+from ..engine.folder import MANIFEST, Manifest, read_manifest, write_manifest
+from ..engine.folder_writing import atomic_folder, copy_file
+from ..engine.head import Head, OutputMatrix, head_of_tensors
 from ..engine.onnx import LanguageModel
 from ..errors import ModelFolderError
 from ..prompts import Prompt, as_prompt
@@ -28,6 +28,8 @@ from ..scoring.table import LogLikelihoods
 from ..validation import check_number, check_one_of
 from .negatives import Negatives
 from .recipe import LoraRecipe
+from .saved_files import check_identity, read_json, read_tensors, readable, write_tensors
+from .settings import FITTED_HEADS
 from .training_set import FittedHeads
 
 __all__ = [
@@ -41,15 +43,33 @@ __all__ = [
 ]
 
 SETTINGS = "classifier.json"
-VERSION = 2  # of these settings; 1 had no fitted weights and no version
-HEADS = "heads"
+# Of these settings; 1 had no fitted weights and no version, 2 did not tell the model.
+VERSION = 3
 HELD_OUT = "held_out.safetensors"
 NEGATIVES = "negatives.safetensors"
 
 
 def is_fitted_folder(folder: Path) -> bool:
-    """Return whether a model folder holds a fitted classifier."""
-    return (folder / SETTINGS).is_file()
+    """Return whether a model folder holds a fitted classifier.
+
+    Raises
+    ------
+    ModelFolderError
+        If it is no model folder, or holds the files of a classifier that it does not list.
+    """
+    listed = SETTINGS in read_manifest(folder).files
+    if not listed and (folder / SETTINGS).exists():
+        raise ModelFolderError(
+            f"{folder / SETTINGS} is not listed in {MANIFEST}: it does not belong to this model; "
+            "move it away, or fit again"
+        )
+    return listed
+
+
+def _head_file(name: str) -> str:
+    """Return where a head is stored, if there may be a head of this name."""
+    check_one_of("head", name, FITTED_HEADS)
+    return f"heads/{name}.safetensors"
 
 
 class Saved(NamedTuple):
@@ -94,6 +114,7 @@ def save_heads(folder: Path, saved: Saved) -> None:
     model = fitted.scorer.model
     settings = {
         "version": VERSION,
+        "model": model.manifest.fingerprint,
         "parameters": saved.parameters,
         "prompt": fitted.scorer.prompt.settings(),
         "heads": list(fitted.scorer.fitted),
@@ -109,16 +130,16 @@ def save_heads(folder: Path, saved: Saved) -> None:
                 f"{model.folder / name} is gone; fit again with the model where it is now"
             )
     table, drawn = fitted.table, fitted.negatives
+    tensors: dict[str, Mapping[str, NDArray[Any]]] = {
+        _head_file(name): head.tensors() for name, head in fitted.scorer.fitted.items()
+    }
+    tensors[HELD_OUT] = {**table.to_arrays(), "y": fitted.y}
+    tensors[NEGATIVES] = {"item": drawn.item, "source": drawn.source, "choice": drawn.choice}
     with atomic_folder(folder) as scratch:
         for name in model.manifest.model_files:
-            link_or_copy(model.folder / name, scratch / name)
-        for name, head in fitted.scorer.fitted.items():
-            _write(scratch / HEADS / f"{name}.safetensors", head.tensors())
-        _write(scratch / HELD_OUT, {**table.to_arrays(), "y": fitted.y})
-        _write(
-            scratch / NEGATIVES,
-            {"item": drawn.item, "source": drawn.source, "choice": drawn.choice},
-        )
+            copy_file(model.folder / name, scratch / name)
+        for name, arrays in tensors.items():
+            write_tensors(scratch / name, arrays, model.manifest.fingerprint)
         (scratch / SETTINGS).write_text(
             json.dumps(settings, indent=2, default=_plain, allow_nan=False) + "\n", encoding="utf-8"
         )
@@ -137,13 +158,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, LoraRecipe):
         return asdict(value)
     return value.item() if isinstance(value, np.generic) else str(value)
-
-
-def _write(path: Path, tensors: dict[str, Any]) -> None:
-    from safetensors.numpy import save
-
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 
 class Fitted(NamedTuple):
@@ -178,9 +192,9 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
             f"{folder} has no fitted heads; fit some with: "
             f"likra-lite fit ITEMS --model {folder} --out DIR"
         )
-    with _readable(folder):
-        text = (folder / SETTINGS).read_text(encoding="utf-8")
-        settings = json.loads(text, parse_constant=_refuse_constant)
+    with readable(folder):
+        settings = read_json(folder, model.manifest, SETTINGS)
+        check_identity(folder / SETTINGS, model.manifest, settings.get("model"))
         version = settings.get("version", 1)
         if version > VERSION:
             raise ModelFolderError(
@@ -194,11 +208,18 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
         rule = DecisionRule(**settings["rule"])
         decision = _decision_of(settings["decision"])
         heads = {
-            name: head_of_tensors(_read_finite(folder / HEADS / f"{name}.safetensors"))
-            for name in settings["heads"]
+            name: _read_head(folder, model.manifest, _head_file(name)) for name in settings["heads"]
         }
         scorer = ChoiceScorer(model, as_prompt(settings["prompt"]), heads, default_cache())
         return Fitted(scorer, decision, rule, settings)
+
+
+def _read_head(folder: Path, manifest: Manifest, name: str) -> Head:
+    head = head_of_tensors(read_tensors(folder, manifest, name))
+    size = manifest.hidden_size
+    if isinstance(head, OutputMatrix) and head.matrix.shape != (size, size):
+        raise ValueError(f"{name} has shape {head.matrix.shape}, expected {(size, size)}")
+    return head
 
 
 def _decision_of(content: Mapping[str, Any]) -> LinearDecision:
@@ -226,41 +247,9 @@ def read_held_out(folder: Path) -> tuple[LogLikelihoods, NDArray[np.int64]]:
             f"{folder} has no fitted heads, hence no held-out items to calibrate on; fit some "
             f"with: likra-lite fit ITEMS --model {folder} --out DIR"
         )
-    with _readable(folder):
-        held_out = _read_finite(folder / HELD_OUT)
+    with readable(folder):
+        held_out = read_tensors(folder, read_manifest(folder), HELD_OUT)
         return LogLikelihoods.of_arrays(held_out), held_out["y"]
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _read_finite(path: Path) -> dict[str, Any]:
-    tensors = _read(path)
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            raise ValueError(f"{name} in {path.name} holds numbers that are none")
-    return tensors
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from safetensors.numpy import load_file
-
-    return load_file(path)
-
-
-@contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    """Turn whatever a malformed file raises into one error."""
-    try:
-        yield
-    except ModelFolderError:
-        raise
-    except Exception as error:
-        raise ModelFolderError(
-            f"{folder} holds a classifier that cannot be read ({type(error).__name__}: {error}); "
-            "fit it again"
-        ) from error
 
 
 def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Saved:
@@ -285,7 +274,7 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
     """
     scorer, decision, rule, settings = read_fitted(folder, n_threads)
     known = list(known)
-    with _readable(folder):
+    with readable(folder):
         parameters = settings["parameters"] | {"n_threads": n_threads}
         for name in parameters:
             check_one_of("parameter", name, known)
@@ -294,6 +283,6 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
         if isinstance(parameters.get("prompt"), dict):
             parameters["prompt"] = as_prompt(parameters["prompt"])
         table, y = read_held_out(folder)
-        negatives = Negatives(**_read(folder / NEGATIVES))
+        negatives = Negatives(**read_tensors(folder, scorer.model.manifest, NEGATIVES))
         fitted = FittedHeads(scorer, negatives, table, y, settings["n_items"], settings["penalty"])
         return Saved(fitted, decision, rule, parameters, settings["n_classes"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -30,6 +29,7 @@ from ..heads.lora_examples import pack_examples
 from ..heads.lora_factors import initial_factors
 from ..heads.peft_folder import PREFIX, factors_of
 from ..heads.recipe import LoraRecipe
+from ..scratch import temporary_folder
 
 __all__ = ["LoraDecoder", "choose_dtype", "lora_config"]
 
@@ -107,8 +107,8 @@ class LoraDecoder(nn.Module):
         """The tokenizer with the rules by which items become trees."""
         tokens = special_tokens(self.tokenizer, self.name)
         window = max_length(self.decoder.config, self.tokenizer)
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / TOKENIZER
+        with temporary_folder() as scratch:
+            path = scratch / TOKENIZER
             self.tokenizer.backend_tokenizer.save(str(path))
             encoder = TextEncoder(
                 path, tuple(tokens["prefix"]), tokens["empty"], window, len(self.output.weight)
