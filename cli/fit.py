@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +27,9 @@ from .options import (
     threads_option,
 )
 from .recipe import is_main_process, lora_options, take_recipe
+
+if TYPE_CHECKING:
+    from likra_lite.estimator import LikraClassifier
 
 __all__ = ["fit"]
 
@@ -75,7 +79,7 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     "--validation",
     metavar="FILE",
     type=click.Path(),
-    help="Held-out items.  [default: cross-fit the items themselves; with LoRA, hold out a fifth]",
+    help="Held-out items.  [default: a fifth of ITEMS; with output matrices, cross-fit them]",
 )
 @click.option(
     "--cv",
@@ -92,10 +96,10 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
 @click.option(
     "--adapter",
     type=Registered("heads.settings:ADAPTERS"),
-    default="output",
+    default="auto",
     show_default=True,
-    help="Heads behind the model; LoRA inside it, which takes longer and learns more; or none, "
-    "to fit only the decision, in seconds.",
+    help="Heads: LoRA, inside the model; output matrices, behind it; or none, to fit only the "
+    "decision, in seconds. auto tries what is worth its cost and keeps the best.",
 )
 @click.option(
     "--train-dir",
@@ -126,10 +130,11 @@ def fit(
     ITEMS is a file of questions, such as a CSV of an exam or lines of JSON; inspect-file shows
     how it is read. Every item needs an answer. "demo" stands for the bundled items.
 
-    With --adapter none, only the decision is fitted: how log-likelihoods and lengths are
-    weighed. With --adapter lora, heads are trained inside the model, on the CPU; the options
-    from --rank to --patience belong to this training. A rerun with the same settings goes on
-    where the last one stopped. To train on GPUs, or with other objectives than likelihood, give
+    By default, LoRA heads are trained inside the model, on the CPU, and used if they do best on
+    held-out items; the table at the end says what was tried. The options from --rank to --patience
+    belong to this training. A rerun with the same settings goes on where the last one stopped.
+    With --adapter none, only the decision is fitted: how log-likelihoods and lengths are weighed.
+    To train on GPUs, or with other objectives than likelihood, give
     a Hugging Face checkpoint as MODEL, a local folder or an id on the hub, and install the
     extra: pip install "likra-lite[train]". Several GPUs: accelerate launch --module
     likra_lite fit ...
@@ -139,13 +144,15 @@ def fit(
     from likra_lite.estimator import LikraClassifier
 
     from .opening import read_answered, warn_of_bundled_model
-    from .tables import held_out_text
+    from .tables import held_out_text, trials_text
 
     check_folder_target(out)
     check_decision_options(context)
     recipe = take_recipe(parameters, seed, context)
     warn_of_bundled_model(model, items)
-    if recipe is not None and train_dir is None:
+    may_train = recipe is not None or parameters["adapter"] == "auto"
+    passing = recipe is None and train_dir is None  # nobody asked for what training leaves
+    if may_train and train_dir is None:
         train_dir = f"{out.rstrip('/')}.train"
     training = read_answered(items, "train")[:limit]
     held_out = None if validation is None else read_answered(validation, "test", False)
@@ -169,15 +176,32 @@ def fit(
     if not is_main_process():
         return
     classifier.save(out)
+    if train_dir is not None and passing:
+        shutil.rmtree(train_dir, ignore_errors=True)
 
-    heads = " and ".join(classifier.scorer_.fitted)
-    what = f"{heads} head{'s' * (len(classifier.scorer_.fitted) > 1)}" if heads else "the decision"
-    click.echo(f"fitted {what} on {classifier.n_items_} items in {seconds:.1f} s: {out}")
+    click.echo(f"fitted {_fitted(classifier)} in {seconds:.1f} s: {out}")
     if recipe is not None:
         click.echo(f"checkpoints and losses: {train_dir}")
-    how = "cross-fitted" if validation is None else validation
-    if recipe is not None and validation is None and classifier.cv is None:
-        how = "held out of the training"
-    elif not heads:
-        how = "no head has seen any"
-    click.echo(held_out_text(classifier, how))
+    if classifier.trials_:
+        click.echo(trials_text(classifier.trials_))
+    click.echo(held_out_text(classifier, validation or _why_held_out(classifier)))
+
+
+def _fitted(classifier: LikraClassifier) -> str:
+    """Return what was fitted, in words."""
+    heads = list(classifier.scorer_.fitted)
+    if not heads:
+        return f"the decision on {classifier.n_items_} items"
+    kind = {"lora": "LoRA head", "output": "output matrix"}[classifier.adapter_]
+    plural = {"LoRA head": "LoRA heads", "output matrix": "output matrices"}[kind]
+    named = " and ".join(heads)
+    return f"{named} {plural if len(heads) > 1 else kind} on {classifier.n_items_} items"
+
+
+def _why_held_out(classifier: LikraClassifier) -> str:
+    """Return why the held-out items count as such, without validation items."""
+    if classifier.adapter_ == "none":
+        return "no head has seen any"
+    if classifier.adapter_ == "lora" and classifier.cv is None:
+        return "held out of the training"
+    return "cross-fitted"

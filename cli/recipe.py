@@ -124,20 +124,27 @@ def heads_options(command: Command) -> Command:
 
 
 def take_recipe(parameters: dict[str, Any], seed: int, context: click.Context) -> LoraRecipe | None:
-    """Take the recipe's settings out of a command's parameters; None without LoRA.
+    """Take the recipe's settings out of a command's parameters; None if none are wanted.
+
+    With ``--adapter auto`` they are wanted if the user gives one.
 
     Raises
     ------
     click.UsageError
-        If some are given without LoRA.
+        If some are given with heads of another kind.
     """
     settings = {name: parameters.pop(name) for name in OPTIONS}
-    if parameters["adapter"] != "lora":
-        for name in OPTIONS:
-            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-                raise click.UsageError(
-                    f"--{name.replace('_', '-')} is a setting of LoRA; add --adapter lora"
-                )
+    given = [
+        name
+        for name in OPTIONS
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    adapter = parameters["adapter"]
+    if given and adapter not in ("auto", "lora"):
+        raise click.UsageError(
+            f"--{given[0].replace('_', '-')} is a setting of LoRA; add --adapter lora"
+        )
+    if not given and adapter != "lora":
         return None
     from likra_lite.heads.recipe import LoraRecipe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["accuracy_line", "held_out_text", "mode_table"]
+__all__ = ["accuracy_line", "held_out_text", "mode_table", "trials_text"]
 
 PAPERS_ALPHA = 0.9
 
@@ -30,6 +30,25 @@ def mode_table(rows: Sequence[Any]) -> str:
         cell = f"{row.accuracy:.3f} +- {row.standard_error:.3f}"
         columns.setdefault(mode_name("", row.normalization).strip() or "raw", []).append(cell)
     return layout(modes, columns, "mode")
+
+
+def trials_text(trials: Sequence[Any]) -> str:
+    """Lay out what heads of each kind gave, the ones in force first.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        All on the same items.
+    """
+    from likra_lite.scoring.columns import layout
+
+    ranked = sorted(trials, key=lambda trial: trial.loss)
+    columns = {
+        "log-loss": [f"{trial.loss:.3f}" for trial in ranked],
+        "accuracy": [f"{trial.accuracy:.3f} +- {trial.standard_error:.3f}" for trial in ranked],
+    }
+    table = layout([trial.adapter for trial in ranked], columns, "heads")
+    return f"tried on {ranked[0].n_items} held-out items; the least log-loss is kept:\n{table}"
 
 
 def held_out_text(classifier: Any, how: str) -> str:

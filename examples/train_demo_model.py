@@ -113,9 +113,11 @@ def losses(model: LlamaForCausalLM, encoded: list[torch.Tensor]) -> Iterator[tup
     schedulers = [
         torch.optim.lr_scheduler.LambdaLR(one, lambda step: schedule(step, steps)) for one in pair
     ]
+    # Processors without such products emulate them, many times slower than float32.
+    halves = torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX"))
     for step, indices in enumerate(plan):
         rows = pad_sequence([encoded[index] for index in indices], True, padding_value=-100)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=halves):
             loss = model(input_ids=rows.clamp(min=0), labels=rows).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

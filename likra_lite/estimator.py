@@ -17,6 +17,7 @@ from .datasets.demo import bundled_model
 from .engine.folder import MANIFEST
 from .engine.onnx import LanguageModel
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
+from .heads.fit_best import fit_best_heads
 from .heads.fit_graph import fit_lora_heads
 from .heads.fit_none import score_without_heads
 from .heads.fit_output import fit_output_heads
@@ -53,6 +54,7 @@ IntArray = NDArray[np.int64]
 
 # What fits heads of each kind on a model folder.
 HEADS_ON_A_FOLDER = {
+    "auto": fit_best_heads,
     "output": fit_output_heads,
     "lora": fit_lora_heads,
     "none": score_without_heads,
@@ -103,13 +105,17 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Strength of the L2 penalty on the heads, as a number of answer tokens, see
         :func:`likra_lite.heads.output.fit_output_matrix`. ``auto`` tries a tenth and ten times
         the default too.
-    adapter : {"output", "lora", "none"}, default="output"
-        What a head is: a small matrix behind the language model, fitted in seconds, or low-rank
-        changes inside it. These are trained on the CPU if `model` is a model folder, and with
-        PyTorch (extra ``train``), on a GPU if there is one, if it is a Hugging Face checkpoint.
-        With ``none`` no head is fitted, only the decision: in seconds, and with as few as 16 items.
+    adapter : {"auto", "lora", "output", "none"}, default="auto"
+        What a head is. ``lora``: low-rank changes inside the language model, which real models
+        need; a minute for some hundred questions and a model of 135 million parameters. They are
+        trained on the CPU if `model` is a model folder, and with PyTorch (extra ``train``), on a
+        GPU if there is one, if it is a Hugging Face checkpoint. ``output``: a small matrix behind
+        the model, which suits small vocabularies such as the bundled model's. ``none``: no head
+        is fitted, only the decision, in seconds, and with as few as 16 items. ``auto``: every
+        kind that is worth its cost is tried, and held-out items tell which stays; LoRA alone if
+        there is a `recipe`, or a checkpoint.
     recipe : LoraRecipe or None, default=None
-        How LoRA heads are trained; as in [1]_ if None.
+        How LoRA heads are trained; as in [1]_ if None, but for the learning rate.
     train_dir : path or None, default=None
         Where LoRA training keeps the exported model, its states and checkpoints; an interrupted
         fit goes on from there. A temporary folder if None.
@@ -145,8 +151,13 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         The language model with its prompt and fitted heads.
     negatives_ : Negatives
         Which wrong answer was drawn for which item.
+    adapter_ : str
+        Kind of the heads: ``"lora"``, ``"output"`` or ``"none"``.
+    trials_ : tuple of Trial
+        The held-out results of every kind of heads that ``adapter="auto"`` tried, see
+        :class:`likra_lite.heads.trials.Trial`.
     penalty_ : float or None
-        The penalty used; None with LoRA heads.
+        The penalty used; None without output matrices.
     held_out_ : LogLikelihoods
         Held-out log-likelihoods of the training items, or of the validation items.
     held_out_y_ : ndarray of shape (n_held_out,)
@@ -185,7 +196,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         n_negatives: int = 1,
         contamination: float = 0.0,
         penalty: float | str = DEFAULT_PENALTY,
-        adapter: str = "output",
+        adapter: str = "auto",
         recipe: LoraRecipe | None = None,
         train_dir: str | os.PathLike[str] | None = None,
         prompt: str | Prompt | None = None,
@@ -304,14 +315,14 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
         settings = self._settings()
-        if self.adapter == "lora" and self._is_checkpoint():
+        if self._is_checkpoint() and self._trains_lora_only():
             lora: Any = import_extra("likra_lite.lora_training.fit_lora", "train")
             fitted = lora.fit_lora(self.model, items, answers, held_out, settings)
         else:
             scorer = ChoiceScorer.of(
                 self._open_model(), self.prompt, self.cache, self.answer_delimiter
             )
-            fit_heads = HEADS_ON_A_FOLDER[self.adapter]
+            fit_heads = HEADS_ON_A_FOLDER["lora" if self._trains_lora_only() else self.adapter]
             fitted = fit_heads(scorer, items, answers, held_out, settings)
         # Only now, so that a failed fit leaves the last one.
         self.adopt(fitted, self.n_choices or seen)
@@ -322,6 +333,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         """Return whether the model is a Hugging Face checkpoint, not a model folder."""
         model = self.model
         return isinstance(model, str | os.PathLike) and not (Path(model) / MANIFEST).is_file()
+
+    def _trains_lora_only(self) -> bool:
+        asked = self.recipe is not None or self._is_checkpoint()
+        return self.adapter == "lora" or (self.adapter == "auto" and asked)
 
     def warn_if_worse(self, stacklevel: int = 2) -> None:
         """Warn if the decision in force does worse than the base model on held-out items.
@@ -363,6 +378,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         """
         self.classes_ = np.arange(n_classes)
         self.scorer_ = fitted.scorer
+        self.adapter_ = fitted.scorer.adapter
+        self.trials_ = tuple(fitted.trials)
         self.penalty_ = fitted.penalty
         self.negatives_ = fitted.negatives
         self.n_items_ = fitted.n_items
@@ -407,7 +424,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     def _rule(self) -> DecisionRule:
         if self.adapter == "none":
             heads: tuple[str, ...] = FREE_HEADS
-        elif self.adapter == "lora" and (self.recipe or LoraRecipe()).objective != "likelihood":
+        elif self.adapter != "output" and self.recipe and self.recipe.objective != "likelihood":
             heads = tuple(head for head in HEADS if head != "negative")
         else:
             heads = HEADS
@@ -649,6 +666,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             self.held_out_y_,
             self.n_items_,
             self.penalty_,
+            self.trials_,
         )
         saved = Saved(fitted, self.decision_, self._rule(), parameters, len(self.classes_))
         save_heads(Path(folder), saved)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-__all__ = ["progress_bar"]
+__all__ = ["announce", "progress_bar"]
 
 
 def progress_bar(total: int | None, description: str, show: bool, unit: str = "item") -> Any:
@@ -29,3 +30,18 @@ def progress_bar(total: int | None, description: str, show: bool, unit: str = "i
         disable=None if show else True,
         leave=False,
     )
+
+
+def announce(line: str, show: bool) -> None:
+    """Tell how long work goes, above the bars, if stderr is a terminal.
+
+    Parameters
+    ----------
+    line : str
+    show : bool
+        False for nothing.
+    """
+    if show and sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)

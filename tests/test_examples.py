@@ -41,7 +41,7 @@ def test_gallery(place):
 def test_the_demo_model_can_be_trained(place):
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     subprocess.run(
-        [sys.executable, "examples/train_demo_model.py", "tiny", "--texts", "3000"],
+        [sys.executable, "examples/train_demo_model.py", "tiny", "--texts", "300"],
         check=True, env=environment, capture_output=True,
     )  # fmt: skip
     from likra_lite import LanguageModel

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ class OutputMatrix:
     """
 
     matrix: FloatArray
+    adapter: ClassVar[str] = "output"
 
     @cached_property
     def key(self) -> bytes:
@@ -68,6 +70,7 @@ class Lora:
     """
 
     factors: Mapping[str, tuple[FloatArray, FloatArray]]
+    adapter: ClassVar[str] = "lora"
 
     @cached_property
     def key(self) -> bytes:

@@ -26,7 +26,7 @@ from .recipe import LoraRecipe
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
 
-__all__ = ["check_covered", "fit_lora_heads", "train_on_graph"]
+__all__ = ["check_covered", "fit_lora_heads", "train_on_graph", "why_not_covered"]
 
 
 def fit_lora_heads(
@@ -72,14 +72,21 @@ def fit_lora_heads(
 
 def check_covered(model: Engine, recipe: LoraRecipe) -> None:
     """Raise LikraError if a model folder cannot be trained, or not by this recipe."""
+    reason = why_not_covered(model, recipe)
+    if reason is not None:
+        raise LikraError(reason)
+
+
+def why_not_covered(model: Engine, recipe: LoraRecipe) -> str | None:
+    """Return why a model folder cannot be trained by a recipe, and what to do; None if it can."""
     folder = model.folder
     if model.manifest.precision != "float32":
-        raise LikraError(
+        return (
             f"{folder} is {model.manifest.precision}: LoRA heads are trained on float32 weights; "
             "fit with the float32 folder"
         )
     if LORA_GRADIENT not in model.manifest.files:
-        raise LikraError(
+        return (
             f"{folder} has no {LORA_GRADIENT}, which LoRA heads are trained with; export the model "
             'again, or give the checkpoint itself as the model (extra "train")'
         )
@@ -90,10 +97,11 @@ def check_covered(model: Engine, recipe: LoraRecipe) -> None:
     }
     for name, asked in unknown.items():
         if asked:
-            raise LikraError(
+            return (
                 f"{name} {getattr(recipe, name)} needs PyTorch: give the checkpoint itself as the "
                 'model, and install the extra: pip install "likra-lite[train]"'
             )
+    return None
 
 
 def _train(

@@ -26,9 +26,11 @@ from .lora_task import LoraTask
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
 
-__all__ = ["Training", "accuracy_of", "examples_for", "fit_runs", "scratch_folder"]
+__all__ = ["HELD_OUT_FOLD", "Training", "accuracy_of", "examples_for", "fit_runs", "scratch_folder"]
 
 IntArray = NDArray[np.int64]
+
+HELD_OUT_FOLD = 0  # the one that is not trained on, without cross-fitting
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _trainings(
         return Training(where, folds != fold, part, out)
 
     if settings.cv is None:
-        return [run(0, folder)]
+        return [run(HELD_OUT_FOLD, folder)]
     count = int(folds.max()) + 1
     crossed = [run(fold, folder / f"fold-{fold}") for fold in range(count)]
     return [*crossed, Training(folder, everything, None, np.zeros(0, np.int64))]

@@ -31,6 +31,7 @@ from .recipe import LoraRecipe
 from .saved_files import check_identity, read_json, read_tensors, readable, write_tensors
 from .settings import FITTED_HEADS
 from .training_set import FittedHeads
+from .trials import Trial
 
 __all__ = [
     "Fitted",
@@ -119,6 +120,7 @@ def save_heads(folder: Path, saved: Saved) -> None:
         "prompt": fitted.scorer.prompt.settings(),
         "heads": list(fitted.scorer.fitted),
         "penalty": fitted.penalty,
+        "trials": [asdict(trial) for trial in fitted.trials],
         "n_items": fitted.n_items,
         "n_classes": saved.n_classes,
         "decision": saved.decision.to_json(),
@@ -284,5 +286,7 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
             parameters["prompt"] = as_prompt(parameters["prompt"])
         table, y = read_held_out(folder)
         negatives = Negatives(**read_tensors(folder, scorer.model.manifest, NEGATIVES))
-        fitted = FittedHeads(scorer, negatives, table, y, settings["n_items"], settings["penalty"])
+        trials = tuple(Trial(**trial) for trial in settings.get("trials", ()))
+        n_items, penalty = settings["n_items"], settings["penalty"]
+        fitted = FittedHeads(scorer, negatives, table, y, n_items, penalty, trials)
         return Saved(fitted, decision, rule, parameters, settings["n_classes"])

@@ -11,7 +11,7 @@ from .recipe import LoraRecipe
 
 __all__ = ["ADAPTERS", "FITTED_HEADS", "FitSettings"]
 
-ADAPTERS = ("output", "lora", "none")
+ADAPTERS = ("auto", "lora", "output", "none")  # kinds of heads; auto is the one that does best
 
 FITTED_HEADS = ("positive", "negative")
 

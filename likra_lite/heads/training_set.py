@@ -19,6 +19,7 @@ from ..scoring.table import LogLikelihoods
 from .negatives import Negatives, draw_negatives, kind_of
 from .output import fit_output_matrix
 from .settings import FitSettings
+from .trials import Trial
 
 __all__ = [
     "NO_NEGATIVES",
@@ -99,6 +100,8 @@ class FittedHeads:
         Items that the heads were fitted on.
     penalty : float or None
         That was used, if there was one.
+    trials : sequence of Trial
+        Of every kind of heads, if several were tried.
     """
 
     scorer: ChoiceScorer
@@ -107,6 +110,7 @@ class FittedHeads:
     y: IntArray
     n_items: int
     penalty: float | None = None
+    trials: Sequence[Trial] = ()
 
 
 def draw_for(

@@ -117,6 +117,11 @@ class ChoiceScorer:
     fitted: Mapping[str, Head] = field(default_factory=dict)
     cache: Cache | None = None
 
+    @property
+    def adapter(self) -> str:
+        """The kind of the heads: ``"lora"``, ``"output"``, or ``"none"`` without any."""
+        return next((head.adapter for head in self.fitted.values()), "none")
+
     @classmethod
     def of(
         cls,

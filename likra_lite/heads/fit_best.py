@@ -1,0 +1,130 @@
+"""Heads of every kind that is worth its cost, and of these the kind that held-out items favour.
+
+Output matrices suit a small vocabulary and questions that share structure, LoRA suits real models,
+and with few items neither may beat a decision fitted on the model as it is. Which it is, held-out
+items tell; which kinds are tried at all depends on their cost in floating-point operations, so
+that it is the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.folder import WEIGHTS
+from ..progress import announce
+from ..questions.item import Item
+from ..scoring.modes import FREE_HEADS
+from ..scoring.scorer import ChoiceScorer
+from .fit_graph import fit_lora_heads, why_not_covered
+from .fit_none import score_without_heads
+from .fit_output import fit_output_heads
+from .folds import fold_of_items
+from .lora_runs import HELD_OUT_FOLD
+from .recipe import LoraRecipe
+from .settings import FitSettings
+from .training_set import FittedHeads, HeldOutItems
+from .trials import Trial, try_heads
+
+__all__ = ["fit_best_heads"]
+
+# Some 100 Gflop a second is what two cores of a laptop do: about 20 seconds, and 17 minutes.
+CHEAP, AFFORDABLE = 2e12, 1e14
+FLOAT_BYTES = 4
+ITERATIONS = 15  # of the solver of output matrices, about
+FITS = 6  # of each output matrix: five folds and the whole
+
+IntArray = NDArray[np.int64]
+
+
+def fit_best_heads(
+    scorer: ChoiceScorer,
+    items: Sequence[Item],
+    y: IntArray,
+    held_out: HeldOutItems | None,
+    settings: FitSettings,
+) -> FittedHeads:
+    """Fit heads of every kind that is worth its cost, and keep the best kind.
+
+    Parameters
+    ----------
+    scorer : ChoiceScorer
+        The model without heads.
+    items : sequence of Item
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+    held_out : HeldOutItems or None
+        Validation items; as for each kind of heads if None.
+    settings : FitSettings
+
+    Returns
+    -------
+    FittedHeads
+        Of the kind with the least log-loss on held-out items, with the trials of all.
+    """
+    if not settings.fitted_heads:
+        return score_without_heads(scorer, items, y, held_out, settings)
+    found: dict[str, FittedHeads] = {}
+    costs = _costs(scorer, items, y, settings)
+    missing = why_not_covered(scorer.model, LoraRecipe(seed=settings.seed))
+    if missing is None and costs["lora"] > AFFORDABLE:
+        missing = "training them would take long; adapter='lora' does it nevertheless"
+    if missing is None:
+        found["lora"] = fit_lora_heads(scorer, items, y, held_out, settings)
+    else:
+        announce(f"no LoRA heads are tried: {missing}", settings.verbose)
+    # A mode that reads heads needs some, whatever they cost.
+    if costs["output"] <= CHEAP or not (found or settings.rule.mode == "auto"):
+        found["output"] = fit_output_heads(scorer, items, y, held_out, settings)
+    trials = _trials(found, items, held_out, settings)
+    best = min(trials, key=lambda trial: trial.loss).adapter if trials else "none"
+    if best in found:
+        return replace(found[best], trials=trials)
+    return replace(score_without_heads(scorer, items, y, held_out, settings), trials=trials)
+
+
+def _costs(
+    scorer: ChoiceScorer, items: Sequence[Item], y: IntArray, settings: FitSettings
+) -> dict[str, float]:
+    """Return the floating-point operations that heads of each kind take, about."""
+    manifest, prompt = scorer.model.manifest, scorer.prompt
+    scorer.check(items)
+    right = [
+        (prompt.context(item, choice), [prompt.continuations(item.choices)[choice]])
+        for item, choice in zip(items, y.tolist(), strict=True)
+    ]
+    trees, _ = scorer.model.encoder.trees(right)
+    answers = {"positive": 1, "negative": settings.n_negatives}
+    times = sum(answers[head] for head in settings.fitted_heads)
+    vocabulary = manifest.hidden_size * manifest.vocab_size
+    inside = manifest.files[WEIGHTS]["bytes"] / FLOAT_BYTES - vocabulary
+    # A product forward and one backward, two operations a weight each.
+    per_pass = {
+        "lora": 4 * inside * sum(map(len, trees)) * (1 + (settings.cv or 0)),
+        "output": 4 * vocabulary * sum(len(tree.targets) for tree in trees) * ITERATIONS * FITS,
+    }
+    return {adapter: times * costs for adapter, costs in per_pass.items()}
+
+
+def _trials(
+    found: Mapping[str, FittedHeads],
+    items: Sequence[Item],
+    held_out: HeldOutItems | None,
+    settings: FitSettings,
+) -> tuple[Trial, ...]:
+    """Measure every kind of heads on the same items, and the model without any."""
+    trials: list[Trial] = []
+    for adapter, fitted in found.items():
+        table, right = fitted.table, fitted.y
+        if adapter == "output" and "lora" in found and held_out is None and settings.cv is None:
+            # Output matrices are cross-fitted on all items, LoRA holds out one fold of them.
+            places = np.flatnonzero(fold_of_items(items, None, settings.seed) == HELD_OUT_FOLD)
+            table, right = table.take(places), right[places]
+        if not trials and settings.rule.mode == "auto":
+            free = replace(settings.rule, heads=FREE_HEADS)
+            trials.append(try_heads("none", free, table, right))
+        trials.append(try_heads(adapter, settings.rule, table, right))
+    return tuple(trials)
