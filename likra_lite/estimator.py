@@ -52,6 +52,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
+CONFIG = "config.json"  # in a checkpoint
+
 # What fits heads of each kind on a model folder.
 HEADS_ON_A_FOLDER = {
     "auto": fit_best_heads,
@@ -112,8 +114,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         GPU if there is one, if it is a Hugging Face checkpoint. ``output``: a small matrix behind
         the model, which suits small vocabularies such as the bundled model's. ``none``: no head
         is fitted, only the decision, in seconds, and with as few as 16 items. ``auto``: every
-        kind that is worth its cost is tried, and held-out items tell which stays; LoRA alone if
-        there is a `recipe`, or a checkpoint.
+        kind that is worth its cost is tried, and held-out items tell which stays; LoRA alone with
+        a `recipe`, or a local checkpoint.
     recipe : LoraRecipe or None, default=None
         How LoRA heads are trained; as in [1]_ if None, but for the learning rate.
     train_dir : path or None, default=None
@@ -315,7 +317,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
         settings = self._settings()
-        if self._is_checkpoint() and self._trains_lora_only():
+        if self._trains_lora_only() and self._is_checkpoint():
             lora: Any = import_extra("likra_lite.lora_training.fit_lora", "train")
             fitted = lora.fit_lora(self.model, items, answers, held_out, settings)
         else:
@@ -335,8 +337,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         return isinstance(model, str | os.PathLike) and not (Path(model) / MANIFEST).is_file()
 
     def _trains_lora_only(self) -> bool:
-        asked = self.recipe is not None or self._is_checkpoint()
-        return self.adapter == "lora" or (self.adapter == "auto" and asked)
+        if self.adapter != "auto":
+            return self.adapter == "lora"
+        local = self._is_checkpoint() and (Path(str(self.model)) / CONFIG).is_file()
+        return local or self.recipe is not None
 
     def warn_if_worse(self, stacklevel: int = 2) -> None:
         """Warn if the decision in force does worse than the base model on held-out items.

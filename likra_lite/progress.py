@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
-__all__ = ["announce", "progress_bar"]
+__all__ = ["Pace", "announce", "progress_bar"]
 
 
 def progress_bar(total: int | None, description: str, show: bool, unit: str = "item") -> Any:
@@ -45,3 +46,47 @@ def announce(line: str, show: bool) -> None:
         from tqdm import tqdm
 
         tqdm.write(line, file=sys.stderr)
+
+
+class Pace:
+    """Tells once how long work will go on, from the pace of its first steps.
+
+    Parameters
+    ----------
+    total : int
+        Number of units of the whole work, about.
+    what : str
+        What is done, for the line.
+    show : bool
+        False for no line.
+    """
+
+    MEASURED = 16  # units that tell the pace
+
+    def __init__(self, total: int, what: str, show: bool) -> None:
+        self.total, self.what, self.show = total, what, show
+        self.done = 0
+        self._first: tuple[float, int] | None = None  # when, and how much was done
+        self._told = False
+
+    def advance(self, count: int) -> None:
+        """Take in that some more units are done."""
+        now = time.monotonic()
+        self.done += count
+        if self._first is None:  # the first step warms up, and a resumed work begins with a jump
+            self._first = now, self.done
+            return
+        start, before = self._first
+        if not self._told and self.done - before >= self.MEASURED:
+            self._told = True
+            left = (now - start) / (self.done - before) * max(0, self.total - self.done)
+            announce(f"{self.what}: {duration(left)} to go", self.show)
+
+
+def duration(seconds: float) -> str:
+    """Return ``about 40 s``, ``about 5 min`` or ``about 3 h``."""
+    if seconds < 100:
+        return f"about {seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.0f} h"

@@ -146,13 +146,13 @@ def test_a_second_fit_gives_the_same_heads_without_a_pass(
     model_folder, items, tmp_path, monkeypatch, passes
 ):
     monkeypatch.setenv("LIKRA_LITE_CACHE", str(tmp_path))
-    first = LikraClassifier(model_folder, mode="likra").fit(items)
+    first = LikraClassifier(model_folder, adapter="output", mode="likra").fit(items)
     passes.clear()
-    second = LikraClassifier(model_folder, mode="likra", alpha=0.5).fit(items)
+    second = LikraClassifier(model_folder, adapter="output", mode="likra", alpha=0.5).fit(items)
     assert passes == []
     for head, fitted in first.scorer_.fitted.items():
         np.testing.assert_array_equal(second.scorer_.fitted[head].matrix, fitted.matrix)
-    LikraClassifier(model_folder, mode="likra", cache=False).fit(items)
+    LikraClassifier(model_folder, adapter="output", mode="likra", cache=False).fit(items)
     assert sum(passes) > 0
 
 

@@ -39,9 +39,9 @@ def fitted_folder(model_folder, tmp_path_factory) -> str:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            LikraClassifier(model_folder, mode="likra", alpha=0.9).fit(read_items(QUESTIONS)).save(
-                folder
-            )
+            LikraClassifier(model_folder, adapter="output", mode="likra", alpha=0.9).fit(
+                read_items(QUESTIONS)
+            ).save(folder)
     return str(folder)
 
 
@@ -57,11 +57,14 @@ def test_fit(mode, model_folder, tmp_path, capsys):
         str(out),
         "--mode",
         mode,
+        "--adapter",
+        "output",
         capsys=capsys,
     )
     assert status == 0
-    heads = {"sft": "positive head", "base-likra": "negative head"}
-    assert f"fitted {heads.get(mode, 'positive and negative heads')} on 48 items in" in text
+    heads = {"sft": "positive output matrix", "base-likra": "negative output matrix"}
+    what = heads.get(mode, "positive and negative output matrices")
+    assert f"fitted {what} on 48 items in" in text
     assert "held-out accuracy on 48 items (cross-fitted" in text
     saved = LikraClassifier.load(out)
     assert saved.mode == mode
@@ -105,6 +108,7 @@ def test_fit_options_reach_the_classifier(model_folder, tmp_path, capsys):
         "--alpha", "0.5", "--normalization", "chars", "--negatives", "all", "--limit", "20",
         "--validation", QUESTIONS, "--seed", "3", "--penalty", "auto", "--n-negatives", "2",
         "--contamination", "0.1", "--prompt", "completion", "--cv", "3", "--threads", "1",
+        "--adapter", "output",
     )  # fmt: skip
     status, text, _ = run(*arguments, capsys=capsys)
     assert status == 0

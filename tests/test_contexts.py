@@ -146,7 +146,7 @@ def test_negatives_go_with_their_own_contexts(scorer):
 
 def test_a_classifier_on_such_items(model_folder):
     items = MIXED * 3
-    classifier = LikraClassifier(model_folder, mode="likra", cv=2).fit(items)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra", cv=2).fit(items)
     assert classifier.predict(items).shape == (len(items),)
     assert classifier.score(items) > 0.6
 

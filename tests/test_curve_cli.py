@@ -206,7 +206,9 @@ def test_compare_tells_what_of_a_gain_remains(tmp_path, capsys, monkeypatch):
 
 def test_compare_a_model_folder(model_folder, files, tmp_path, capsys):
     items = read_items(QUESTIONS)
-    fitted = LikraClassifier(model_folder, mode="likra", alpha=0.7).fit(items[:24])
+    fitted = LikraClassifier(model_folder, adapter="output", mode="likra", alpha=0.7).fit(
+        items[:24]
+    )
     fitted.save(tmp_path / "heads")
     test = str(files / "test.jsonl")
     status, out, _ = run("compare", str(tmp_path / "heads"), "--items", test, capsys=capsys)
@@ -249,7 +251,7 @@ def test_compare_needs_items_for_a_model(model_folder, files, capsys):
 @pytest.fixture(scope="module")
 def classifier():
     items, y = load_demo()
-    return LikraClassifier(mode="likra", alpha=0.9, cv=2).fit(items[:12], y[:12])
+    return LikraClassifier(adapter="output", mode="likra", alpha=0.9, cv=2).fit(items[:12], y[:12])
 
 
 @pytest.mark.parametrize("normalization", ["none", "chars", "tokens"])

@@ -116,7 +116,9 @@ def test_the_bundled_model_is_small_and_whole():
 def test_the_default_model_learns_from_wrong_answers():
     items, y = load_demo()
     test, test_y = load_demo("test")
-    classifier = LikraClassifier(mode="base-likra", cv=2).fit(items[:128], y[:128])
+    classifier = LikraClassifier(adapter="output", mode="base-likra", cv=2).fit(
+        items[:128], y[:128]
+    )
     held = classifier.log_likelihoods(test)
     accuracy = classifier.score(held, test_y)
     base = classifier.set_params(mode="base").score(held, test_y)

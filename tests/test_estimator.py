@@ -57,7 +57,7 @@ def fitted(model_folder, items) -> LikraClassifier:
     """A Likra with all heads. Do not change it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RatioWarning)
-        return LikraClassifier(model_folder, mode="likra", alpha=1.0).fit(items)
+        return LikraClassifier(model_folder, adapter="output", mode="likra", alpha=1.0).fit(items)
 
 
 def answers(items: list[Item]) -> np.ndarray:
@@ -67,11 +67,11 @@ def answers(items: list[Item]) -> np.ndarray:
 @pytest.mark.parametrize("name", CHECKS)
 def test_scikit_learn_check(name, model_folder):
     check = getattr(estimator_checks, name)
-    check("LikraClassifier", LikraClassifier(model_folder))
+    check("LikraClassifier", LikraClassifier(model_folder, adapter="output"))
 
 
 def test_fit_leaves_parameters_and_items_alone(model_folder, items):
-    classifier = LikraClassifier(model_folder, mode="likra")
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra")
     before = classifier.get_params()
     copies = [Item(i.question, i.choices, i.answer, i.id) for i in items]
     assert classifier.fit(items) is classifier
@@ -80,7 +80,11 @@ def test_fit_leaves_parameters_and_items_alone(model_folder, items):
 
 
 def test_fit_twice_is_fit_once(model_folder, items, fitted):
-    again = LikraClassifier(model_folder, mode="likra", alpha=1.0).fit(items).fit(items)
+    again = (
+        LikraClassifier(model_folder, adapter="output", mode="likra", alpha=1.0)
+        .fit(items)
+        .fit(items)
+    )
     np.testing.assert_array_equal(again.predict_proba(items), fitted.predict_proba(items))
     other = clone(again).fit(items[:20])
     other.fit(items)
@@ -99,16 +103,18 @@ def test_every_form_of_items_gives_the_same(model_folder, items, fitted):
         np.array(items, dtype=object),
     ):
         np.testing.assert_array_equal(fitted.predict_proba(X), expected)
-        again = LikraClassifier(model_folder, mode="likra", alpha=1.0).fit(X)
+        again = LikraClassifier(model_folder, adapter="output", mode="likra", alpha=1.0).fit(X)
         np.testing.assert_array_equal(again.predict_proba(items), expected)
     pairs = [(item.question, item.choices) for item in items]
-    again = LikraClassifier(model_folder, mode="likra", alpha=1.0).fit(pairs, answers(items))
+    again = LikraClassifier(model_folder, adapter="output", mode="likra", alpha=1.0).fit(
+        pairs, answers(items)
+    )
     np.testing.assert_array_equal(again.predict_proba(pairs), expected)
 
 
 def test_y_takes_precedence_over_the_items_answers(model_folder, items):
     y = np.zeros(len(items), int)
-    classifier = LikraClassifier(model_folder, mode="sft").fit(items, y)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="sft").fit(items, y)
     assert classifier.held_out_y_.tolist() == y.tolist()
 
 
@@ -131,7 +137,7 @@ def test_predictions_are_consistent(items, fitted):
 
 
 def test_not_fitted(model_folder, items):
-    classifier = LikraClassifier(model_folder)
+    classifier = LikraClassifier(model_folder, adapter="output")
     for call in (
         classifier.predict,
         classifier.predict_proba,
@@ -148,7 +154,9 @@ def test_not_fitted(model_folder, items):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_modes_score_by_their_formula(mode, model_folder, items):
-    classifier = LikraClassifier(model_folder, mode=mode, alpha=0.7).fit(items[:16])
+    classifier = LikraClassifier(model_folder, adapter="output", mode=mode, alpha=0.7).fit(
+        items[:16]
+    )
     table = classifier.log_likelihoods(items)
     heads = table.heads
     expected = {
@@ -191,15 +199,17 @@ def test_likra_learns_what_is_wrong(model_folder):
 
     train, test = draw(60), draw(60)
     base = LikraClassifier(model_folder, mode="base").fit(train)
-    likra = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty=200.0).fit(train)
-    auto = LikraClassifier(model_folder, penalty=200.0).fit(train)
+    likra = LikraClassifier(
+        model_folder, adapter="output", mode="likra", alpha=1.0, penalty=200.0
+    ).fit(train)
+    auto = LikraClassifier(model_folder, adapter="output", penalty=200.0).fit(train)
     assert likra.score(test) > 0.9
     assert auto.score(test) >= max(0.9, base.score(test))
     assert auto.decision_.per_nat["positive"] > 0, "the heads have their say"
 
 
 def test_alpha_and_normalization_change_without_a_forward_pass(model_folder, items, monkeypatch):
-    classifier = LikraClassifier(model_folder, mode="likra", alpha=1.0).fit(items)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra", alpha=1.0).fit(items)
     table = classifier.log_likelihoods(items)
     monkeypatch.setattr(LanguageModel, "_open", lambda self: pytest.fail("a session was used"))
     first = classifier.predict_proba(table)
@@ -218,16 +228,18 @@ def test_alpha_and_normalization_change_without_a_forward_pass(model_folder, ite
 
 
 def test_changing_to_a_mode_that_was_not_fitted(model_folder, items):
-    classifier = LikraClassifier(model_folder, mode="sft").fit(items)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="sft").fit(items)
     with pytest.raises(LikraError, match="no 'negative' head"):
         classifier.set_params(mode="likra").predict(items)
 
 
 def test_held_out_scores_come_from_heads_that_have_not_seen_the_item(model_folder, items):
-    classifier = LikraClassifier(model_folder, mode="likra", cv=3).fit(items)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra", cv=3).fit(items)
     folds = fold_of_items(items, 3, 0)
     outside = np.flatnonzero(folds != 1)
-    alone = LikraClassifier(model_folder, mode="sft").fit([items[i] for i in outside])
+    alone = LikraClassifier(model_folder, adapter="output", mode="sft").fit(
+        [items[i] for i in outside]
+    )
     inside = np.flatnonzero(folds == 1)
     expected = alone.log_likelihoods([items[i] for i in inside]).heads["positive"]
     found = classifier.held_out_.take(inside).heads["positive"]
@@ -238,7 +250,7 @@ def test_held_out_scores_come_from_heads_that_have_not_seen_the_item(model_folde
 def test_held_out_negatives_are_not_trained_on(negatives, model_folder, items):
     """Neither a held-out item's negatives nor, as a negative of another, its right answer."""
     classifier = LikraClassifier(
-        model_folder, mode="base-likra", negatives=negatives, n_negatives=2, cv=2
+        model_folder, adapter="output", mode="base-likra", negatives=negatives, n_negatives=2, cv=2
     ).fit(items)
     scorer, drawn = classifier.scorer_, classifier.negatives_
     folds = fold_of_items(items, 2, 0)
@@ -265,7 +277,9 @@ def test_a_borrowed_answer_does_not_cut_the_context_of_the_item(model_folder):
     others = [Item(f"What {i}?", (answer + str(i), f"wax {i}"), 0) for i in range(9)]
     trained = {}
     for negatives in ("own", "other"):
-        classifier = LikraClassifier(model_folder, mode="base-likra", negatives=negatives, cv=2)
+        classifier = LikraClassifier(
+            model_folder, adapter="output", mode="base-likra", negatives=negatives, cv=2
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             classifier.fit([long, *others])
@@ -291,7 +305,7 @@ def test_related_items_share_a_fold():
 
 
 def test_a_fit_that_fails_leaves_the_last_one_whole(model_folder, items):
-    classifier = LikraClassifier(model_folder, mode="likra").fit(items)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra").fit(items)
     before = classifier.predict_proba(items)
     with pytest.raises(LikraError, match="has no answer"):
         classifier.fit(items[:10], X_validation=[("Why?", ["a", "b"])] * 2)
@@ -301,13 +315,17 @@ def test_a_fit_that_fails_leaves_the_last_one_whole(model_folder, items):
 
 def test_negatives_are_not_drawn_where_none_are_needed(model_folder):
     items = [Item(f"Is it {i}?", ("yes", "no"), i % 2) for i in range(6)]
-    classifier = LikraClassifier(model_folder, mode="sft", negatives="other").fit(items)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="sft", negatives="other").fit(
+        items
+    )
     assert len(classifier.negatives_) == 0
 
 
 def test_validation_items_that_are_training_items(model_folder, items):
     with pytest.warns(OverlapWarning, match="4 of 10 held-out items are training items too"):
-        LikraClassifier(model_folder, mode="sft").fit(items[:30], X_validation=items[26:36])
+        LikraClassifier(model_folder, adapter="output", mode="sft").fit(
+            items[:30], X_validation=items[26:36]
+        )
 
 
 def test_score_of_a_generator_and_of_a_table(items, fitted):
@@ -319,7 +337,10 @@ def test_score_of_a_generator_and_of_a_table(items, fitted):
 
 
 def test_concurrent_fits_find_the_same_heads(model_folder, items):
-    fits = [joblib.delayed(LikraClassifier(model_folder, mode="sft").fit)(items) for _ in range(3)]
+    fits = [
+        joblib.delayed(LikraClassifier(model_folder, adapter="output", mode="sft").fit)(items)
+        for _ in range(3)
+    ]
     first, *others = joblib.Parallel(n_jobs=3, backend="threading")(fits)
     for other in others:
         np.testing.assert_array_equal(
@@ -338,7 +359,7 @@ def test_forked_worker_opens_its_own_sessions(model_folder, items, fitted, monke
 
 
 def test_validation_items_replace_cross_fitting(model_folder, items):
-    classifier = LikraClassifier(model_folder, mode="likra").fit(
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra").fit(
         items[:30], X_validation=items[30:]
     )
     assert classifier.held_out_y_.tolist() == answers(items[30:]).tolist()
@@ -351,20 +372,29 @@ def test_validation_items_replace_cross_fitting(model_folder, items):
 @pytest.mark.parametrize("negatives", ["own", "all", "hardest", "easiest", "other"])
 def test_kinds_of_negatives(negatives, model_folder, items):
     classifier = LikraClassifier(
-        model_folder, mode="base-likra", negatives=negatives, n_negatives=2, contamination=0.1
+        model_folder,
+        adapter="output",
+        mode="base-likra",
+        negatives=negatives,
+        n_negatives=2,
+        contamination=0.1,
     ).fit(items)
     assert len(classifier.negatives_) >= len(items)
     assert classifier.predict(items).shape == (len(items),)
 
 
 def test_penalty_auto_keeps_the_best_of_its_grid(model_folder, items):
-    classifier = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty="auto").fit(items)
+    classifier = LikraClassifier(
+        model_folder, adapter="output", mode="likra", alpha=1.0, penalty="auto"
+    ).fit(items)
     assert classifier.penalty_ in (1e4, 1e5, 1e6)
     from likra_lite.scoring.decision import log_loss
 
     losses = {}
     for penalty in (1e4, 1e5, 1e6):
-        single = LikraClassifier(model_folder, mode="likra", alpha=1.0, penalty=penalty).fit(items)
+        single = LikraClassifier(
+            model_folder, adapter="output", mode="likra", alpha=1.0, penalty=penalty
+        ).fit(items)
         decision, table = single.decision_, single.held_out_
         scores = decision.scores(table) / decision.temperature
         losses[penalty] = log_loss(scores, table.offsets, answers(items)).mean()
@@ -380,7 +410,7 @@ def test_warning_when_the_ratio_is_worse_than_base(model_folder, items):
     with pytest.warns(
         RatioWarning, match=r"'sft' does worse than the base model on held-out items"
     ):
-        LikraClassifier(model_folder, mode="sft", penalty=40.0).fit(flipped)
+        LikraClassifier(model_folder, adapter="output", mode="sft", penalty=40.0).fit(flipped)
 
 
 def test_explain_adds_up(items, fitted):
@@ -406,7 +436,7 @@ def test_explain_adds_up(items, fitted):
 
 def test_grid_search_over_alpha_and_normalization(model_folder, items):
     grid = {"alpha": [0.5, 1.0], "normalization": ["none", "chars"]}
-    classifier = LikraClassifier(model_folder, mode="likra", n_choices=5)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra", n_choices=5)
     search = GridSearchCV(classifier, grid, cv=2).fit(items, answers(items))
     assert set(search.best_params_) == {"alpha", "normalization"}
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -416,7 +446,7 @@ def test_cross_val_score_and_pipeline(model_folder, items):
     pipeline = Pipeline(
         [
             ("shout", FunctionTransformer(lambda X: [(i.question.upper(), i.choices) for i in X])),
-            ("likra", LikraClassifier(model_folder, mode="likra", n_choices=5)),
+            ("likra", LikraClassifier(model_folder, adapter="output", mode="likra", n_choices=5)),
         ]
     )
     scores = cross_val_score(pipeline, items, answers(items), cv=2)
@@ -426,7 +456,9 @@ def test_cross_val_score_and_pipeline(model_folder, items):
 
 def test_calibration_with_two_to_five_choices(model_folder, items):
     calibrated = CalibratedClassifierCV(
-        LikraClassifier(model_folder, mode="likra", n_choices=5), method="temperature", cv=2
+        LikraClassifier(model_folder, adapter="output", mode="likra", n_choices=5),
+        method="temperature",
+        cv=2,
     )
     y = answers(items)
     assert set(y) == {0, 1, 2, 3, 4}
@@ -474,7 +506,7 @@ def test_parallel_workers_open_their_own_session(items, fitted):
 
 def test_more_choices_than_classes(model_folder, items):
     few = [item for item in items if len(item.choices) <= 3]
-    classifier = LikraClassifier(model_folder, mode="sft").fit(few)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="sft").fit(few)
     assert len(classifier.classes_) == 3
     wide = [Item("Which?", tuple("abcde"))]
     assert classifier.predict(wide).shape == (1,)
@@ -483,7 +515,7 @@ def test_more_choices_than_classes(model_folder, items):
 
 
 def test_a_language_model_may_be_given_opened(model, items):
-    classifier = LikraClassifier(model, mode="likra").fit(items)
+    classifier = LikraClassifier(model, adapter="output", mode="likra").fit(items)
     assert classifier.scorer_.model is model
     assert clone(classifier).model is not None
 
@@ -502,7 +534,7 @@ def test_an_empty_name_is_not_the_bundled_model(items):
 @pytest.mark.parametrize("name", ["prompt", "answer_delimiter"])
 def test_a_prompt_is_a_string(name, model_folder, items):
     with pytest.raises(LikraError, match=f"got a {name} of type int; expected a string"):
-        LikraClassifier(model_folder, **{name: 3}).fit(items)
+        LikraClassifier(model_folder, adapter="output", **{name: 3}).fit(items)
 
 
 def test_sets_hold_held_out_answers_as_often_as_asked(items, fitted):
@@ -520,7 +552,7 @@ def test_sets_hold_held_out_answers_as_often_as_asked(items, fitted):
 
 
 def test_sets_and_abstention_follow_the_decision_in_force(model_folder, items):
-    classifier = LikraClassifier(model_folder, mode="likra", alpha=1.0).fit(items)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra", alpha=1.0).fit(items)
     first = classifier.predict_set(classifier.held_out_, 0.6)
     classifier.set_params(alpha=0.1)
     second = classifier.predict_set(classifier.held_out_, 0.6)
@@ -530,7 +562,9 @@ def test_sets_and_abstention_follow_the_decision_in_force(model_folder, items):
 def test_coverage_and_abstention_on_the_demo():
     """Heads fitted on the demo's training items; the promises hold on its test items."""
     train, test = load_demo("train"), load_demo("test")
-    classifier = LikraClassifier(mode="likra", alpha=0.9, cv=2).fit(train.items[:300])
+    classifier = LikraClassifier(adapter="output", mode="likra", alpha=0.9, cv=2).fit(
+        train.items[:300]
+    )
     table = classifier.log_likelihoods(test.items[:500])
     y = test.y[:500]
     sets = classifier.predict_set(table, 0.95)

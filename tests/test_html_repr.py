@@ -54,7 +54,9 @@ def rows(classifier: LikraClassifier) -> dict[str, str]:
 def fitted(model_folder, items) -> LikraClassifier:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RatioWarning)
-        return LikraClassifier(model_folder, mode="base-likra", alpha=0.5).fit(items)
+        return LikraClassifier(model_folder, adapter="output", mode="base-likra", alpha=0.5).fit(
+            items
+        )
 
 
 @pytest.mark.parametrize(

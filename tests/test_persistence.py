@@ -17,7 +17,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning"
 
 @pytest.fixture(scope="module")
 def fitted(model_folder, items) -> LikraClassifier:
-    return LikraClassifier(model_folder, alpha=0.8, mode="likra", negatives="other").fit(items)
+    return LikraClassifier(
+        model_folder, adapter="output", alpha=0.8, mode="likra", negatives="other"
+    ).fit(items)
 
 
 def test_round_trip_gives_identical_scores_and_settings(fitted, items, tmp_path):
@@ -37,7 +39,7 @@ def test_round_trip_gives_identical_scores_and_settings(fitted, items, tmp_path)
 
 def test_saved_folder_does_not_need_the_original(model_folder, items, tmp_path):
     shutil.copytree(model_folder, tmp_path / "model")
-    classifier = LikraClassifier(tmp_path / "model", mode="sft").fit(items)
+    classifier = LikraClassifier(tmp_path / "model", adapter="output", mode="sft").fit(items)
     expected = classifier.predict_proba(items)
     classifier.save(tmp_path / "saved")
     shutil.rmtree(tmp_path / "model")
@@ -135,7 +137,7 @@ def test_model_folder_made_of_links_as_in_a_hub_cache(model_folder, items, tmp_p
     for path in model_folder.iterdir():
         shutil.copy(path, tmp_path / "blobs" / path.name)
         (tmp_path / "snapshot" / path.name).symlink_to(f"../blobs/{path.name}")
-    classifier = LikraClassifier(tmp_path / "snapshot", mode="sft").fit(items)
+    classifier = LikraClassifier(tmp_path / "snapshot", adapter="output", mode="sft").fit(items)
     classifier.save(tmp_path / "elsewhere" / "saved")
     again = LikraClassifier.load(tmp_path / "elsewhere" / "saved")
     np.testing.assert_array_equal(again.predict_proba(items), classifier.predict_proba(items))
@@ -147,7 +149,7 @@ def test_heads_are_not_saved_with_another_model(model_folder, items, tmp_path):
     from likra_lite.export import export_model
 
     shutil.copytree(model_folder, tmp_path / "model")
-    classifier = LikraClassifier(tmp_path / "model", mode="sft").fit(items)
+    classifier = LikraClassifier(tmp_path / "model", adapter="output", mode="sft").fit(items)
     export_model(save_checkpoint("gpt2", tmp_path / "checkpoint"), tmp_path / "model")
     with pytest.raises(ModelFolderError, match="has been replaced by another model"):
         classifier.save(tmp_path / "saved")

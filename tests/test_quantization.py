@@ -105,7 +105,7 @@ def test_tinystories_on_arc_easy(tinystories, tmp_path, shared_data):
 
 
 def test_heads_are_fitted_and_saved(rounded, items, tmp_path):
-    classifier = LikraClassifier(rounded, mode="likra").fit(items)
+    classifier = LikraClassifier(rounded, adapter="output", mode="likra").fit(items)
     classifier.save(tmp_path / "fitted")
     found = LikraClassifier.load(tmp_path / "fitted").predict_proba(items)
     np.testing.assert_allclose(found, classifier.predict_proba(items), atol=1e-9)
@@ -138,7 +138,7 @@ def test_weights_shared_by_hard_links_can_be_read(model_folder, tmp_path):
 def test_what_cannot_be_quantized(rounded, model_folder, items, tmp_path):
     with pytest.raises(ExportError, match="is int8 already; expected float32"):
         quantize_model(rounded, tmp_path / "out")
-    LikraClassifier(model_folder, mode="sft").fit(items).save(tmp_path / "fitted")
+    LikraClassifier(model_folder, adapter="output", mode="sft").fit(items).save(tmp_path / "fitted")
     with pytest.raises(ExportError, match=r"has fitted heads.* quantize the model without heads"):
         quantize_model(tmp_path / "fitted", tmp_path / "out")
     with pytest.raises(ModelFolderError, match="does not exist"):

@@ -53,7 +53,7 @@ def ready(tmp_path_factory, model_folder, llama_checkpoint):
     shutil.copytree(llama_checkpoint, folder / "my-checkpoint")  # in place of the hub's
     for target in ("train.jsonl", "test.jsonl"):
         shutil.copy(ROOT / "examples" / "questions.jsonl", folder / target)
-    likra_lite.LikraClassifier(folder / "my-model", mode="likra", cv=2).fit(
+    likra_lite.LikraClassifier(folder / "my-model", adapter="output", mode="likra", cv=2).fit(
         likra_lite.read_items(folder / "train.jsonl")
     ).save(folder / "my-heads")
     return folder

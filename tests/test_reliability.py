@@ -137,7 +137,7 @@ def test_scores_that_are_none():
 
 @pytest.fixture
 def fitted_copy(model_folder, items, tmp_path) -> Path:
-    classifier = LikraClassifier(model_folder, mode="likra", alpha=0.9, cv=2)
+    classifier = LikraClassifier(model_folder, adapter="output", mode="likra", alpha=0.9, cv=2)
     classifier.fit(items).save(tmp_path / "fitted")
     return tmp_path / "fitted"
 

@@ -22,8 +22,7 @@ from ..scoring.scorer import ChoiceScorer
 from .fit_graph import fit_lora_heads, why_not_covered
 from .fit_none import score_without_heads
 from .fit_output import fit_output_heads
-from .folds import fold_of_items
-from .lora_runs import HELD_OUT_FOLD
+from .lora_runs import held_out_places
 from .recipe import LoraRecipe
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
@@ -120,8 +119,8 @@ def _trials(
     for adapter, fitted in found.items():
         table, right = fitted.table, fitted.y
         if adapter == "output" and "lora" in found and held_out is None and settings.cv is None:
-            # Output matrices are cross-fitted on all items, LoRA holds out one fold of them.
-            places = np.flatnonzero(fold_of_items(items, None, settings.seed) == HELD_OUT_FOLD)
+            # Output matrices are cross-fitted on all items, LoRA holds some of them out.
+            places = held_out_places(items, settings.seed)
             table, right = table.take(places), right[places]
         if not trials and settings.rule.mode == "auto":
             free = replace(settings.rule, heads=FREE_HEADS)

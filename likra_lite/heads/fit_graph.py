@@ -62,10 +62,10 @@ def fit_lora_heads(
     check_covered(scorer.model, recipe)
     task = task_of(scorer, items, y, recipe, settings)
     folder = scratch_folder(settings.train_dir)
-    finder = RateFinder(recipe.learning_rate, folder)
+    finder = RateFinder(recipe.learning_rate, folder, settings.verbose)
 
-    def learn(head: str, run: Training) -> Lora:
-        return _train(scorer, task, head, run, finder, settings.verbose)
+    def learn(head: str, run: Training, advance: Callable[[int], None]) -> Lora:
+        return _train(scorer, task, head, run, finder, advance, settings.verbose)
 
     return fit_runs(scorer, task, settings, held_out, folder, learn)
 
@@ -110,18 +110,24 @@ def _train(
     head: str,
     run: Training,
     finder: RateFinder,
+    advance: Callable[[int], None],
     verbose: bool,
 ) -> Lora:
     examples, looked_at = examples_for(scorer, task, head, run)
     total = task.recipe.epochs * len(examples)
     with progress_bar(total, f"training {head}", verbose, "example") as bar:
+
+        def advance_both(count: int) -> None:
+            bar.update(count)
+            advance(count)
+
         return train_on_graph(
             scorer.model,
             task.recipe,
             examples,
             run.folder / head,
             None if looked_at is None else _accuracy(scorer, looked_at, head),
-            bar.update,
+            advance_both,
             finder,
         )
 

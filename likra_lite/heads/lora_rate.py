@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import atomic_text
+from ..progress import progress_bar
 from .lora_examples import Example
 from .lora_loop import Learner, steps_of
 
@@ -38,16 +39,17 @@ class RateFinder:
         The rate, if it is to be no other.
     folder : Path
         Where what was found is noted, so that it is found once.
+    verbose : bool, default=False
+        Whether progress is shown on a terminal.
     """
 
-    def __init__(self, given: float | None, folder: Path) -> None:
-        self.rate, self.folder = given, folder
+    def __init__(self, given: float | None, folder: Path, verbose: bool = False) -> None:
+        self.rate, self.folder, self.verbose = given, folder, verbose
 
     def find(
         self,
         learner: Learner,
         examples: Sequence[Example],
-        advance: Callable[[int], object] | None = None,
     ) -> float:
         """Return the rate, searched for on the first call.
 
@@ -56,15 +58,14 @@ class RateFinder:
         learner : Learner
             With new factors, as it is left.
         examples : sequence of Example
-        advance : callable, optional
-            Called with the number of examples read.
         """
         if self.rate is None:
             note = self.folder / NOTE
             if note.is_file():
                 self.rate = float(json.loads(note.read_text(encoding="utf-8"))["learning_rate"])
                 return self.rate
-            tried = _tried(learner, examples, advance)
+            with progress_bar(None, "finding the learning rate", self.verbose, "example") as bar:
+                tried = _tried(learner, examples, bar.update)
             self.rate = SHARE * min(tried, key=lambda rate: tried[rate])
             if learner.leads:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ class RateFinder:
 def _tried(
     learner: Learner,
     examples: Sequence[Example],
-    advance: Callable[[int], object] | None,
+    advance: Callable[[int], object],
 ) -> dict[float, float]:
     """Return rates with their losses; the best one has worse neighbours on both sides."""
     steps = steps_of(len(examples), learner.recipe)[:STEPS]
@@ -89,8 +90,7 @@ def _tried(
         losses = []
         for number, chosen in enumerate(steps):
             losses.append(learner.step([examples[i] for i in chosen], rate, number))
-            if advance is not None:
-                advance(len(chosen))
+            advance(len(chosen))
         learner.restore(begin)
         # The first step's loss is the base model's, whatever the rate.
         return float(np.mean(losses[1:])) if np.isfinite(losses).all() else float("inf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..engine.head import Lora
 from ..errors import LikraError
-from ..progress import progress_bar
+from ..progress import Pace, progress_bar
+from ..questions.item import Item
 from ..scoring.decision import Decision
 from ..scoring.lengths import LENGTHS
 from ..scoring.scorer import ChoiceScorer
@@ -26,11 +27,20 @@ from .lora_task import LoraTask
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
 
-__all__ = ["HELD_OUT_FOLD", "Training", "accuracy_of", "examples_for", "fit_runs", "scratch_folder"]
+__all__ = [
+    "Training",
+    "accuracy_of",
+    "examples_for",
+    "fit_runs",
+    "held_out_places",
+    "scratch_folder",
+]
 
 IntArray = NDArray[np.int64]
 
-HELD_OUT_FOLD = 0  # the one that is not trained on, without cross-fitting
+# Items that are not trained on, without cross-fitting: a fifth, but no more than tell the weights
+# of a decision.
+HELD_OUT_SHARE, MOST_HELD_OUT = 5, 200
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ def fit_runs(
     settings: FitSettings,
     held_out: HeldOutItems | None,
     folder: Path,
-    train: Callable[[str, Training], Lora],
+    train: Callable[[str, Training, Callable[[int], None]], Lora],
 ) -> FittedHeads:
     """Train heads, and score items that they have not seen.
 
@@ -75,7 +85,8 @@ def fit_runs(
     folder : Path
         Where states and checkpoints are kept.
     train : callable
-        From the name of a head and a training to the head.
+        From the name of a head, a training, and what to call with the number of examples done, to
+        the head.
 
     Returns
     -------
@@ -83,12 +94,15 @@ def fit_runs(
     """
     tables, labels, places = [], [], []
     runs = _trainings(settings, task, folder, held_out)
+    count = sum(len(task.pairs(head, run.keep)) for run in runs for head in task.heads)
+    pace = Pace(task.recipe.epochs * count, f"training on {count} answers", settings.verbose)
     for run in runs:
-        fitted = replace(scorer, fitted={head: train(head, run) for head in task.heads})
+        heads = {head: train(head, run, pace.advance) for head in task.heads}
+        fitted = replace(scorer, fitted=heads)
         if run.held_out is not None:
             with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:
-                heads = [*settings.free_heads, *task.heads]
-                tables.append(fitted.table(run.held_out.items, heads, bar.update))
+                names = [*settings.free_heads, *task.heads]
+                tables.append(fitted.table(run.held_out.items, names, bar.update))
             labels.append(run.held_out.y)
             places.append(run.places)
     order = np.argsort(np.concatenate(places))
@@ -103,18 +117,33 @@ def _trainings(
     everything = np.ones(len(task.items), dtype=bool)
     if held_out is not None:
         return [Training(folder, everything, held_out, np.arange(len(held_out.items)))]
-    folds = fold_of_items(task.items, settings.cv, settings.seed)
-
-    def run(fold: int, where: Path) -> Training:
-        out = np.flatnonzero(folds == fold)
-        part = HeldOutItems([task.items[i] for i in out.tolist()], task.y[out])
-        return Training(where, folds != fold, part, out)
-
     if settings.cv is None:
-        return [run(HELD_OUT_FOLD, folder)]
+        out = held_out_places(task.items, settings.seed)
+        return [_without(task, out, folder)]
+    folds = fold_of_items(task.items, settings.cv, settings.seed)
     count = int(folds.max()) + 1
-    crossed = [run(fold, folder / f"fold-{fold}") for fold in range(count)]
+    crossed = [
+        _without(task, np.flatnonzero(folds == fold), folder / f"fold-{fold}")
+        for fold in range(count)
+    ]
     return [*crossed, Training(folder, everything, None, np.zeros(0, np.int64))]
+
+
+def _without(task: LoraTask, places: IntArray, folder: Path) -> Training:
+    """Return a training on all items but some, which are held out."""
+    keep = np.ones(len(task.items), dtype=bool)
+    keep[places] = False
+    held_out = HeldOutItems([task.items[place] for place in places.tolist()], task.y[places])
+    return Training(folder, keep, held_out, places)
+
+
+def held_out_places(items: Sequence[Item], seed: int) -> IntArray:
+    """Return which items are held out of a training on all others, of shape (n_held_out,).
+
+    A fifth, or about 200 if that is less; related items are held out together.
+    """
+    n_folds = max(HELD_OUT_SHARE, -(-len(items) // MOST_HELD_OUT))
+    return np.flatnonzero(fold_of_items(items, n_folds, seed) == 0)
 
 
 def examples_for(

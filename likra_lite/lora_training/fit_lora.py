@@ -88,15 +88,16 @@ def fit_lora(
     if device.type == "cpu" and size > LARGE:
         warnings.warn(
             f"no GPU was found: training inside a model of {size / 1e6:,.0f} million parameters on "
-            "the CPU takes seconds per example; output adapters (adapter='output') need no GPU",
+            "the CPU with PyTorch is slow; a model folder, made with likra-lite export, is trained "
+            "faster",
             SlowTrainingWarning,
             stacklevel=4,
         )
 
-    finder = RateFinder(recipe.learning_rate, folder)
+    finder = RateFinder(recipe.learning_rate, folder, settings.verbose)
 
-    def train(head: str, run: Training) -> Lora:
-        return _train(decoder, task, head, run, scorer, finder, settings.verbose)
+    def train(head: str, run: Training, advance: Callable[[int], None]) -> Lora:
+        return _train(decoder, task, head, run, scorer, finder, advance, settings.verbose)
 
     return fit_runs(scorer, task, settings, held_out, folder, train)
 
@@ -108,12 +109,18 @@ def _train(
     run: Training,
     scorer: ChoiceScorer,
     finder: RateFinder,
+    advance: Callable[[int], None],
     verbose: bool,
 ) -> Lora:
     recipe, folder = task.recipe, run.folder / head
     pairs = task.pairs(head, run.keep)
     total = recipe.epochs * len(pairs)
     with progress_bar(total, f"training {head}", verbose, "example") as bar:
+
+        def advance_both(count: int) -> None:
+            bar.update(count)
+            advance(count)
+
         if recipe.objective == "dpo":
             preferences: Any = import_extra("likra_lite.lora_training.preferences", "baselines")
             window = scorer.model.manifest.max_length
@@ -125,7 +132,7 @@ def _train(
                 decoder.targets,
                 window,
                 folder,
-                bar.update,
+                advance_both,
             )
         examples, looked_at = examples_for(scorer, task, head, run)
         evaluate = None
@@ -134,7 +141,7 @@ def _train(
         identity = scorer.model.manifest.files[WEIGHTS]["sha256"]
         # The optimiser's state belongs to one run: every run has an adapter of its own.
         name = f"{run.folder.name}-{head}".replace(".", "-")
-        train_adapter(decoder, name, examples, folder, identity, evaluate, bar.update, finder)
+        train_adapter(decoder, name, examples, folder, identity, evaluate, advance_both, finder)
         return decoder.adapter(name)
 
 
