@@ -304,7 +304,7 @@ def test_scoring_imports_little(fitted_folder):
         "from likra_lite.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as stop: assert not stop.code\n"
-        "heavy = {'torch', 'transformers', 'onnx', 'matplotlib', 'sklearn', 'scipy.stats'}\n"
+        "heavy = {'torch', 'transformers', 'matplotlib', 'sklearn', 'scipy.stats'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     arguments = ["score", QUESTIONS, "--model", fitted_folder, "--coverage", ".9"]
