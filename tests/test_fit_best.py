@@ -85,3 +85,10 @@ def test_modes_without_heads_and_recipes_leave_no_choice(model_folder, items):
     fitted = LikraClassifier(model_folder, recipe=recipe, mode="sft", cache=False).fit(items[:20])
     assert fitted.adapter_ == "lora"
     assert fitted.trials_ == ()
+
+
+def test_few_items_fit_no_heads_unless_a_mode_reads_them(model_folder, items):
+    fitted = LikraClassifier(model_folder, cache=False).fit(items[:39])
+    assert (fitted.adapter_, fitted.trials_) == ("none", ())
+    fitted = LikraClassifier(model_folder, mode="likra", cache=False).fit(items[:3])
+    assert {trial.adapter for trial in fitted.trials_} == {"lora", "output"}

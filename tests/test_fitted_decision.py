@@ -199,6 +199,24 @@ def test_units_of_the_log_likelihoods_do_not_matter():
     np.testing.assert_allclose(two.scores(other), one.scores(table), atol=1e-6)
 
 
+def test_heads_that_learnt_nothing_change_nothing():
+    """They differ from the model by rounding, and no ratio is made of that."""
+    table = make_table([4] * 60, seed=3)
+    base, noise = table.head("base"), np.random.default_rng(0).normal(size=(2, 240))
+    untrained = LogLikelihoods(
+        table.offsets,
+        {"base": base, "positive": base + 1e-5 * noise[0], "negative": base + 1e-5 * noise[1]},
+        table.lengths,
+    )
+    y = answered_by(0.3 * base, table)
+    decision = fit_decision(untrained, y)
+    alone = fit_decision(LogLikelihoods(table.offsets, {"base": base}, table.lengths), y)
+    assert max(map(abs, decision.weights.values())) < 10
+    np.testing.assert_allclose(
+        decision.probabilities(untrained), alone.probabilities(untrained), atol=0.15
+    )
+
+
 def test_log_likelihoods_that_are_not_finite_are_an_error():
     table = make_table([2, 2])
     table.heads["base"][1] = -np.inf

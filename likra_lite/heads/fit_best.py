@@ -32,6 +32,7 @@ __all__ = ["fit_best_heads"]
 
 # Some 100 Gflop a second is what two cores of a laptop do: about 20 seconds, and 17 minutes.
 CHEAP, AFFORDABLE = 2e12, 1e14
+FEWEST = 40  # items: a fifth of them is held out, to tell which heads are best
 FLOAT_BYTES = 4
 ITERATIONS = 15  # of the solver of output matrices, about
 FITS = 6  # of each output matrix: five folds and the whole
@@ -64,7 +65,10 @@ def fit_best_heads(
     FittedHeads
         Of the kind with the least log-loss on held-out items, with the trials of all.
     """
-    if not settings.fitted_heads:
+    few = held_out is None and len(items) < FEWEST and settings.rule.mode == "auto"
+    if few:
+        announce(f"no heads are tried: that takes {FEWEST} items", settings.verbose)
+    if few or not settings.fitted_heads:
         return score_without_heads(scorer, items, y, held_out, settings)
     found: dict[str, FittedHeads] = {}
     costs = _costs(scorer, items, y, settings)

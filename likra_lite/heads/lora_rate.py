@@ -69,7 +69,10 @@ class RateFinder:
             self.rate = SHARE * min(tried, key=lambda rate: tried[rate])
             if learner.leads:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                losses = {f"{rate:g}": loss for rate, loss in sorted(tried.items())}
+                losses = {
+                    f"{rate:g}": loss if np.isfinite(loss) else None
+                    for rate, loss in sorted(tried.items())
+                }
                 with atomic_text(note) as stream:
                     json.dump(
                         {"learning_rate": self.rate, "losses_by_rate": losses}, stream, indent=2
@@ -84,6 +87,8 @@ def _tried(
 ) -> dict[float, float]:
     """Return rates with their losses; the best one has worse neighbours on both sides."""
     steps = steps_of(len(examples), learner.recipe)[:STEPS]
+    if len(steps) < 2:  # nothing is told by a step before which nothing was learnt
+        return {START: float("inf")}
     begin = learner.tensors()
 
     def loss_of(rate: float) -> float:
@@ -96,8 +101,6 @@ def _tried(
         return float(np.mean(losses[1:])) if np.isfinite(losses).all() else float("inf")
 
     tried = {START: loss_of(START)}
-    if len(steps) < 2:
-        return tried
     for factor in (FACTOR, 1.0 / FACTOR):
         best = min(tried, key=lambda rate: tried[rate])
         while best * factor <= LARGEST and best * factor not in tried:

@@ -35,6 +35,9 @@ ALONG = 0.5
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 ROUNDING = 1e-9  # relative to its size, below which a feature counts as constant
+# What a difference of two heads must leave of them to count as a ratio: a head that has learnt
+# nothing differs from the model by rounding.
+LEAST_LEFT = 1e-3
 ALPHA = 0.9  # of the negative head in the plain ratios; the paper finds 0.9 to 1.0 best
 
 
@@ -111,7 +114,7 @@ def fit_decision(
     for ratio in plain_ratios(heads):
         plain = np.array([ratio.get(name, 0.0) for name in names])
         size = float(np.std(centred @ plain))
-        if size > 0:
+        if size > LEAST_LEFT * np.max(np.abs(plain * spread)):
             for log_evidence, weights in _posteriors(logit, (plain * spread)[varying] / size):
                 evidence.append(log_evidence)
                 found.append(weights)
