@@ -9,8 +9,10 @@ import click
 
 from .options import (
     cache_option,
+    cluster_option,
     debug_option,
     items_argument,
+    jobs_option,
     model_option,
     prompt_options,
     strict_option,
@@ -31,6 +33,8 @@ TIE = 1e-3  # nats; what rounding leaves of a difference of 0
 )
 @prompt_options
 @strict_option
+@jobs_option
+@cluster_option
 @threads_option
 @cache_option
 @debug_option
@@ -42,37 +46,48 @@ def evaluate(
     prompt: str | None,
     answer_delimiter: str | None,
     strict: bool,
+    n_jobs: int | None,
+    cluster: str | None,
     n_threads: int | None,
     cached: bool,
 ) -> None:
     """Print the accuracy of every mode that the model supports.
 
-    One pass over ITEMS, a file or "demo" for the bundled test items, gives accuracy with
-    its standard error, raw and per character, for base and pmi, and for the modes of the
-    heads that were fitted. Every item needs an answer. Items that the model cannot read, as one
-    of their choices is longer than its window, do not count: they are told of on stderr, and the
-    exit status is 3.
+    One pass over ITEMS, a file, a folder of files or "demo" for the bundled test items, gives
+    accuracy with its standard error, raw and per character, for base and pmi, and for the modes
+    of the heads that were fitted. Every item needs an answer. Items that the model cannot read,
+    as one of their choices is longer than its window, do not count: they are told of on stderr,
+    and the exit status is 3. After a kill, the same command finds what is done in the cache.
+
+    --jobs scores in several processes, and --cluster on the workers of a Dask cluster (pip
+    install "likra-lite[cluster]").
     """
     import numpy as np
 
     from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
     from likra_lite.questions.inputs import answer_indices
+    from likra_lite.scoring.jobs import stream_chunks
     from likra_lite.scoring.selection import evaluate_modes
     from likra_lite.scoring.table import LogLikelihoods
 
     from .opening import open_model, read_answered, warn_of_bundled_model
+    from .running import on_cluster
     from .tables import accuracy_line, mode_table
     from .unscored import Unscored
 
     warn_of_bundled_model(model, items)
     scorer, decision, alpha, _ = open_model(model, n_threads, cached, prompt, answer_delimiter)
     answered = read_answered(items, "test")[:limit]
-    with progress_bar(len(answered), "scoring", show=True) as bar:
-        chunks = list(scorer.stream(answered, advance=bar.update, strict=strict))
+    with (
+        on_cluster(cluster, n_jobs),
+        progress_bar(len(answered), "scoring", show=True) as bar,
+    ):
+        chunks = list(stream_chunks(scorer, answered, None, n_jobs, bar.update, strict))
     unscored = Unscored()
     for chunk in chunks:
         unscored.add(chunk)
+    unscored.warn(len(answered), scorer.model.manifest.max_length)
     scored = [chunk.items[index] for chunk in chunks for index in chunk.scored]
     if not scored:
         raise LikraError(f"no item can be scored; {unscored.messages[0]}")

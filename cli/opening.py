@@ -23,6 +23,7 @@ __all__ = [
     "Opened",
     "check_outputs",
     "find_item",
+    "identity_of",
     "is_bundled",
     "open_experiment",
     "open_items",
@@ -100,11 +101,21 @@ def read_answered(items: str, subset: str, has_labels: bool = True) -> list[Item
 
         return load_demo(subset if items == DEMO else items).items
     from likra_lite.questions.files import read_file
+    from likra_lite.questions.parts import parts_of
 
-    file = open_items(items, has_labels)
-    answered = read_file(file, require_answer=True)
-    _say_how(file)
+    answered = []
+    for part in parts_of(items) or [Path(items)]:
+        file = open_items(str(part), has_labels)
+        answered += read_file(file, require_answer=True)
+        _say_how(file)
     return answered
+
+
+def identity_of(items: str) -> dict[str, Any]:
+    """Return checksums of all that the items of a file depend on, or the name of bundled ones."""
+    if is_bundled(items):
+        return {"bundled": items}
+    return open_items(items).identity()
 
 
 def find_item(items: str, name: str | None, index: int | None, shown: int) -> Item:

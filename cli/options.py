@@ -15,10 +15,12 @@ __all__ = [
     "NumberOrAuto",
     "cache_option",
     "check_decision_options",
+    "cluster_option",
     "contamination_option",
     "debug_option",
     "decision_options",
     "items_argument",
+    "jobs_option",
     "model_option",
     "n_negatives_option",
     "out_option",
@@ -42,6 +44,17 @@ threads_option: Decorator = click.option(
     "n_threads",
     type=click.IntRange(min=1),
     help="Threads to use.  [default: the physical cores available]",
+)
+jobs_option: Decorator = click.option(
+    "--jobs",
+    "n_jobs",
+    type=click.IntRange(min=1),
+    help="Processes that score at the same time, and share the threads.  [default: 1]",
+)
+cluster_option: Decorator = click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Scheduler of a Dask cluster whose workers score, such as tcp://10.0.0.1:8786.",
 )
 out_option: Decorator = click.option(
     "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."

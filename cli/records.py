@@ -13,8 +13,9 @@ from typing import IO, Any, Protocol, Self
 
 from likra_lite.atomic import atomic_bytes
 from likra_lite.errors import import_extra
+from likra_lite.resumable import ResumableFile
 
-__all__ = ["FORMATS", "format_of", "is_standard_output", "open_records"]
+__all__ = ["FORMATS", "Records", "format_of", "is_standard_output", "open_records"]
 
 Record = Mapping[str, Any]
 STANDARD_OUTPUT = ("-", "/dev/stdout")
@@ -34,7 +35,7 @@ class RecordWriter(Protocol):
 class _Text:
     """A text stream on top of the binary one, which stays open."""
 
-    def __init__(self, stream: IO[bytes], types: Mapping[str, Any]) -> None:
+    def __init__(self, stream: IO[bytes], types: Mapping[str, Any], begun: bool) -> None:
         self.text = TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         self.types = types
 
@@ -57,10 +58,11 @@ class JsonLines(_Text):
 class Csv(_Text):
     """A header and one row for each record; lists are JSON, one column for each head."""
 
-    def __init__(self, stream: IO[bytes], types: Mapping[str, Any]) -> None:
-        super().__init__(stream, types)
+    def __init__(self, stream: IO[bytes], types: Mapping[str, Any], begun: bool) -> None:
+        super().__init__(stream, types, begun)
         self.rows = csv.DictWriter(self.text, list(_flat(types)), lineterminator="\n")
-        self.rows.writeheader()
+        if not begun:
+            self.rows.writeheader()
 
     def write(self, records: Sequence[Record]) -> None:
         """Write some records."""
@@ -71,7 +73,7 @@ class Csv(_Text):
 class Parquet:
     """A Parquet file (extra ``data``)."""
 
-    def __init__(self, stream: IO[bytes], types: Mapping[str, Any]) -> None:
+    def __init__(self, stream: IO[bytes], types: Mapping[str, Any], begun: bool) -> None:
         self.arrow: Any = import_extra("pyarrow", "data")
         parquet: Any = import_extra("pyarrow.parquet", "data")
         self.schema = self.arrow.schema(
@@ -99,11 +101,13 @@ class Parquet:
         return getattr(self.arrow, names[kind])()
 
 
-FORMATS: dict[str, Callable[[IO[bytes], Mapping[str, Any]], RecordWriter]] = {
+# From a stream, the columns, and whether the stream holds records already.
+FORMATS: dict[str, Callable[[IO[bytes], Mapping[str, Any], bool], RecordWriter]] = {
     "jsonl": JsonLines,
     "csv": Csv,
     "parquet": Parquet,
 }
+RESUMABLE = ("jsonl", "csv")  # whose records stand one behind the other
 
 
 def format_of(out: str | None, given: str | None) -> str:
@@ -117,8 +121,35 @@ def is_standard_output(out: str | None) -> bool:
     return out is None or out in STANDARD_OUTPUT
 
 
+class Records:
+    """A file of records that is open for writing.
+
+    Parameters
+    ----------
+    writer : RecordWriter
+    file : ResumableFile or None
+        None where nothing is taken up.
+    """
+
+    def __init__(self, writer: RecordWriter, file: ResumableFile | None = None) -> None:
+        self.writer, self.file = writer, file
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """As it was given with the last records of the run that is taken up."""
+        return None if self.file is None else self.file.state
+
+    def write(self, records: Sequence[Record], state: dict[str, Any]) -> None:
+        """Write some records, and note what is to be known to go on behind them."""
+        self.writer.write(records)
+        if self.file is not None:
+            self.file.note(state)
+
+
 @contextmanager
-def open_records(out: str | None, form: str, types: Mapping[str, Any]) -> Iterator[RecordWriter]:
+def open_records(
+    out: str | None, form: str, types: Mapping[str, Any], identity: str
+) -> Iterator[Records]:
     """Yield what writes records to a file, whole or not at all, or to standard output.
 
     Parameters
@@ -128,17 +159,31 @@ def open_records(out: str | None, form: str, types: Mapping[str, Any]) -> Iterat
     form : str
         One of :data:`FORMATS`.
     types : mapping
-        The columns: ``str``, ``int``, ``float`` or ``bool``, a list of one of them for a list,
-        or a mapping of such for columns within a column.
+        The columns, as :func:`likra_lite.scoring.rows.row_types` gives them.
+    identity : str
+        A checksum of all that the records depend on: what an earlier run has left of the same is
+        taken up.
     """
     if is_standard_output(out):
         sys.stdout.flush()
-        with FORMATS[form](sys.stdout.buffer, types) as writer:
-            yield writer
+        with FORMATS[form](sys.stdout.buffer, types, False) as writer:
+            yield Records(writer)
         return
     assert out is not None
-    with atomic_bytes(out) as stream, FORMATS[form](stream, types) as writer:
-        yield writer
+    if form not in RESUMABLE or is_special(out):
+        with atomic_bytes(out) as stream, FORMATS[form](stream, types, False) as writer:
+            yield Records(writer)
+        return
+    with (
+        ResumableFile(out, identity) as file,
+        FORMATS[form](file.stream, types, file.state is not None) as writer,
+    ):
+        yield Records(writer, file)
+
+
+def is_special(out: str) -> bool:
+    """Return whether a path is a pipe or a device."""
+    return Path(out).exists() and not Path(out).is_file()
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

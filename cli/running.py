@@ -1,16 +1,30 @@
-"""Running an experiment, and writing pages, with bars that show how far it is."""
+"""Running on a cluster, running an experiment, and writing pages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     from likra_lite.experiments import Experiment, Point, Results
     from likra_lite.report.contents import Report
     from likra_lite.report.measured import Measured
 
-__all__ = ["run_points", "write_page"]
+__all__ = ["on_cluster", "run_points", "write_page"]
+
+
+def on_cluster(cluster: str | None, n_jobs: int | None) -> AbstractContextManager[Any]:
+    """Return a context in which the workers of a cluster score, if one is named."""
+    if cluster is None:
+        return nullcontext()
+    if n_jobs is not None:
+        raise click.UsageError("--jobs is of this machine: leave it out, or --cluster")
+    from likra_lite.scoring.cluster import connected
+
+    return connected(cluster)
 
 
 def run_points(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,8 +11,10 @@ import click
 from .options import (
     Registered,
     cache_option,
+    cluster_option,
     debug_option,
     items_argument,
+    jobs_option,
     model_option,
     prompt_options,
     strict_option,
@@ -28,7 +31,8 @@ __all__ = ["score"]
     "--out",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="File to write, or - for standard output.  [default: standard output]",
+    help="File to write, the folder for the scores of parts, or - for standard output, which is "
+    "the default.",
 )
 @click.option(
     "--format",
@@ -48,6 +52,8 @@ __all__ = ["score"]
 )
 @prompt_options
 @strict_option
+@jobs_option
+@cluster_option
 @threads_option
 @cache_option
 @debug_option
@@ -61,10 +67,12 @@ def score(
     prompt: str | None,
     answer_delimiter: str | None,
     strict: bool,
+    n_jobs: int | None,
+    cluster: str | None,
     n_threads: int | None,
     cached: bool,
 ) -> None:
-    """Score ITEMS, a file or "demo", with the model and the mode that were fitted.
+    """Score ITEMS, a file, a folder of files or "demo", with the model that was fitted.
 
     Writes one record per item: id (its position where it has none), prediction (an index),
     its letter and text, right (where the answer is known, whether it was predicted), scores,
@@ -80,42 +88,64 @@ def score(
     calibrated on the held-out items of the fit, and hold for items from the same source.
 
     CSV has a column for every field; lists in it are JSON. Parquet needs the extra: pip install
-    "likra-lite[data]". After Ctrl-C, what is done is in FILE.partial.
+    "likra-lite[data]".
+
+    After a kill the same command goes on behind what is done, which waits in FILE.partial and
+    FILE.resume (JSON lines and CSV), and ends with the same bytes. Where ITEMS is a folder or a
+    pattern such as "items/*.parquet", every part is scored to a file of the same name in the
+    folder FILE; parts that are finished are not scored again.
+
+    --jobs scores in several processes, and --cluster on the workers of a Dask cluster (pip
+    install "likra-lite[cluster]"), with the same scores to the last bit.
     """
-    from likra_lite.atomic import partial_path
-    from likra_lite.progress import progress_bar
+    from likra_lite.questions.parts import parts_of
 
-    from .opening import check_outputs, open_model, stream_items, warn_of_bundled_model
-    from .records import format_of, is_standard_output, open_records
-    from .unscored import Unscored
+    from .opening import check_outputs, is_bundled, open_model, warn_of_bundled_model
+    from .records import is_standard_output
+    from .running import on_cluster
+    from .score_file import FileScorer
 
-    printed = is_standard_output(out)
-    check_outputs({"--out": None if printed else out}, {"ITEMS": items})
+    parts = None if is_bundled(items) else parts_of(items)
+    targets = None if parts is None else _targets(items, parts, out, form)
+    if targets is None:
+        check_outputs({"--out": None if is_standard_output(out) else out}, {"ITEMS": items})
     warn_of_bundled_model(model, items)
-    scorer, decision, _, rule = open_model(model, n_threads, cached, prompt, answer_delimiter)
-    uncertainty = _uncertainty(scorer.model.folder, decision, rule, coverage, error_rate)
-    total, incoming = stream_items(items, "test")
-    unscored = Unscored()
-    done = 0
+    opened = open_model(model, n_threads, cached, prompt, answer_delimiter)
+    columns = _uncertainty(opened, coverage, error_rate)
+    options = {"coverage": coverage, "error_rate": error_rate}
+    scorer = FileScorer(opened, columns, options, n_jobs, strict)
+    with on_cluster(cluster, n_jobs):
+        if targets is None:
+            total, unscored = scorer.score(items, out, form)
+        else:
+            total, unscored = scorer.score_parts(targets, Path(str(out)), form)
+    unscored.tell(total)
+
+
+def _targets(items: str, parts: list[Path], out: str | None, form: str | None) -> dict[Path, Path]:
+    """Return the file to write for each part."""
+    from likra_lite.errors import LikraError
+    from likra_lite.questions.parts import targets_of
+
+    from .records import FORMATS, is_standard_output
+
+    if out is None or is_standard_output(out):
+        raise click.UsageError(f"{items} has parts: name the folder for their scores with --out")
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise LikraError(f"{out} is a file; the scores of parts go to a folder")
+    if Path(items).is_dir() and folder.resolve().is_relative_to(Path(items).resolve()):
+        raise LikraError(f"{out} is in {items}, and would be read as parts; choose another folder")
+    targets = targets_of(parts, folder, form, list(FORMATS))
     try:
-        with (
-            progress_bar(total, "scoring", show=True) as bar,
-            open_records(out, format_of(out, form), _types(decision, uncertainty)) as writer,
-        ):
-            for chunk in scorer.stream(incoming, decision.heads, bar.update, strict):
-                unscored.add(chunk)
-                writer.write(list(_records(chunk, done, decision, uncertainty)))
-                done += len(chunk.items)
-    except KeyboardInterrupt:
-        if not printed:
-            kept = partial_path(str(out))
-            click.echo(f"likra-lite: {done} of {total} items are scored in {kept}", err=True)
-        raise
-    unscored.tell(done)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LikraError(f"cannot write {out}: {error.strerror or error}") from error
+    return dict(zip(parts, targets, strict=True))
 
 
 def _uncertainty(
-    folder: Any, decision: Any, rule: Any, coverage: float | None, error_rate: float | None
+    opened: Any, coverage: float | None, error_rate: float | None
 ) -> dict[str, Callable[[Any], Any]]:
     """Return further columns of a record, calibrated on the folder's held-out items."""
     columns: dict[str, Callable[[Any], Any]] = {}
@@ -130,7 +160,8 @@ def _uncertainty(
         set_threshold,
     )
 
-    held_out, y = read_held_out(folder)
+    scorer, decision, _, rule = opened
+    held_out, y = read_held_out(scorer.model.folder)
     unseen = rule.cross_fit(held_out, y)
     if coverage is not None:
         least = set_threshold(held_out, unseen, y, coverage)
@@ -139,58 +170,3 @@ def _uncertainty(
         sure = abstention_threshold(held_out, unseen, y, error_rate)
         columns["abstain"] = lambda table: predict_or_abstain(table, decision, sure) == ABSTAINED
     return columns
-
-
-def _types(decision: Any, uncertainty: Any) -> dict[str, Any]:
-    """Return the columns of a record, as :func:`likra_lite.cli.records.open_records` takes them."""
-    added = {"set": [int], "abstain": bool}
-    return {
-        "id": str,
-        "prediction": int,
-        "letter": str,
-        "text": str,
-        "right": bool,
-        "error": str,
-        "scores": [float],
-        "probabilities": [float],
-        **{name: added[name] for name in uncertainty},
-        "log_likelihoods": {head: [float] for head in decision.heads},
-    }
-
-
-def _records(chunk: Any, first: int, decision: Any, uncertainty: Any) -> Iterator[dict[str, Any]]:
-    """Yield the records of a chunk whose first item has this position."""
-    scored = iter(_scored(chunk, decision, uncertainty))
-    problems = {} if chunk.problems is None else chunk.problems.problems
-    for position, item in enumerate(chunk.items, start=first):
-        record = {"id": position if item.id is None else item.id}
-        if position in problems:
-            yield {**record, "prediction": None, "error": problems[position]}
-        else:
-            yield {**record, **next(scored)}
-
-
-def _scored(chunk: Any, decision: Any, uncertainty: Any) -> Iterator[dict[str, Any]]:
-    from likra_lite.questions.answers import letter
-
-    table = chunk.table
-    if table is None:
-        return
-    columns = {
-        "scores": table.split(decision.scores(table)),
-        "probabilities": table.split(decision.probabilities(table)),
-        **{name: column(table) for name, column in uncertainty.items()},
-    }
-    by_head = {head: table.split(column) for head, column in table.heads.items()}
-    predictions = decision.predict(table).tolist()
-    for row, (index, prediction) in enumerate(zip(chunk.scored, predictions, strict=True)):
-        item = chunk.items[index]
-        known = {} if item.answer is None else {"right": prediction == item.answer}
-        yield {
-            "prediction": prediction,
-            "letter": letter(prediction),
-            "text": item.text_of(prediction),
-            **known,
-            **{name: values[row].tolist() for name, values in columns.items()},
-            "log_likelihoods": {head: rows[row].tolist() for head, rows in by_head.items()},
-        }

@@ -39,6 +39,7 @@ from .scoring.conformal import (
 )
 from .scoring.decision import AnyDecision, LinearDecision
 from .scoring.explain import Explanation, explain_item
+from .scoring.jobs import score_table
 from .scoring.lengths import NORMALIZATIONS
 from .scoring.modes import FREE_HEADS, HEADS, MODES
 from .scoring.scorer import ChoiceScorer
@@ -139,6 +140,10 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Seed of the negatives and of the folds.
     n_threads : int or None, default=None
         Threads of the forward pass and the fit; the physical cores available if None.
+    n_jobs : int or None, default=None
+        Processes that score new items, see :func:`likra_lite.scoring.jobs.stream_chunks`: one if
+        None, unless ``joblib.parallel_config`` says otherwise, and all cores if -1. Scores are
+        the same to the last bit.
     cache : bool, default=True
         Keep log-likelihoods, and the training items' hidden states, on disk, so that nothing is
         computed twice; see :func:`likra_lite.engine.cache.default_cache`.
@@ -207,6 +212,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         n_choices: int | None = None,
         random_state: int = 0,
         n_threads: int | None = None,
+        n_jobs: int | None = None,
         cache: bool = True,
         verbose: bool = False,
     ) -> None:
@@ -227,6 +233,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.n_choices = n_choices
         self.random_state = random_state
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.cache = cache
         self.verbose = verbose
 
@@ -408,6 +415,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_integer("cv", self.cv, 2, optional=True)
         check_integer("n_choices", self.n_choices, 2, optional=True)
         check_integer("n_threads", self.n_threads, 1, optional=True)
+        check_integer("n_jobs", self.n_jobs, -1, optional=True)
         check_share("contamination", self.contamination)
         check_one_of("adapter", self.adapter, ADAPTERS)
         if self.adapter == "none" and self.mode in MODES:
@@ -516,7 +524,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             return X
         items = as_items(X)
         with self._progress(len(items), "scoring") as bar:
-            return self.scorer_.table(items, heads, bar.update)
+            return score_table(self.scorer_, items, heads, self.n_jobs, bar.update)
 
     def _table(self, X: Any) -> LogLikelihoods:
         return self.log_likelihoods(X, self.decision_.heads)
@@ -662,7 +670,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
 
         check_is_fitted(self, "held_out_")
         parameters = self.get_params()
-        del parameters["model"]
+        del parameters["model"], parameters["n_jobs"]  # of this machine
         fitted = FittedHeads(
             self.scorer_,
             self.negatives_,

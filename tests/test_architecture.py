@@ -18,6 +18,7 @@ CLI = PACKAGE.parent / "cli"
 ROWS = [
     ["errors", "exchange", "scratch"],
     ["progress", "validation", "atomic", "chat"],
+    ["resumable"],
     ["questions"],
     ["prompts", "datasets"],
     ["engine"],

@@ -174,7 +174,7 @@ ARGUMENTS = {
     "file does not exist": (
         "score {tmp}/nowhere.jsonl --model {model}", r"nowhere.jsonl: cannot be read: No such file",
     ),
-    "file is a folder": ("score {tmp}/folder.jsonl --model {model}", r"cannot be read: Is a directory"),
+    "file is a folder": ("score {tmp}/folder.jsonl --model {model} --out {tmp}/out", r"folder.jsonl: has no files of items"),
     "model folder does not exist": (
         "score {items} --model {tmp}/nowhere", r"model folder .* does not exist; make one with",
     ),

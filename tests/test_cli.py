@@ -324,8 +324,8 @@ def test_interrupt_keeps_what_is_done(fitted_folder, tmp_path):
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        scratch = [p for p in tmp_path.iterdir() if p.name.startswith(".scores")]
-        if scratch and scratch[0].stat().st_size > 0:
+        notes = tmp_path / "scores.jsonl.resume"
+        if notes.is_file() and notes.read_text().count("\n") > 1:
             break
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -334,7 +334,9 @@ def test_interrupt_keeps_what_is_done(fitted_folder, tmp_path):
     assert "Traceback" not in stderr
     assert "interrupted" in stderr
     assert f"of {48 * 400} items are scored in {tmp_path / 'scores.jsonl.partial'}" in stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["many.jsonl", "scores.jsonl.partial"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "many.jsonl", "scores.jsonl.partial", "scores.jsonl.resume",
+    ]  # fmt: skip
     lines = (tmp_path / "scores.jsonl.partial").read_text().splitlines()
     assert 0 < len(lines) < 48 * 400
     for line in lines:

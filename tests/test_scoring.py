@@ -10,7 +10,6 @@ from likra_lite.engine.head import OutputMatrix
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import LikraError, TruncationWarning
 from likra_lite.prompts import Prompt, as_prompt
-from likra_lite.scoring import scorer as scorer_module
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.scorer import ChoiceScorer
 
@@ -84,7 +83,8 @@ def test_small_head_chunks_change_nothing(model, items, monkeypatch):
 def test_streaming_in_chunks_equals_one_table(model, items, monkeypatch):
     scorer = ChoiceScorer(model, as_prompt("question"))
     expected = scorer.table(items)
-    monkeypatch.setattr(scorer_module, "PAIRS_PER_CHUNK", 7)
+    monkeypatch.setattr("likra_lite.scoring.chunk.MOST", 7)
+    monkeypatch.setattr("likra_lite.scoring.chunk.LEAST", 7)
     parts = list(scorer.stream(iter(items)))
     assert [len(part.items) for part in parts] == [7] * 6 + [6]
     table = scorer.table(items)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,11 @@ LONG_PAST = 64  # tokens
 # A context is read before its tree, bit by bit, if both are longer than so many budgets: the mask
 # is square in what is read at once.
 LONGEST = 2
+
+# Where the beginning of a long text is kept, after the last whole budget of it: texts that begin
+# alike mostly share it up to there.
+KEPT_STEP = 64  # tokens
+KEPT_FROM = 128  # tokens
 
 MAX_RUNNERS = 4  # sets of heads whose last beginning is kept
 
@@ -65,7 +71,7 @@ class _Past:
 
 
 class TrunkRunner:
-    """Runs a trunk, and keeps the past that its last trees had in common.
+    """Runs a trunk, and keeps the past that its last trees had in common; threads may share it.
 
     Parameters
     ----------
@@ -168,16 +174,24 @@ class TrunkRunner:
         """Read on until all of `tokens` are past, in passes of at most `token_budget`."""
         if len(tokens) == 0:
             return past
+        stops = _stops(len(tokens), token_budget)
         if len(past) == 0:
-            known = self.kept.first(common_length(self.kept.tokens, tokens))
-            self.kept = self._read_past(known, tokens, token_budget)
-            return self.kept
-        return self._read_past(past, tokens, token_budget)
+            kept = self.kept  # other threads may replace it meanwhile
+            shared = common_length(kept.tokens, tokens)
+            known = set(stops).intersection(_stops(len(kept), token_budget), range(shared + 1))
+            past = kept.first(max(known, default=0))
+            self.kept = past = self._read_past(past, tokens, stops)
+            return past
+        return self._read_past(
+            past, tokens, range(len(past) + token_budget, len(tokens), token_budget)
+        )
 
-    def _read_past(self, past: _Past, tokens: NDArray[np.int64], token_budget: int) -> _Past:
-        while len(past) < len(tokens):
-            new = tokens[len(past) : len(past) + token_budget]
-            total = len(past) + len(new)
+    def _read_past(self, past: _Past, tokens: NDArray[np.int64], stops: Iterable[int]) -> _Past:
+        """Read on, with a pass up to each of `stops` that lies ahead, and to the end."""
+        for total in (*stops, len(tokens)):
+            if total <= len(past):
+                continue
+            new = tokens[len(past) : total]
             visible = np.tri(len(new), total, len(past), dtype=bool)
             arrays = self._pass(
                 self.present_names,
@@ -214,17 +228,34 @@ class LoraTrunkRunner:
             for name in names
         }
         self.runners: OrderedDict[tuple[bytes, ...], TrunkRunner] = OrderedDict()
+        self._lock = Lock()
 
     def with_heads(self, heads: Sequence[Lora | None]) -> TrunkRunner:
         """Return a runner of the trunk under these heads; None is the model as it is."""
         key = tuple(b"" if head is None else head.key for head in heads)
-        if key not in self.runners:
-            feeds = stack_factors(heads, self.shapes, self.path)
-            while len(self.runners) >= MAX_RUNNERS:
-                self.runners.popitem(last=False)
-            self.runners[key] = TrunkRunner(self.session, feeds, len(heads))
-        self.runners.move_to_end(key)
-        return self.runners[key]
+        with self._lock:
+            if key not in self.runners:
+                feeds = stack_factors(heads, self.shapes, self.path)
+                while len(self.runners) >= MAX_RUNNERS:
+                    self.runners.popitem(last=False)
+                self.runners[key] = TrunkRunner(self.session, feeds, len(heads))
+            self.runners.move_to_end(key)
+            return self.runners[key]
+
+
+def _stops(length: int, token_budget: int) -> list[int]:
+    """Return where the passes over the first tokens of a text end.
+
+    What is kept up to a stop of two texts is what each would have read there by itself, to the
+    last bit: which texts were read before makes no difference to any result.
+    """
+    stops = list(range(token_budget, length + 1, token_budget))
+    rest = length % token_budget
+    if rest >= KEPT_FROM:
+        stops.append(length - rest % KEPT_STEP)
+    if length and length not in stops:
+        stops.append(length)
+    return stops
 
 
 def _passes(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..errors import ModelFolderError, first_line, printable
@@ -25,7 +26,7 @@ __all__ = ["Sessions", "available_threads", "open_graph", "open_sessions", "sess
 
 
 class Sessions:
-    """The graphs of a model folder, each opened when it is first used.
+    """The graphs of a model folder, each opened once, when it is first used by some thread.
 
     Parameters
     ----------
@@ -39,6 +40,8 @@ class Sessions:
         self.folder = folder
         self.manifest = manifest
         self.n_threads = n_threads
+        self._graphs: dict[str, InferenceSession] = {}
+        self._lock = Lock()
 
     @cached_property
     def trunk(self) -> TrunkRunner:
@@ -66,7 +69,10 @@ class Sessions:
         return self._open(GRADIENT)
 
     def _open(self, name: str) -> InferenceSession:
-        return open_graph(self.folder, self.manifest, name, self.n_threads)
+        with self._lock:
+            if name not in self._graphs:
+                self._graphs[name] = open_graph(self.folder, self.manifest, name, self.n_threads)
+            return self._graphs[name]
 
 
 def open_graph(folder: Path, manifest: Manifest, name: str, n_threads: int) -> InferenceSession:
@@ -156,10 +162,13 @@ def session_options(n_threads: int) -> SessionOptions:
 MAX_OPEN = 4
 _open_sessions: OrderedDict[tuple[str, int], Sessions] = OrderedDict()
 _inherited: list[object] = []
+_lock = Lock()
 
 
 def _leave_to_parent() -> None:
     """Set a forked parent's sessions aside: their threads are not here, so they must not end."""
+    global _lock
+    _lock = Lock()
     _inherited.append(_open_sessions.copy())
     _open_sessions.clear()
 
@@ -184,18 +193,19 @@ def open_sessions(folder: Path, manifest: Manifest, n_threads: int) -> Sessions:
         If the folder holds another model by now.
     """
     key = (manifest.fingerprint, n_threads)
-    sessions = _open_sessions.get(key)
-    if sessions is None or sessions.folder != folder:
-        with unchanged(folder, manifest, *manifest.model_files):
-            pass
-    if sessions is None:
-        while len(_open_sessions) >= MAX_OPEN:
-            _open_sessions.popitem(last=False)
-        sessions = _open_sessions[key] = Sessions(folder, manifest, n_threads)
-    # The folder that is there: what is not open yet is opened from it.
-    sessions.folder, sessions.manifest = folder, manifest
-    _open_sessions.move_to_end(key)
-    return sessions
+    with _lock:
+        sessions = _open_sessions.get(key)
+        if sessions is None or sessions.folder != folder:
+            with unchanged(folder, manifest, *manifest.model_files):
+                pass
+        if sessions is None:
+            while len(_open_sessions) >= MAX_OPEN:
+                _open_sessions.popitem(last=False)
+            sessions = _open_sessions[key] = Sessions(folder, manifest, n_threads)
+        # The folder that is there: what is not open yet is opened from it.
+        sessions.folder, sessions.manifest = folder, manifest
+        _open_sessions.move_to_end(key)
+        return sessions
 
 
 def available_threads() -> int:

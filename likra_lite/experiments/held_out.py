@@ -14,7 +14,8 @@ from ..engine.head import Lora
 from ..engine.pairs import Pair
 from ..questions.inputs import answer_indices
 from ..questions.item import Item
-from ..scoring.scorer import ChoiceScorer, choice_table, items_named, warn_of_truncation
+from ..scoring.chunk import warn_of_truncation
+from ..scoring.scorer import ChoiceScorer, choice_table, items_named
 from ..scoring.table import LogLikelihoods
 
 __all__ = ["HeldOut", "score_texts"]

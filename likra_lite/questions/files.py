@@ -103,6 +103,14 @@ class ItemFile:
             for line, draft in held
         ]
 
+    def identity(self) -> dict[str, Any]:
+        """Return checksums of all that the items depend on: the content, and how it is read."""
+        return {
+            "content": self.source.checksum(),
+            "labels": None if self._labels is None else self._labels.source.checksum(),
+            "how": [self._answers, self._delimiter, self._encoding, self.source.suffix],
+        }
+
     def summary(self) -> Summary:
         """Return how the items are read."""
         self._survey()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import hashlib
 import os
 import shutil
 import sys
@@ -126,6 +127,14 @@ class Source:
         weakref.finalize(self, copy.close)
         shutil.copyfileobj(stream, copy)
         self._copy = copy
+
+    def checksum(self) -> str:
+        """Return a checksum of the bytes, decompressed."""
+        digest = hashlib.sha256()
+        with self.open() as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
 
     def head(self, size: int = 2**16) -> bytes:
         """Return the first bytes."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +12,15 @@ from numpy.typing import NDArray
 from ..engine.base import Engine
 from ..engine.cache import Cache, default_cache
 from ..engine.head import Head
-from ..engine.pairs import PAIRS_PER_CHUNK, Pair, PairScorer
-from ..errors import TruncationWarning, UnscorableItemError
+from ..engine.pairs import Pair, PairScorer
+from ..errors import UnscorableItemError
 from ..prompts import Prompt, as_prompt
 from ..questions.item import Item
+from .chunk import Chunk, chunk_size, chunked, warn_of_truncation
 from .lengths import lengths_of
 from .table import LogLikelihoods
 
-__all__ = ["ChoiceScorer", "Chunk", "choice_table", "items_named", "warn_of_truncation"]
+__all__ = ["ChoiceScorer", "choice_table", "items_named"]
 
 
 def choice_table(
@@ -35,17 +33,6 @@ def choice_table(
         heads=dict(heads),
         lengths=lengths_of(choices, n_tokens),
     )
-
-
-def warn_of_truncation(truncated: Sequence[int], total: int, max_length: int) -> None:
-    """Warn once of the contexts that were cut."""
-    if truncated:
-        warnings.warn(
-            f"{len(truncated)} of {total} contexts exceed the model's {max_length} tokens and were "
-            f"cut on the left, first item {truncated[0]}",
-            TruncationWarning,
-            stacklevel=3,
-        )
 
 
 @contextmanager
@@ -75,27 +62,6 @@ def items_named(
             if source is not None:
                 places[number] = source
         raise UnscorableItemError(problems, places) from None
-
-
-class Chunk(NamedTuple):
-    """Some items that were scored, and those that could not be.
-
-    Attributes
-    ----------
-    items : list of Item
-        In the order that they came in.
-    scored : ndarray of shape (n_scored,)
-        Indices of the items that were scored.
-    table : LogLikelihoods or None
-        Of these; None if there are none.
-    problems : UnscorableItemError or None
-        Why the others were not, by their number among all items.
-    """
-
-    items: list[Item]
-    scored: NDArray[np.int64]
-    table: LogLikelihoods | None
-    problems: UnscorableItemError | None
 
 
 @dataclass(frozen=True)
@@ -199,7 +165,9 @@ class ChoiceScorer:
         TruncationWarning
             If contexts were cut to fit the model.
         """
-        chunks = self.stream(items, heads, advance)
+        chunks = list(self.stream(items, heads, advance))
+        cut = [number for chunk in chunks for number in chunk.truncated]
+        warn_of_truncation(cut, len(items), self.model.manifest.max_length)
         return LogLikelihoods.concatenate([c.table for c in chunks if c.table is not None])
 
     def stream(
@@ -208,40 +176,55 @@ class ChoiceScorer:
         heads: Sequence[str] | None = None,
         advance: Callable[[int], object] | None = None,
         strict: bool = True,
+        first: int = 0,
     ) -> Iterator[Chunk]:
         """Score items chunk by chunk, in memory that does not grow with their number.
 
-        Other parameters, errors and warnings are those of :meth:`table`.
+        Other parameters and errors are those of :meth:`table`.
 
         Parameters
         ----------
         strict : bool, default=True
             Raise an error for an item that cannot be scored; otherwise go on without it.
+        first : int, default=0
+            Number of the first item, by which others are counted too.
 
         Yields
         ------
         Chunk
         """
-        heads = self.heads if heads is None else heads
-        iterator = iter(items)
-        first = 0
-        cut: list[int] = []
-        while incoming := list(islice(iterator, PAIRS_PER_CHUNK)):
-            chunk, truncated = self._chunk(incoming, heads, first, advance, strict)
-            first += len(incoming)
-            cut.extend(truncated)
-            yield chunk
-        warn_of_truncation(cut, first, self.model.manifest.max_length)
+        for some in chunked(items, self.chunk_size):
+            yield self.chunk(some, first, heads, advance, strict)
+            first += len(some)
 
-    def _chunk(
+    @property
+    def chunk_size(self) -> int:
+        """Items that are scored together; which they are decides how sums are rounded."""
+        return chunk_size(self.model.manifest)
+
+    def chunk(
         self,
         items: list[Item],
-        heads: Sequence[str],
-        first: int,
-        advance: Callable[[int], object] | None,
-        strict: bool,
-    ) -> tuple[Chunk, list[int]]:
-        """Score a chunk, and return it with the numbers of the items whose context was cut."""
+        first: int = 0,
+        heads: Sequence[str] | None = None,
+        advance: Callable[[int], object] | None = None,
+        strict: bool = True,
+    ) -> Chunk:
+        """Score items that are held together in memory.
+
+        Other parameters and errors are those of :meth:`stream`.
+
+        Parameters
+        ----------
+        items : list of Item
+        first : int
+            Number of the first of them among all items.
+
+        Returns
+        -------
+        Chunk
+        """
+        heads = self.heads if heads is None else heads
         left = np.arange(len(items))
         problems: list[UnscorableItemError] = []
         while len(left):
@@ -254,8 +237,8 @@ class ChoiceScorer:
                 problems.append(error)
                 left = left[~np.isin(first + left, list(error.problems))]
                 continue
-            return Chunk(items, left, table, _merged(problems)), cut
-        return Chunk(items, left, None, _merged(problems)), []
+            return Chunk(items, left, table, _merged(problems), cut)
+        return Chunk(items, left, None, _merged(problems), [])
 
     def _read(
         self,
