@@ -19,8 +19,9 @@ import numpy as np
 
 from likra_lite import LikraClassifier, read_items
 from likra_lite.heads.output import DEFAULT_PENALTY
+from likra_lite.heads.settings import ADAPTERS
 from likra_lite.scoring.decision import Decision
-from likra_lite.scoring.modes import MODES
+from likra_lite.scoring.modes import MODES, supported_modes
 from likra_lite.scoring.statistics import paired_difference
 
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--examples", nargs="+", default=["16", "64", "256", "all"])
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--adapter", choices=ADAPTERS, default="auto", help="Kind of heads.")
     parser.add_argument("--penalty", type=float, default=DEFAULT_PENALTY)
     parser.add_argument("--json", help="File for one line per draw.")
     arguments = parser.parse_args()
@@ -49,10 +51,14 @@ def main() -> None:
         for seed in range(draws):
             order = np.random.default_rng(seed).permutation(len(train))[:count]
             classifier = LikraClassifier(
-                arguments.model, penalty=arguments.penalty, random_state=seed
+                arguments.model,
+                adapter=arguments.adapter,
+                penalty=arguments.penalty,
+                random_state=seed,
             ).fit([train[i] for i in order])
             table = classifier.log_likelihoods(test)
-            right = {mode: Decision(mode).predict(table) == y for mode in MODES}
+            modes = supported_modes(table.heads)  # fewer without heads
+            right = {mode: Decision(mode).predict(table) == y for mode in modes}
             right["auto"] = classifier.predict(table) == y
             rows.append({mode: float(hits.mean()) for mode, hits in right.items()})
             difference, error = paired_difference(right["auto"], right["base"])
@@ -62,8 +68,11 @@ def main() -> None:
                 record["decision"] = classifier.decision_.to_json()
                 with open(arguments.json, "a", encoding="utf-8") as stream:
                     stream.write(json.dumps(record) + "\n")
-        means = {mode: float(np.mean([row[mode] for row in rows])) for mode in rows[0]}
-        best = max(MODES, key=lambda mode: means[mode])
+        means = {
+            mode: float(np.mean([row.get(mode, np.nan) for row in rows]))
+            for mode in [*MODES, "auto"]
+        }
+        best = max(supported_modes(table.heads), key=lambda mode: means[mode])
         error = float(np.sqrt(means[best] * (1 - means[best]) / len(y)))
         verdict = "within" if means["auto"] >= means[best] - error else "below"
         cells = [f"{means[mode]:>12.3f}" for mode in means]

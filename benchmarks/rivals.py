@@ -54,7 +54,7 @@ class Contest:
         """Return a classifier with LoRA heads, or with output adapters for no objective."""
         common: dict[str, Any] = {"random_state": seed, "n_threads": 1, "cache": False, **how}
         if objective is None:
-            return LikraClassifier(self.exported, **common)
+            return LikraClassifier(self.exported, adapter="output", **common)
         recipe = LoraRecipe(objective=objective, learning_rate=rate, seed=seed)
         return LikraClassifier(self.model, adapter="lora", recipe=recipe, **common)
 
