@@ -186,17 +186,18 @@ def _of_model(
     """Score items with a model folder and return which predictions of each mode are right."""
     from likra_lite.errors import LikraError
     from likra_lite.experiments.predictions import correct_of_table
-    from likra_lite.progress import progress_bar
+    from likra_lite.progress import on_terminal, progress_bar
     from likra_lite.questions.inputs import answer_indices
     from likra_lite.scoring.decision import Decision
 
-    from .opening import open_model, read_answered
+    from .opening import open_model, read_answered, warn_of_training_items
 
     if alpha == "auto":
         raise LikraError("alpha is never chosen on the items of the comparison; give a number")
     opened = open_model(folder, n_threads, cached)
     answered = read_answered(items, "test")
-    with progress_bar(len(answered), "scoring", show=True) as bar:
+    warn_of_training_items(folder, answered)
+    with progress_bar(len(answered), "scoring", show=on_terminal()) as bar:
         table = opened.scorer.table(answered, advance=bar.update)
     length = opened.decision.reference.normalization if normalization is None else normalization
     like = Decision("base", opened.alpha if alpha is None else float(alpha), length)

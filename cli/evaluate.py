@@ -65,13 +65,18 @@ def evaluate(
     import numpy as np
 
     from likra_lite.errors import LikraError
-    from likra_lite.progress import progress_bar
+    from likra_lite.progress import on_terminal, progress_bar
     from likra_lite.questions.inputs import answer_indices
     from likra_lite.scoring.jobs import stream_chunks
     from likra_lite.scoring.selection import evaluate_modes
     from likra_lite.scoring.table import LogLikelihoods
 
-    from .opening import open_model, read_answered, warn_of_bundled_model
+    from .opening import (
+        open_model,
+        read_answered,
+        warn_of_bundled_model,
+        warn_of_training_items,
+    )
     from .running import on_cluster
     from .tables import accuracy_line, mode_table
     from .unscored import Unscored
@@ -79,9 +84,10 @@ def evaluate(
     warn_of_bundled_model(model, items)
     scorer, decision, alpha, _ = open_model(model, n_threads, cached, prompt, answer_delimiter)
     answered = read_answered(items, "test")[:limit]
+    warn_of_training_items(model, answered)
     with (
         on_cluster(cluster, n_jobs),
-        progress_bar(len(answered), "scoring", show=True) as bar,
+        progress_bar(len(answered), "scoring", show=on_terminal()) as bar,
     ):
         chunks = list(stream_chunks(scorer, answered, None, n_jobs, bar.update, strict))
     unscored = Unscored()

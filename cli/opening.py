@@ -31,6 +31,7 @@ __all__ = [
     "read_answered",
     "stream_items",
     "warn_of_bundled_model",
+    "warn_of_training_items",
 ]
 
 DEMO = "demo"  # in place of a file: the bundled items
@@ -51,6 +52,20 @@ def warn_of_bundled_model(model: str | None, items: str) -> None:
             "other questions export a model and pass --model",
             err=True,
         )
+
+
+def warn_of_training_items(model: str | None, items: Sequence[Item]) -> None:
+    """Warn of items to test on that the heads of a model folder were fitted on.
+
+    Warns
+    -----
+    OverlapWarning
+    """
+    from likra_lite.heads.saved import read_training_hashes
+    from likra_lite.questions.item import warn_of_overlap
+
+    if model is not None:
+        warn_of_overlap(read_training_hashes(Path(model)), items)
 
 
 def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) -> None:

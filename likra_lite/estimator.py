@@ -30,7 +30,7 @@ from .notebook import summary_html
 from .progress import progress_bar
 from .prompts import Prompt
 from .questions.inputs import answer_indices, as_items
-from .questions.item import warn_of_duplicates, warn_of_overlap
+from .questions.item import content_hashes, warn_of_duplicates, warn_of_overlap
 from .scoring.conformal import (
     abstention_threshold,
     predict_or_abstain,
@@ -148,7 +148,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Keep log-likelihoods, and the training items' hidden states, on disk, so that nothing is
         computed twice; see :func:`likra_lite.engine.cache.default_cache`.
     verbose : bool, default=False
-        Show progress on stderr if that is a terminal.
+        Show the progress, on stderr, of what takes more than two seconds.
 
     Attributes
     ----------
@@ -171,6 +171,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Their right choices.
     n_items_ : int
         Number of items the heads were fitted on.
+    training_hashes_ : ndarray of shape (n_items,)
+        Hashes of all items given to ``fit``, to tell them when the classifier is evaluated, see
+        :func:`likra_lite.questions.item.content_hashes`.
     decision_ : FittedDecision or Decision
         The weights in force, or the mode, alpha, normalization and temperature. It follows
         `mode`, `alpha` and `normalization` when they are changed after ``fit``: no forward pass
@@ -316,7 +319,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if X_validation is not None:
             validation = as_items(X_validation)
             held_out = HeldOutItems(validation, answer_indices(validation, y_validation))
-            warn_of_overlap(items, validation)
+            warn_of_overlap(content_hashes(items), validation)
         seen = max(
             len(item.choices)
             for item in [*items, *(held_out.items if held_out is not None else [])]
@@ -334,7 +337,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             fit_heads = HEADS_ON_A_FOLDER["lora" if self._trains_lora_only() else self.adapter]
             fitted = fit_heads(scorer, items, answers, held_out, settings)
         # Only now, so that a failed fit leaves the last one.
-        self.adopt(fitted, self.n_choices or seen)
+        self.adopt(replace(fitted, training=content_hashes(items)), self.n_choices or seen)
         self.warn_if_worse(stacklevel=3)
         return self
 
@@ -394,6 +397,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.penalty_ = fitted.penalty
         self.negatives_ = fitted.negatives
         self.n_items_ = fitted.n_items
+        self.training_hashes_ = fitted.training
         self.held_out_ = fitted.table
         self.held_out_y_ = fitted.y
         self._decided: tuple[DecisionRule, LinearDecision] | None = None
@@ -679,6 +683,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             self.n_items_,
             self.penalty_,
             self.trials_,
+            self.training_hashes_,
         )
         saved = Saved(fitted, self.decision_, self._rule(), parameters, len(self.classes_))
         save_heads(Path(folder), saved)

@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr, for people only."""
+"""Progress of long work, on stderr."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["Pace", "announce", "progress_bar"]
+__all__ = ["Pace", "announce", "on_terminal", "progress_bar"]
+
+SELDOM = 10.0  # seconds between two lines of a log
+
+
+def on_terminal() -> bool:
+    """Return whether stderr is a terminal: where nobody asks for progress, others are spared it."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def progress_bar(total: int | None, description: str, show: bool, unit: str = "item") -> Any:
-    """Return a tqdm bar that appears after two seconds, and on a terminal only.
+    """Return a tqdm bar that appears after two seconds: on a terminal, in a notebook, in a log.
 
     Parameters
     ----------
@@ -28,13 +35,20 @@ def progress_bar(total: int | None, description: str, show: bool, unit: str = "i
         desc=description,
         unit=unit,
         delay=2,
-        disable=None if show else True,
+        mininterval=0.1 if on_terminal() or _in_notebook() else SELDOM,
+        disable=not show or sys.stderr is None,
         leave=False,
     )
 
 
+def _in_notebook() -> bool:
+    """Return whether what is written to stderr appears under a cell of a notebook."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and hasattr(shell.get_ipython(), "kernel")
+
+
 def announce(line: str, show: bool) -> None:
-    """Tell how long work goes, above the bars, if stderr is a terminal.
+    """Tell how long work goes, above the bars.
 
     Parameters
     ----------
@@ -42,7 +56,7 @@ def announce(line: str, show: bool) -> None:
     show : bool
         False for nothing.
     """
-    if show and sys.stderr.isatty():
+    if show and sys.stderr is not None:
         from tqdm import tqdm
 
         tqdm.write(line, file=sys.stderr)

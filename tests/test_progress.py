@@ -1,13 +1,16 @@
-"""What is told of long work."""
+"""What is told of long work: on a terminal, in a notebook, in a log, and not at all."""
 
 from __future__ import annotations
 
 import io
+import sys
+from types import SimpleNamespace
 
 import pytest
+from command_line import messages, run
 
-from likra_lite import progress
-from likra_lite.progress import Pace, duration
+from likra_lite import LikraClassifier, progress
+from likra_lite.progress import SELDOM, Pace, duration, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -30,8 +33,8 @@ def test_pace(show, resumed, monkeypatch):
     assert progress.sys.stderr.getvalue() == (f"training: {left} to go\n" if show else "")
 
 
-def test_nothing_is_told_without_a_terminal(capsys):
-    pace = Pace(100, "training", True)
+def test_nothing_is_told_unasked(capsys):
+    pace = Pace(100, "training", False)
     for _ in range(5):
         pace.advance(8)
     assert capsys.readouterr() == ("", "")
@@ -41,3 +44,48 @@ def test_durations():
     assert [duration(s) for s in (3.4, 99, 100, 5999, 9000)] == [
         "about 3 s", "about 99 s", "about 2 min", "about 100 min", "about 2 h",
     ]  # fmt: skip
+
+
+def test_bars_appear_where_they_are_asked_for(capsys):
+    for show in (True, False):
+        with progress_bar(3, "reading", show) as bar:
+            bar.delay = 0
+            bar.update(3)
+            bar.refresh()
+        assert ("reading: 100%" in capsys.readouterr().err) is show
+
+
+@pytest.mark.parametrize("shell", [None, SimpleNamespace(), SimpleNamespace(kernel=object())])
+def test_notebooks_are_told_from_logs(shell, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    with progress_bar(3, "reading", show=True) as bar:
+        assert bar.mininterval == (0.1 if hasattr(shell, "kernel") else SELDOM)
+
+
+def test_no_standard_error(monkeypatch):
+    """As under pythonw, or in a service."""
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress_bar(3, "reading", show=True) as bar:
+        bar.update(3)
+
+
+def test_a_verbose_classifier_shows_its_bars_without_a_terminal(items, monkeypatch):
+    shown = []
+    bar = progress_bar
+
+    def recorded(total, description, show, unit="item"):
+        shown.append((description, show))
+        return bar(total, description, show, unit)
+
+    monkeypatch.setattr("likra_lite.heads.fit_none.progress_bar", recorded)
+    monkeypatch.setattr("likra_lite.estimator.progress_bar", recorded)
+    for verbose in (True, False):
+        shown.clear()
+        LikraClassifier(adapter="none", cv=2, verbose=verbose).fit(items[:16]).predict(items[:2])
+        assert shown == [("scoring", verbose), ("scoring", verbose)]
+
+
+def test_commands_show_none_without_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("tqdm.std.tqdm.refresh", lambda *_, **__: pytest.fail("a bar"))
+    status, _, err = run("score", "handwritten", capsys=capsys)
+    assert (status, messages(err)) == (0, "")

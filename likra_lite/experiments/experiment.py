@@ -13,7 +13,7 @@ from ..heads.fit_graph import check_covered
 from ..heads.output import DEFAULT_PENALTY
 from ..heads.recipe import LoraRecipe
 from ..questions.inputs import answer_indices
-from ..questions.item import Item, warn_of_overlap
+from ..questions.item import Item, content_hashes, warn_of_overlap
 from ..scoring.scorer import ChoiceScorer
 from ..validation import check_number
 from .bench import Bench
@@ -84,7 +84,8 @@ class Experiment:
                     f"{what}: an experiment needs at least two items, got {len(given)}"
                 )
             answer_indices(given)
-        self._overlaps = {name: warn_of_overlap(items, test) for name, test in tests.items()}
+        training = content_hashes(items)
+        self._overlaps = {name: warn_of_overlap(training, test) for name, test in tests.items()}
         self.scorer = scorer
         self.items = items
         self.tests = dict(tests)

@@ -45,7 +45,7 @@ def export_model(
     precision : {"float32", "int8"}, default="float32"
         Number format of the weights, see :func:`quantize_model`.
     verbose : bool, default=False
-        Show progress on stderr if that is a terminal.
+        Show the progress, on stderr, of what takes more than two seconds.
     exporter : {"built", "dynamo", "optimum"}, optional
         How to come to the graphs: built from the checkpoint's configuration, or traced with
         PyTorch, through ``torch.export`` or through Optimum (extra ``optimum``). By default they

@@ -48,7 +48,7 @@ def build_model_folder(
     out : path
         The model folder to write; an existing one is replaced.
     verbose : bool, default=False
-        Show progress on stderr if that is a terminal.
+        Show the progress, on stderr, of what takes more than two seconds.
 
     Returns
     -------

@@ -40,14 +40,17 @@ __all__ = [
     "read_fitted",
     "read_held_out",
     "read_saved",
+    "read_training_hashes",
     "save_heads",
 ]
 
 SETTINGS = "classifier.json"
 # Of these settings; 1 had no fitted weights and no version, 2 did not tell the model.
 VERSION = 3
+HASHES = "hashes"
 HELD_OUT = "held_out.safetensors"
 NEGATIVES = "negatives.safetensors"
+TRAINING = "training.safetensors"  # hashes of the items; not in folders of earlier versions
 
 
 def is_fitted_folder(folder: Path) -> bool:
@@ -137,6 +140,7 @@ def save_heads(folder: Path, saved: Saved) -> None:
     }
     tensors[HELD_OUT] = {**table.to_arrays(), "y": fitted.y}
     tensors[NEGATIVES] = {"item": drawn.item, "source": drawn.source, "choice": drawn.choice}
+    tensors[TRAINING] = {HASHES: np.sort(fitted.training)}
     with atomic_folder(folder) as scratch:
         for name in model.manifest.model_files:
             copy_file(model.folder / name, scratch / name)
@@ -254,6 +258,23 @@ def read_held_out(folder: Path) -> tuple[LogLikelihoods, NDArray[np.int64]]:
         return LogLikelihoods.of_arrays(held_out), held_out["y"]
 
 
+def read_training_hashes(folder: Path) -> NDArray[np.uint64]:
+    """Return the hashes of the items that the heads of a folder were fitted on, if it has any.
+
+    They are those of :func:`likra_lite.questions.item.content_hashes`.
+
+    Raises
+    ------
+    ModelFolderError
+        If it is no model folder, or damaged.
+    """
+    manifest = read_manifest(folder)
+    if TRAINING not in manifest.files:
+        return np.zeros(0, np.uint64)
+    with readable(folder):
+        return read_tensors(folder, manifest, TRAINING)[HASHES]
+
+
 def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Saved:
     """Read a fitted classifier.
 
@@ -288,5 +309,8 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
         negatives = Negatives(**read_tensors(folder, scorer.model.manifest, NEGATIVES))
         trials = tuple(Trial(**trial) for trial in settings.get("trials", ()))
         n_items, penalty = settings["n_items"], settings["penalty"]
-        fitted = FittedHeads(scorer, negatives, table, y, n_items, penalty, trials)
+        known_items = read_training_hashes(folder)
+        fitted = FittedHeads(
+            scorer, negatives, table, y, n_items, penalty, trials, known_items
+        )
         return Saved(fitted, decision, rule, parameters, settings["n_classes"])

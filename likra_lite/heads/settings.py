@@ -49,7 +49,7 @@ class FitSettings:
     cache : bool
         Whether log-likelihoods and hidden states are kept on disk.
     verbose : bool
-        Whether progress is shown on a terminal.
+        Whether progress is shown.
     """
 
     rule: DecisionRule

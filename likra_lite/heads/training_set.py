@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,9 @@ class FittedHeads:
         That was used, if there was one.
     trials : sequence of Trial
         Of every kind of heads, if several were tried.
+    training : ndarray
+        What :func:`likra_lite.questions.item.content_hashes` gives for the training items;
+        empty where they are not known.
     """
 
     scorer: ChoiceScorer
@@ -112,6 +115,7 @@ class FittedHeads:
     n_items: int
     penalty: float | None = None
     trials: Sequence[Trial] = ()
+    training: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
 
 
 def draw_for(
