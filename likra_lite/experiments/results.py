@@ -34,11 +34,19 @@ __all__ = ["EXPERIMENT", "Results", "is_results_folder"]
 
 EXPERIMENT = "experiment.json"
 FORMAT_VERSION = 1
+SUBFOLDERS = ("points", "tests", "training")
 
 
 def is_results_folder(path: str | os.PathLike[str]) -> bool:
     """Return whether a folder holds results of an experiment."""
     return (Path(path) / EXPERIMENT).is_file()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LikraError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 class Results:
@@ -103,14 +111,13 @@ class Results:
         root = Path(folder)
         path = root / EXPERIMENT
         if not path.exists():
-            if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            # A hidden file is what a run has left that was killed while it wrote the first one.
+            if root.exists() and (
+                not root.is_dir() or any(not found.name.startswith(".") for found in root.iterdir())
+            ):
                 raise LikraError(f"{root} exists and holds no results; choose another --out")
+            _make_folder(root)
             content = {"format_version": FORMAT_VERSION, **identity, "begun": dict(begun)}
-            try:
-                for name in ("points", "tests", "training"):
-                    (root / name).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise LikraError(f"cannot write {root}: {error.strerror or error}") from error
             write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
         results = cls(root)
         differing = differences(results.experiment, identity)
@@ -119,6 +126,8 @@ class Results:
                 f"{root} holds another experiment, with other {' and '.join(differing)}; choose "
                 "another --out"
             )
+        for name in SUBFOLDERS:
+            _make_folder(root / name)
         return results
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..scoring.scorer import ChoiceScorer
 from ..scratch import temporary_folder
+from ..workers import end_with
 from .bench import Bench
 from .experiment import Advance, Experiment
 from .points import CONTROLS, Point
@@ -74,8 +76,10 @@ def run(
             _write_shared(results, bench, control)
             spread = bench.spread(workers, scratch / control) if workers > 1 else None
             jobs = 1 if spread is None else n_jobs
-            for fitted in Parallel(n_jobs=jobs, return_as="generator_unordered")(
-                delayed(_fit)(spread or bench, left)
+            for fitted in Parallel(
+                n_jobs=jobs, return_as="generator_unordered", temp_folder=str(scratch)
+            )(
+                delayed(_fit)(spread or bench, left, os.getpid())
                 for group in _groups(planned)
                 if (left := list(filter(is_missing, group)))  # another process may be at work
             ):
@@ -95,8 +99,9 @@ def _groups(points: Sequence[Point]) -> Iterator[list[Point]]:
         yield list(group)
 
 
-def _fit(bench: Bench, points: Sequence[Point]) -> list[tuple[Point, Arrays]]:
+def _fit(bench: Bench, points: Sequence[Point], parent: int) -> list[tuple[Point, Arrays]]:
     """Fit at points that share a positive head; the work of one task."""
+    end_with(parent)
     fits = list(map(bench.fit, points))
     unused = bench.unused(points[0].n_items, points[0].seed)
     positive = _under(bench, fits[0], "positive", unused)
