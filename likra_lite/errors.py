@@ -34,7 +34,14 @@ __all__ = [
 
 
 class LikraError(ValueError):
-    """Base class of every error that likra-lite raises on purpose."""
+    """Base class of every error that likra-lite raises on purpose.
+
+    Its message is one line that a terminal can print, whatever texts, paths and objects it tells
+    of.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(_one_line(each) for each in arguments))
 
 
 class ItemError(LikraError):
@@ -126,6 +133,10 @@ class SlowTrainingWarning(UserWarning):
 
 class RatioWarning(UserWarning):
     """The fitted ratio does worse than the base model on held-out items."""
+
+
+def _one_line(argument: object) -> object:
+    return printable(" ".join(argument.split())) if isinstance(argument, str) else argument
 
 
 def printable(text: str, limit: int | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,15 @@ from .scoring.modes import FREE_HEADS, HEADS, MODES
 from .scoring.scorer import ChoiceScorer
 from .scoring.selection import DecisionRule, worse_than_base
 from .scoring.table import LogLikelihoods
-from .validation import check_integer, check_number_or_auto, check_one_of, check_share
+from .validation import (
+    as_path,
+    check_flag,
+    check_integer,
+    check_number_or_auto,
+    check_one_of,
+    check_share,
+    shown,
+)
 
 __all__ = ["LikraClassifier"]
 
@@ -421,6 +430,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_integer("n_threads", self.n_threads, 1, optional=True)
         check_integer("n_jobs", self.n_jobs, -1, optional=True)
         check_share("contamination", self.contamination)
+        check_flag("cache", self.cache)
+        check_flag("verbose", self.verbose)
         check_one_of("adapter", self.adapter, ADAPTERS)
         if self.adapter == "none" and self.mode in MODES:
             missing = {*MODES[self.mode].heads}.difference(FREE_HEADS)
@@ -526,6 +537,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "held_out_")
         if isinstance(X, LogLikelihoods):
             return X
+        for head in heads if isinstance(heads, Sequence) else [heads] if heads is not None else ():
+            check_one_of("head", head, self.scorer_.heads)
         items = as_items(X)
         with self._progress(len(items), "scoring") as bar:
             return score_table(self.scorer_, items, heads, self.n_jobs, bar.update)
@@ -640,8 +653,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(X, LogLikelihoods):
             X = as_items(X)
             y = answer_indices(X, y)
-        elif y is None:
-            raise LikraError("log-likelihoods hold no answers; pass y")
+        else:
+            y = _right_choices(X, y)
         return float(super().score(X, y, sample_weight))
 
     def explain(self, item: Any) -> Explanation:
@@ -686,7 +699,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             self.training_hashes_,
         )
         saved = Saved(fitted, self.decision_, self._rule(), parameters, len(self.classes_))
-        save_heads(Path(folder), saved)
+        save_heads(as_path("folder", folder), saved)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], n_threads: int | None = None) -> LikraClassifier:
@@ -708,11 +721,25 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         """
         from .heads.saved import read_saved
 
-        saved = read_saved(Path(folder), n_threads, cls().get_params())
-        classifier = cls(model=Path(folder).resolve(), **saved.parameters)
+        path = as_path("folder", folder)
+        saved = read_saved(path, n_threads, cls().get_params())
+        classifier = cls(model=path.resolve(), **saved.parameters)
         fitted = saved.fitted
         if not classifier.cache:
             fitted = replace(fitted, scorer=replace(fitted.scorer, cache=None))
         classifier.adopt(fitted, saved.n_classes)
         classifier._decided = (classifier._rule(), saved.decision)
         return classifier
+
+
+def _right_choices(table: LogLikelihoods, y: ArrayLike | None) -> IntArray:
+    """Return the right choices of a table's items, which are indices."""
+    if y is None:
+        raise LikraError("log-likelihoods hold no answers; pass y")
+    right = np.asarray(y)
+    if right.shape != (len(table),) or right.dtype.kind not in "iu":
+        raise LikraError(
+            f"got y={shown(y)}; expected the index of the right choice of each of the {len(table)} "
+            "items of the table"
+        )
+    return right.astype(np.int64)

@@ -14,6 +14,7 @@ from .errors import LikraError
 from .questions.answers import letter
 from .questions.inputs import answer_indices
 from .questions.item import Item
+from .validation import shown
 
 __all__ = ["CHAT", "PROMPTS", "ChatPrompt", "Prompt", "as_prompt"]
 
@@ -68,8 +69,8 @@ class Prompt:
         names = [name for name in self._placeholders() if name is not None]
         if names.count("question") != 1 or set(names) - {*PLACEHOLDERS}:
             raise LikraError(
-                f"got prompt {self.template!r}; expected one of {sorted([*PROMPTS, CHAT])} or a "
-                "template with {question} once and, if wanted, {context} and {options}"
+                f"got prompt {shown(self.template)}; expected one of {sorted([*PROMPTS, CHAT])} "
+                "or a template with {question} once and, if wanted, {context} and {options}"
             )
 
     def __str__(self) -> str:
@@ -86,10 +87,11 @@ class Prompt:
         try:
             parsed = list(string.Formatter().parse(self.template))
         except ValueError as error:
-            raise LikraError(f"prompt {self.template!r} is not a template: {error}") from None
+            raise LikraError(f"prompt {shown(self.template)} is not a template: {error}") from None
         if any(specification or conversion for _, _, specification, conversion in parsed):
             raise LikraError(
-                f"got prompt {self.template!r}; placeholders take no format, expected {{question}}"
+                f"got prompt {shown(self.template)}; placeholders take no format, expected "
+                "{question}"
             )
         return [(literal, name) for literal, name, _, _ in parsed]
 

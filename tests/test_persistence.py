@@ -200,7 +200,7 @@ def test_interrupted_replacement_puts_the_old_folder_back(fitted, tmp_path, monk
 def test_a_folder_that_a_kill_left_aside_is_put_back(fitted, tmp_path):
     fitted.save(tmp_path / "saved")
     (tmp_path / "saved").rename(tmp_path / ".saved.likra-lite-replaced")
-    with pytest.raises(LikraError), atomic_folder(tmp_path / "saved"):
+    with pytest.raises(LikraError, match="nothing is written"), atomic_folder(tmp_path / "saved"):
         raise LikraError("nothing is written")
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
     LikraClassifier.load(tmp_path / "saved")

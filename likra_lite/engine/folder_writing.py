@@ -48,22 +48,22 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     if target.exists() and not target.is_dir():
         raise LikraError(f"{target} exists and is not a model folder; choose another --out")
-    there = next(parent for parent in target.resolve().parents if parent.exists())
+    there = next((parent for parent in target.resolve().parents if parent.exists()), target)
     if not there.is_dir() or not os.access(there, os.W_OK):
         reason = "Permission denied" if there.is_dir() else f"{there} is a file"
         raise LikraError(f"cannot write {path}: {reason}")
     if not target.exists():
         return
-    found = {entry.relative_to(target).as_posix() for entry in target.rglob("*")}
     try:
         manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
         known = {MANIFEST, *manifest["files"]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        if found:
+        if any(target.iterdir()):
             raise LikraError(
                 f"{target} exists and is not a model folder; choose another --out"
             ) from None
         return
+    found = {entry.relative_to(target).as_posix() for entry in target.rglob("*")}
     known |= {parent.as_posix() for name in known for parent in Path(name).parents}
     if found - known:
         raise LikraError(
@@ -93,11 +93,11 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     LikraError
         If `path` exists and is no model folder, or cannot be written.
     """
+    check_folder_target(path)
     target = Path(path).resolve()
     aside = target.with_name(ASIDE.format(name=target.name))
     try:
         _settle(target, aside)
-        check_folder_target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(target) as scratch:
             yield scratch

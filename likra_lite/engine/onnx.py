@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LikraError, ModelFolderError
+from ..validation import as_path, check_integer
 from .features import Features, OutputProjection
 from .folder import ADAPTED, TOKENIZER, WEIGHTS, Manifest, read_manifest, unchanged
 from .forward import TOKEN_BUDGET
@@ -57,9 +57,11 @@ class LanguageModel:
     """
 
     def __init__(self, folder: str | os.PathLike[str], n_threads: int | None = None) -> None:
-        self.folder = Path(folder).resolve()
+        check_integer("n_threads", n_threads, 1, optional=True)
+        given = as_path("folder", folder)
+        self.folder = given.resolve()
         self.n_threads = n_threads
-        self.manifest: Manifest = read_manifest(folder)
+        self.manifest: Manifest = read_manifest(given)
 
     def __repr__(self) -> str:
         return f"LanguageModel({str(self.folder)!r})"

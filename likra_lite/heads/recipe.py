@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import LikraError
-from ..validation import check_integer, check_number, check_one_of, check_share
+from ..validation import check_integer, check_number, check_one_of, check_share, shown
 
 __all__ = ["OBJECTIVES", "PRECISIONS", "SCHEDULES", "LoraRecipe"]
 
@@ -108,8 +108,11 @@ class LoraRecipe:
         check_one_of("objective", self.objective, OBJECTIVES)
         check_one_of("precision", self.precision, PRECISIONS)
         if self.target_modules is not None:
-            if isinstance(self.target_modules, str) or not self.target_modules:
+            names = self.target_modules
+            if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+                names = ()
+            if not names:
                 raise LikraError(
-                    f"got target_modules={self.target_modules!r}; expected a list of names"
+                    f"got target_modules={shown(self.target_modules)}; expected a list of names"
                 )
             object.__setattr__(self, "target_modules", tuple(self.target_modules))

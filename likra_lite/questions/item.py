@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DuplicateChoicesWarning, ItemError, OverlapWarning
-from .values import type_name
+from .values import shown, type_name
 
 __all__ = [
     "NEEDS_ANSWER",
@@ -107,7 +107,7 @@ class Item:
     def _index(self, answer: Any) -> int:
         if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
             raise ItemError(
-                f"answer must be the index of a choice from 0, or its letter, got {answer!r}"
+                f"answer must be the index of a choice from 0, or its letter, got {shown(answer)}"
             )
         if not 0 <= answer < len(self.choices):
             raise ItemError(

@@ -14,10 +14,10 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from io import TextIOWrapper
-from pathlib import Path
 from typing import IO, Any
 
 from ..errors import ItemError, LikraError, printable
+from ..validation import as_path
 
 __all__ = ["STANDARD_INPUT", "LineError", "Source", "check_encoding", "encoding_of"]
 
@@ -58,7 +58,7 @@ class Source:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = as_path("path", path)
         self.is_standard_input = str(path) == STANDARD_INPUT
         self._copy: IO[bytes] | None = None
 

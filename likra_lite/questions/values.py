@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from ..errors import ItemError, first_line, printable
+from ..validation import shown, type_name
 
 __all__ = [
     "fold",
@@ -116,19 +117,6 @@ def fold(name: Any) -> str:
 _SEPARATORS = str.maketrans("", "", " _-\t\ufeff")
 
 
-def shown(value: Any, limit: int = 50) -> str:
-    """Return the repr of a value, cut to a length, that a terminal can print."""
-    if isinstance(value, str):
-        value = value[: limit + 1]
-    elif isinstance(value, Mapping | Sequence):
-        return f"a {type_name(value)} of length {len(value)}"
-    try:
-        text = repr(value)
-    except Exception:  # an object's own repr, or a number too long for Python to print
-        return f"a {type_name(value)}"
-    return printable(text, limit)
-
-
 def text_of(value: Any) -> str | None:
     """Return a value as text, or None if it has none."""
     if isinstance(value, str):
@@ -137,8 +125,3 @@ def text_of(value: Any) -> str | None:
         return number_text(value) or str(value)
     except Exception:  # as in `shown`
         return None
-
-
-def type_name(value: object) -> str:
-    """Return how a value's type is called in messages."""
-    return "nothing" if value is None else type(value).__name__

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..engine.ragged import span_indices
 from ..errors import LikraError
+from ..validation import shown, type_name
 from .lengths import LENGTHS
 
 __all__ = ["LogLikelihoods"]
@@ -40,6 +41,26 @@ class LogLikelihoods:
     offsets: NDArray[np.int64]
     heads: Mapping[str, NDArray[np.float64]]
     lengths: Mapping[str, NDArray[np.int64]]
+
+    def __post_init__(self) -> None:
+        offsets = np.asarray(self.offsets)
+        if offsets.ndim != 1 or offsets.dtype.kind not in "iu" or offsets[:1].tolist() != [0]:
+            raise LikraError("the offsets of log-likelihoods are integers that begin with 0")
+        if np.any(np.diff(offsets) < 1):
+            raise LikraError("the offsets of log-likelihoods grow: every item has choices")
+        for kind, columns in (("heads", self.heads), ("lengths", self.lengths)):
+            if not isinstance(columns, Mapping):
+                raise LikraError(f"got {kind} of type {type_name(columns)}; expected a dict")
+            for name in LENGTHS if kind == "lengths" else ():
+                if name not in columns:
+                    raise LikraError(f"the lengths of log-likelihoods lack {name!r}")
+            for name, column in columns.items():
+                numbers = getattr(getattr(column, "dtype", None), "kind", "") in "iuf"
+                if not numbers or np.shape(column) != (offsets[-1],):
+                    raise LikraError(
+                        f"got {shown(column)} for {shown(name)} in the {kind} of log-likelihoods; "
+                        f"expected an array of {offsets[-1]} numbers, one for each choice"
+                    )
 
     def __len__(self) -> int:
         """Return the number of items."""

@@ -1,0 +1,94 @@
+"""Attack the whole toolkit with random damage, and count what is not one clear line.
+
+    python benchmarks/fuzz --seed 0 --files 1000 --folders 500 --caches 300 --kills 60
+
+Files of items, model folders and caches are damaged and used; commands are killed at random
+moments and run again. Prints a row of counts for each, and every case that went wrong. The same
+seed makes the same cases, but for the moments of kills, which depend on the machine's speed.
+Exits with 1 if anything went wrong. Linux only: commands run in forked processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from caches import fuzz_caches
+from folders import fuzz_folders
+from item_files import fuzz_item_files
+from kills import fuzz_kills
+from objects import fuzz_objects
+from runs import HEADER, Tally
+
+SHOWN = 20  # cases of one kind
+CHECKPOINT = Path(__file__).resolve().parents[3] / "shared" / "models" / "tinystories-3m"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    for name, count in (
+        ("files", 1000),
+        ("folders", 500),
+        ("caches", 300),
+        ("kills", 60),
+        ("objects", 9999),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="What export is fed.")
+    parser.add_argument("--keep", type=Path, help="Folder for the cases; removed if not given.")
+    return parser.parse_args()
+
+
+def _load() -> None:
+    """Import in this process what the forked ones would each import."""
+    import likra_lite.cli.main
+    import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import tokenizers  # noqa: F401
+
+    import likra_lite.estimator
+    import likra_lite.heads.saved
+    import likra_lite.questions.files  # noqa: F401
+
+
+def main() -> None:
+    """Run what is asked for, and print the counts."""
+    given = _arguments()
+    os.environ["LIKRA_LITE_CACHE"] = "off"
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    _load()
+    parts: dict[str, Callable[[int, Random, Path], Tally]] = {
+        "files": fuzz_item_files,
+        "folders": fuzz_folders,
+        "caches": fuzz_caches,
+        "objects": fuzz_objects,
+        "kills": partial(fuzz_kills, checkpoint=given.checkpoint),
+    }
+    start = time.perf_counter()
+    wrong = 0
+    print(HEADER, flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, fuzz in parts.items():
+            folder = (given.keep or Path(scratch)) / name
+            folder.mkdir(parents=True)
+            if getattr(given, name):
+                tally = fuzz(getattr(given, name), Random(f"{given.seed} {name}"), folder)
+                print(tally.line(), flush=True)
+                for problem, cases in tally.problems.items():
+                    wrong += len(cases)
+                    for case in cases[:SHOWN]:
+                        print(f"    {problem}: {case}", flush=True)
+    print(f"seed {given.seed}, {time.perf_counter() - start:.0f} s, {wrong} problems")
+    sys.exit(min(wrong, 1))
+
+
+if __name__ == "__main__":
+    main()

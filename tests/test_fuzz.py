@@ -1,0 +1,46 @@
+"""The fuzzer itself: a few cases of each kind, and that it can fail."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FUZZ = Path(__file__).resolve().parent.parent / "benchmarks" / "fuzz"
+
+
+def test_a_few_cases_of_each_kind():
+    counts = ["--files", "12", "--folders", "4", "--caches", "2", "--objects", "40", "--kills", "0"]
+    command = [sys.executable, str(FUZZ), "--seed", "3", *counts]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    rows = [line.split(" | ") for line in process.stdout.splitlines()[1:-1]]
+    assert [row[:2] for row in rows] == [
+        ["item files", "12"], ["model folders", "4"], ["caches", "4"], ["objects", "40"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "err", "problems"),
+    [
+        (0, "", []),
+        (0, "likra-lite: warning: a choice is listed twice\n", []),
+        (0, "likra-lite: error: something went wrong\n", ["unclear"]),
+        (1, "likra-lite: error: items.csv:3: the row has no answer\n", []),
+        (1, "", ["unclear"]),
+        (1, "likra-lite: error: oh\n", ["unclear"]),
+        (1, "likra-lite: error: unexpected KeyError: 'x'; report it\n", ["unclear"]),
+        (1, "likra-lite: error: one thing went wrong\nlikra-lite: error: and another did\n", ["unclear"]),
+        (1, "likra-lite: error: the text \x1b[31m is odd\n", ["unclear"]),
+        (1, "Traceback (most recent call last):\nValueError\n", ["traceback"]),
+        (2, "Usage: likra-lite score\n\nError: No such option: --x\n", []),
+        (3, "likra-lite: 2 of 20 items were not scored\n", []),
+        (-11, "", ["hang or crash"]),
+    ],
+)  # fmt: skip
+def test_verdicts(status, err, problems, monkeypatch):
+    monkeypatch.syspath_prepend(str(FUZZ))
+    runs = pytest.importorskip("runs")
+    assert runs.verdict(runs.Outcome(status, "", err, 0.0)) == problems
