@@ -31,7 +31,7 @@ def first_items(items):
 def original(first_items, tmp_path_factory) -> Path:
     """A fitted folder. Read only."""
     folder = tmp_path_factory.mktemp("fitted") / "fitted"
-    LikraClassifier(mode="likra", alpha=0.9, cv=2).fit(first_items).save(folder)
+    LikraClassifier(adapter="output", mode="likra", alpha=0.9, cv=2).fit(first_items).save(folder)
     return folder
 
 
@@ -158,7 +158,9 @@ def test_heads_belong_to_the_model_that_they_were_fitted_on(name, fitted, other,
         relist(other)
         target = other
     else:
-        elsewhere = LikraClassifier(other, mode="likra", alpha=0.9, cv=2).fit(first_items)
+        elsewhere = LikraClassifier(other, adapter="output", mode="likra", alpha=0.9, cv=2).fit(
+            first_items
+        )
         elsewhere.save(other.parent / "elsewhere")
         shutil.copy(other.parent / "elsewhere" / name, fitted / name)
         relist(fitted)

@@ -77,7 +77,7 @@ def fuzz_folders(count: int, random: Random, folder: Path) -> Tally:
     """Damage so many copies of a fitted folder."""
     tally = Tally("model folders")
     whole, out = folder / "whole", folder / "out.jsonl"
-    fit = ["fit", "demo", "--limit", "24", "--cv", "2", "--out", whole]
+    fit = ["fit", "demo", "--limit", "24", "--cv", "2", "--adapter", "output", "--out", whole]
     assert run(fit).status == 0
     score = ["score", ITEMS, "--coverage", "0.8", "--out", out, "--model"]
     assert run([*score, whole]).status == 0
@@ -91,7 +91,7 @@ def fuzz_folders(count: int, random: Random, folder: Path) -> Tally:
         if command == "score":
             outcome = run([*score, damaged])
         elif command == "fit":
-            again = [*fit[:-1], folder / "again", "--adapter", "none", "--model", damaged]
+            again = [*fit[:-1], folder / "again", "--model", damaged]
             outcome = run(again)
             shutil.rmtree(folder / "again", ignore_errors=True)
         else:

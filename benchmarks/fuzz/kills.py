@@ -21,7 +21,7 @@ MARK = "LIKRA_FUZZ"  # an environment variable, by which processes of a run are 
 GRACE = 3.0  # seconds in which the workers of a killed process must end
 
 COMMANDS: dict[str, list[str]] = {
-    "fit": ["fit", "demo", "--limit", "200", "--out", "OUT"],
+    "fit": ["fit", "demo", "--limit", "200", "--adapter", "output", "--out", "OUT"],
     "score": ["score", "demo", "--out", "OUT"],
     "export": ["export", "CHECKPOINT", "--out", "OUT"],
     "int8": ["export", "CHECKPOINT", "--precision", "int8", "--out", "OUT"],

@@ -310,7 +310,5 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
         trials = tuple(Trial(**trial) for trial in settings.get("trials", ()))
         n_items, penalty = settings["n_items"], settings["penalty"]
         known_items = read_training_hashes(folder)
-        fitted = FittedHeads(
-            scorer, negatives, table, y, n_items, penalty, trials, known_items
-        )
+        fitted = FittedHeads(scorer, negatives, table, y, n_items, penalty, trials, known_items)
         return Saved(fitted, decision, rule, parameters, settings["n_classes"])
