@@ -45,7 +45,7 @@ class FileScorer:
     def score(self, items: str, out: str | None, form: str | None) -> tuple[int, Unscored]:
         """Score a file of items, and return their number and what could not be scored."""
         from likra_lite.atomic import partial_path
-        from likra_lite.progress import progress_bar
+        from likra_lite.progress import on_terminal, progress_bar
         from likra_lite.scoring.jobs import stream_chunks
         from likra_lite.scoring.rows import row_types, rows_of
 
@@ -56,7 +56,7 @@ class FileScorer:
         found, done = Unscored(), 0
         try:
             with (
-                progress_bar(total, "scoring", show=True) as bar,
+                progress_bar(total, "scoring", show=on_terminal()) as bar,
                 open_records(out, form, types, self.identity(items, form)) as records,
             ):
                 if records.state is not None:
