@@ -32,10 +32,10 @@ def number_or_auto(text: str) -> float | str:
 MODES = Registered("scoring.modes:MODES")
 modes_option = click.option(
     "--modes",
-    type=ListOfRegistered(MODES, "modes"),
+    type=ListOfRegistered(Registered("scoring.modes:MODES", last="auto"), "modes"),
     default=lambda: MODES.choices,
-    show_default="all",
-    help="What is scored.",
+    show_default="all but auto",
+    help="What is scored; auto fits weights on unused training items.",
 )
 alpha_option = click.option(
     "--alpha",

@@ -508,3 +508,15 @@ def test_an_interrupt_keeps_what_is_finished(command):
     assert "of 12 fits are in stopped; the same command goes on" in err
     assert "Traceback" not in err
     assert len(Results(place / "stopped").points()) >= 2
+
+
+def test_fitted_weights_have_rows_where_training_items_are_left(results, experiment):
+    whole = Point("none", n_items=24, seed=0)
+    run(experiment, [whole], results, n_jobs=1)
+    for point in POINTS[:4]:
+        (row,) = observations(results, ["auto"], points=[point])[:1]
+        decision = results.fitted_decision(point)
+        assert row["accuracy"] == np.mean(results.correct("late", point, decision))
+        assert (row["mode"], row["alpha"], row["normalization"]) == ("auto", None, None)
+        assert row["negatives"] == point.negatives
+    assert observations(results, ["auto"], points=[whole]) == []

@@ -17,11 +17,9 @@ from ..scoring.table import LogLikelihoods
 from ..validation import check_number_or_auto, check_one_of
 from .points import Point
 from .results import Results
-from .tidy import FREE_MODES, uses_negatives
+from .tidy import AUTO, FREE_MODES, uses_negatives
 
 __all__ = ["Setting", "correct_by_mode", "correct_of_table", "largest_size", "what_remains"]
-
-AUTO = "auto"  # weights fitted on the training items that a fit has not used
 
 BoolArray = NDArray[np.bool_]
 
@@ -126,8 +124,7 @@ def correct_by_mode(
                 decision = Decision(mode, normalization=setting.normalization)
                 found[mode] = results.correct(setting.test, setting.control, decision)
             continue
-        drawn = mode == AUTO or uses_negatives(mode)
-        kinds = list(setting.negatives) if drawn else [setting.negatives[0]]
+        kinds = list(setting.negatives) if uses_negatives(mode) else [setting.negatives[0]]
         for kind in kinds:
             rows = []
             for seed in seeds:

@@ -32,12 +32,14 @@ def setting_name(row: Mapping[str, Any], varying: Sequence[str]) -> str:
     parts = []
     for name in varying:
         value = row[name]
-        if name == "normalization":
+        if name == "alpha" and row["alpha_auto"]:
+            parts.append("alpha auto")
+        elif value is None:
+            continue
+        elif name == "normalization":
             unit = "answer" if value == "none" else LENGTHS[value].unit
             parts.append(SETTINGS[name].format(unit))
-        elif name == "alpha" and row["alpha_auto"]:
-            parts.append("alpha auto")
-        elif value is not None:
+        else:
             parts.append(SETTINGS[name].format(f"{value:g}" if name == "alpha" else value))
     return " ".join(parts)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..questions.roles import RIGHT
-from ..scoring.decision import Decision
+from ..scoring.decision import Decision, LinearDecision
 from ..scoring.lengths import NORMALIZATIONS
 from ..scoring.modes import MODES
 from ..scoring.statistics import accuracy
@@ -19,6 +19,7 @@ from .points import Point
 from .results import Results
 
 __all__ = [
+    "AUTO",
     "FREE_MODES",
     "NEAR_MISS",
     "check_decisions",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 FREE_MODES = ("base", "pmi")  # modes that need no fitting
+AUTO = "auto"  # weights fitted on the training items that a fit has not used
 NEAR_MISS = "near-miss"  # a wrong choice of the same question, of whatever role
 DECIMALS = 4  # of nats: beyond, graphs on different machines differ
 
@@ -36,7 +38,7 @@ Row = dict[str, Any]
 
 def uses_negatives(mode: str) -> bool:
     """Return whether wrong answers matter to a mode."""
-    return "negative" in MODES[mode].heads
+    return mode == AUTO or "negative" in MODES[mode].heads
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -55,7 +57,7 @@ def check_decisions(
 ) -> None:
     """Raise LikraError if a mode, an alpha or a normalization is none."""
     for mode in modes:
-        check_one_of("mode", mode, MODES)
+        check_one_of("mode", mode, (*MODES, AUTO))
     for normalization in normalizations:
         check_one_of("normalization", normalization, NORMALIZATIONS)
     for alpha in alphas:
@@ -76,7 +78,8 @@ def observations(
     results : Results
     modes : sequence of str
         See :data:`likra_lite.scoring.modes.MODES`. ``pmi`` is left out where questions are
-        hidden: it is 0 for every choice there.
+        hidden: it is 0 for every choice there. ``auto`` stands for weights that are fitted on
+        training items which the fit has not used, and is left out where it has used all.
     alphas : sequence of float or "auto"
         Weights of the negative head: a sweep costs no fit. ``auto`` is chosen, for every
         point, mode and normalization, on training items that the fit has not used.
@@ -111,7 +114,7 @@ def observations(
             for mode in modes:
                 if mode in FREE_MODES and not (mode == "pmi" and control == "hidden"):
                     decisions = [Decision(mode, normalization=n) for n in normalizations]
-                    rows += [_row(results, test, control, d, False) for d in decisions]
+                    rows += [_row(results, test, control, mode, d) for d in decisions]
             told: set[tuple[int, int, str]] = set()
             for point in (point for point in chosen if point.control == control):
                 for mode in modes:
@@ -132,30 +135,38 @@ def _rows_of(
     alphas: Sequence[float | str],
     normalizations: Sequence[str],
 ) -> Iterator[Row]:
+    if mode == AUTO:
+        if point.n_items < results.experiment["items"]["count"]:
+            yield _row(results, test, point, mode, results.fitted_decision(point))
+        return
     tried: Sequence[float | str] = alphas if MODES[mode].weighted else (1.0,)
     for normalization in normalizations:
         for alpha in tried:
             decision = results.decision(point, mode, alpha, normalization)
-            yield _row(results, test, point, decision, isinstance(alpha, str))
+            row = _row(results, test, point, mode, decision)
+            yield {**row, "alpha_auto": isinstance(alpha, str)}
 
 
-def _row(results: Results, test: str, where: Point | str, decision: Decision, chosen: bool) -> Row:
+def _row(
+    results: Results, test: str, where: Point | str, mode: str, decision: LinearDecision
+) -> Row:
     table, y = results.table(test, where), results.y(test)
     share, error = accuracy(decision.predict(table) == y)
-    mode = MODES[decision.mode]
     right = _is_right(table, y)
+    fixed = decision if isinstance(decision, Decision) else None
     row = {
-        **_setting(results, test, where, uses_negatives(decision.mode)),
-        "mode": decision.mode,
-        "alpha": decision.alpha if mode.weighted else None,
-        "alpha_auto": chosen,
-        "normalization": decision.normalization,
+        **_setting(results, test, where, uses_negatives(mode)),
+        "mode": mode,
+        "alpha": fixed.alpha if fixed is not None and MODES[mode].weighted else None,
+        "alpha_auto": False,
+        "normalization": None if fixed is None else fixed.normalization,
         "accuracy": share,
         "standard_error": error,
         "n_test": len(table),
         "chance": float(np.mean(1.0 / table.n_choices)),
     }
-    for name, head in (("plus", mode.plus), ("minus", mode.minus)):
+    plus, minus = (None, None) if fixed is None else (MODES[mode].plus, MODES[mode].minus)
+    for name, head in (("plus", plus), ("minus", minus)):
         values = None if head is None else table.head(head)
         row[f"{name}_right"] = None if values is None else _mean(values[right])
         row[f"{name}_wrong"] = None if values is None else _mean(values[~right])
