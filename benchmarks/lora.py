@@ -28,8 +28,8 @@ ROUNDS = 3
 
 def export_adapted(checkpoint: str, top_layers: int | None, folder: Path) -> None:
     """Export with a graph for LoRA heads."""
-    from likra_lite.export.targets import find_targets
-    from likra_lite.export.traced import export_checkpoint
+    from likra_lite.export.traced.targets import find_targets
+    from likra_lite.export.traced.trace import export_checkpoint
 
     export_checkpoint(
         checkpoint, folder, None, False, lambda model: find_targets(model, None, top_layers)
@@ -39,9 +39,9 @@ def export_adapted(checkpoint: str, top_layers: int | None, folder: Path) -> Non
 def export_merged(checkpoint: str, folder: Path, scratch: Path) -> None:
     """Export the checkpoint with the random adapter in its weights."""
     from likra_lite.export import export_model
-    from likra_lite.export.loading import load_checkpoint
     from likra_lite.export.parity import merged, random_adapter
-    from likra_lite.export.targets import find_targets
+    from likra_lite.export.traced.loading import load_checkpoint
+    from likra_lite.export.traced.targets import find_targets
 
     model, tokenizer = load_checkpoint(checkpoint)
     with merged(model, random_adapter(find_targets(model).modules)):

@@ -106,7 +106,7 @@ def train_trl(folder: str, pairs: Sequence[Pair], recipe: Any, clock: Clock, thr
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from likra_lite.export.targets import find_targets
+    from likra_lite.export.traced.targets import find_targets
     from likra_lite.lora_training.decoder import choose_dtype, lora_config
 
     disable_progress_bars()

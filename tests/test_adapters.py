@@ -11,7 +11,7 @@ import likra_lite.heads.output as adapters
 from likra_lite.engine.features import Features, OutputProjection
 from likra_lite.engine.sessions import session_options
 from likra_lite.errors import LikraError
-from likra_lite.export.output_graphs import Projection, gradient_graph
+from likra_lite.export.graphs.output_graphs import Projection, gradient_graph
 from likra_lite.heads.output import MatrixObjective, fit_output_matrix
 
 VOCABULARY, SIZE, ROWS, TARGETS = 23, 4, 12, 30

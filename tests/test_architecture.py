@@ -32,7 +32,22 @@ ROWS = [
     ["report"],
     ["cli"],
 ]
-FLOORS = {room: floor for floor, rooms in enumerate(ROWS) for room in rooms}
+# The rooms and modules inside ``export``, likewise.
+EXPORT_ROWS = [
+    ["graphs", "checkpoint", "exporters"],
+    ["gradient"],
+    ["folder_graphs", "parity"],
+    ["built", "traced"],
+    ["gguf", "quantization"],
+    ["export"],
+]
+
+
+def floors(rows: list[list[str]]) -> dict[str, int]:
+    return {room: floor for floor, rooms in enumerate(rows) for room in rooms}
+
+
+FLOORS, EXPORT_FLOORS = floors(ROWS), floors(EXPORT_ROWS)
 # The core knows a model folder, not how it was made; extras are imported by name at run time.
 BESIDE = {"export", "lora_training"}
 ABOVE_THE_CORE = {"lora_training", "cli"}
@@ -96,6 +111,21 @@ def test_imports_go_down(name):
         assert there == room or FLOORS[there] < FLOORS[room], f"{name} imports {target}"
         if there in BESIDE:
             assert room in {*BESIDE, *ABOVE_THE_CORE}, f"{name} of the core imports {target}"
+
+
+def test_imports_inside_export_go_down():
+    inner = {
+        name: name.split(".")[min(1, name.count("."))]
+        for name in MODULES
+        if room_of(name) == "export"
+    }
+    assert {*inner.values()} == EXPORT_FLOORS.keys(), "say on which floor a new room lies"
+    for name, room in inner.items():
+        for target in imports_of(name) & inner.keys():
+            there = inner[target]
+            assert there == room or EXPORT_FLOORS[there] < EXPORT_FLOORS[room], (
+                f"{name} imports {target}"
+            )
 
 
 def test_there_is_no_circle():

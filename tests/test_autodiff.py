@@ -9,10 +9,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from likra_lite.errors import ExportError
-from likra_lite.export import gradient_layers, gradient_rules  # noqa: F401  (they fill the table)
-from likra_lite.export.autodiff import append_gradients
-from likra_lite.export.norms import use_norm_operator
-from likra_lite.export.observed import Observed
+from likra_lite.export.gradient import layer_rules, operator_rules  # noqa: F401  (they fill the table)
+from likra_lite.export.gradient.autodiff import append_gradients
+from likra_lite.export.gradient.norms import use_norm_operator
+from likra_lite.export.gradient.observed import Observed
 
 OPSET = 23
 node = helper.make_node

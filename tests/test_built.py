@@ -20,9 +20,9 @@ from likra_lite import LanguageModel
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError
 from likra_lite.export import export_model
-from likra_lite.export.config_file import ConfigFile
-from likra_lite.export.families import FAMILIES
-from likra_lite.export.hugging_face import describe_decoder, find_tensors
+from likra_lite.export.built.families import FAMILIES
+from likra_lite.export.built.hugging_face import describe_decoder, find_tensors
+from likra_lite.export.checkpoint.config_file import ConfigFile
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 
@@ -140,7 +140,7 @@ def test_shared_prefix_equals_scoring_everything_alone(windowed):
 def test_lora_modules_are_those_of_the_traced_model(kind, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    from likra_lite.export.targets import find_targets
+    from likra_lite.export.traced.targets import find_targets
 
     checkpoint = save_checkpoint(kind, tmp_path / "checkpoint")
     export_model(checkpoint, tmp_path / "model", exporter="built")
@@ -341,9 +341,9 @@ def test_damaged_files(tmp_path, originals):
 
 
 def test_wrong_graphs_are_not_written(tmp_path, originals, monkeypatch):
-    from likra_lite.export import built
+    from likra_lite.export.built import build
 
-    original = built.trunk_graph
+    original = build.trunk_graph
 
     def wrong(spec, tensors):
         graph = original(spec, tensors)
@@ -352,7 +352,7 @@ def test_wrong_graphs_are_not_written(tmp_path, originals, monkeypatch):
                 next(a for a in node.attribute if a.name == "scale").f *= 1.5
         return graph
 
-    monkeypatch.setattr(built, "trunk_graph", wrong)
+    monkeypatch.setattr(build, "trunk_graph", wrong)
     with pytest.raises(ExportError, match="differ from NumPy in double precision by"):
         export_model(originals("llama"), tmp_path / "model", exporter="built")
     assert not (tmp_path / "model").exists()

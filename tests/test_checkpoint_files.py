@@ -14,9 +14,9 @@ from checkpoints import TEXT, save_checkpoint, save_tokenizer
 
 from likra_lite.errors import ExportError
 from likra_lite.export import export_model
-from likra_lite.export.config_file import ConfigFile
-from likra_lite.export.sources import find_checkpoint
-from likra_lite.export.tokenizer_files import TokenizerFiles
+from likra_lite.export.checkpoint.config_file import ConfigFile
+from likra_lite.export.checkpoint.sources import find_checkpoint
+from likra_lite.export.checkpoint.tokenizer_files import TokenizerFiles
 
 ADDED = {"__type": "AddedToken", "content": "</s>", "lstrip": False, "normalized": False}
 # Model type, whether tokenizer.json begins texts itself, and tokenizer_config.json.

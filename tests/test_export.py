@@ -21,8 +21,8 @@ from likra_lite.engine.prefixes import plan
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, LikraError
 from likra_lite.export import export_model
+from likra_lite.export.built.families import FAMILIES
 from likra_lite.export.exporters import TRACERS, default_tracer, missing_packages
-from likra_lite.export.families import FAMILIES
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 
@@ -171,7 +171,7 @@ def test_untraceable_model_leaves_nothing_and_prints_no_graph(
         raise RuntimeError("no such operator")
 
     how = {"dynamo": "_attention_node", "optimum": "_Attention.symbolic"}[tracer]
-    monkeypatch.setattr(f"likra_lite.export.operators.{how}", refuse)
+    monkeypatch.setattr(f"likra_lite.export.traced.operators.{how}", refuse)
     with pytest.raises(ExportError, match="LlamaForCausalLM cannot be traced to ONNX"):
         export_model(llama_checkpoint, tmp_path / "model", exporter=tracer)
     assert list(tmp_path.iterdir()) == []
@@ -179,7 +179,7 @@ def test_untraceable_model_leaves_nothing_and_prints_no_graph(
 
 
 def test_wrong_graphs_are_not_written(tmp_path, llama_checkpoint, monkeypatch):
-    from likra_lite.export import traced as module
+    from likra_lite.export.traced import trace as module
 
     monkeypatch.setattr(module, "logit_transform", lambda config: (1.5, None))
     with pytest.raises(ExportError, match="differ from PyTorch by"):

@@ -11,7 +11,7 @@ from gguf.quants import dequantize
 from gguf_files import write_gguf
 
 from likra_lite.errors import ExportError
-from likra_lite.export.gguf_file import GgufFile
+from likra_lite.export.gguf.gguf_file import GgufFile
 
 TOKENIZER = {"model": "gpt2", "tokens": ["a", "Ġb", "ç"], "scores": [0.5, -1.0, 2.0]}
 SETTINGS = {"block_count": 3, "attention.layer_norm_rms_epsilon": 1e-5, "causal": True}

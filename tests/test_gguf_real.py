@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from likra_lite import LanguageModel, read_items
 from likra_lite.export import export_model
-from likra_lite.export.gguf_file import GgufFile
+from likra_lite.export.gguf.gguf_file import GgufFile
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 

@@ -36,8 +36,8 @@ from tokenizers import (
 )
 
 from likra_lite.errors import ExportError
-from likra_lite.export.gguf_file import GgufFile
-from likra_lite.export.gguf_tokenizer import RebuiltTokenizer, rebuild_tokenizer
+from likra_lite.export.gguf.gguf_file import GgufFile
+from likra_lite.export.gguf.rebuilt_tokenizer import RebuiltTokenizer, rebuild_tokenizer
 
 LINES = mixed_lines(10_000)
 SPACE = "\u2581"

@@ -20,7 +20,7 @@ from likra_lite.engine.folder import read_manifest, write_manifest
 from likra_lite.engine.head import Lora, stack_factors
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, ModelFolderError, RatioWarning
-from likra_lite.export.targets import find_targets
+from likra_lite.export.traced.targets import find_targets
 from likra_lite.heads.peft_folder import read_peft_folder
 from likra_lite.lora_training.imports import import_adapters
 from likra_lite.scoring.decision import Decision

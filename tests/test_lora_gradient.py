@@ -12,10 +12,10 @@ from likra_lite.engine.folder import LORA_GRADIENT, read_manifest
 from likra_lite.engine.sessions import open_graph
 from likra_lite.engine.trees import TokenTree, pack
 from likra_lite.export import export_model
+from likra_lite.export.built.families import FAMILIES
 from likra_lite.export.exporters import default_tracer
-from likra_lite.export.families import FAMILIES
-from likra_lite.export.lora_gradient import GRADIENT_OF
-from likra_lite.export.targets import find_targets
+from likra_lite.export.gradient.lora_gradient import GRADIENT_OF
+from likra_lite.export.traced.targets import find_targets
 
 ARCHITECTURES = (
     "llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3", "gemma2", "gemma3_text", "phi3", "opt",

@@ -17,7 +17,7 @@ from likra_lite.engine.folder_writing import copy_file
 from likra_lite.engine.tokens import TextEncoder
 from likra_lite.errors import ExportError, LikraError
 from likra_lite.export import export_model
-from likra_lite.export.chat_files import chat_of_files, chat_settings
+from likra_lite.export.checkpoint.chat_files import chat_of_files, chat_settings
 from likra_lite.prompts import ChatPrompt, Prompt, as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 

@@ -7,7 +7,7 @@ import pytest
 
 from likra_lite.export import export_model
 from likra_lite.export.exporters import TRACERS, missing_packages
-from likra_lite.export.pruning import select_rows_early
+from likra_lite.export.traced.pruning import select_rows_early
 
 INSTALLED = [name for name in TRACERS if not missing_packages(name)]
 

@@ -1,7 +1,7 @@
 """Checkpoints to model folders.
 
 A decoder-only checkpoint, from a local folder or the hub, becomes a few ONNX graphs that share
-one weights file. Graphs of the families in :mod:`.families` are built, without PyTorch; those
+one weights file. Graphs of the families in :mod:`.built.families` are built, without PyTorch; those
 of others are traced, with the extra ``export``. See :func:`export_model`.
 """
 
@@ -84,9 +84,9 @@ def _export(
     if Path(model).suffix.lower() == GGUF:
         return _export_gguf(model, out, revision, verbose, exporter)
     if exporter in (None, "built"):
-        from .built import build_model_folder
-        from .hugging_face import read_checkpoint
-        from .sources import find_checkpoint
+        from .built.build import build_model_folder
+        from .built.hugging_face import read_checkpoint
+        from .checkpoint.sources import find_checkpoint
 
         source = find_checkpoint(model, revision)
         try:
@@ -102,17 +102,15 @@ def _export(
         else:
             return build_model_folder(checkpoint, out, verbose)
     tracer = exporter or default_tracer()
-    for module in missing_packages(tracer):
-        import_extra(module, TRACERS[tracer][1])
-    traced: Any = import_extra("likra_lite.export.traced", "export")
+    traced: Any = import_extra("likra_lite.export.traced.trace", TRACERS[tracer][1])
     return traced.export_checkpoint(model, out, revision, verbose, tracer=tracer)
 
 
 def _export_gguf(
     model: str, out: Path, revision: str | None, verbose: bool, exporter: str | None
 ) -> Manifest:
-    from .built import build_model_folder
-    from .gguf_checkpoint import read_gguf
+    from .built.build import build_model_folder
+    from .gguf.read_gguf import read_gguf
 
     if revision is not None or exporter not in (None, "built"):
         raise ExportError(f"{model} is a GGUF file: it has no revision and cannot be traced")

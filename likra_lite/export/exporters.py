@@ -9,8 +9,8 @@ __all__ = ["EXPORTERS", "TRACERS", "default_tracer", "missing_packages"]
 # By name: the package that the tracer needs besides PyTorch and transformers, the extra that
 # brings it, and the module with its `trace`.
 TRACERS = {
-    "dynamo": ("onnxscript", "export", "likra_lite.export.dynamo_tracer"),
-    "optimum": ("optimum.exporters.onnx", "optimum", "likra_lite.export.optimum_tracer"),
+    "dynamo": ("onnxscript", "export", "likra_lite.export.traced.dynamo_tracer"),
+    "optimum": ("optimum.exporters.onnx", "optimum", "likra_lite.export.traced.optimum_tracer"),
 }
 EXPORTERS = ("built", *TRACERS)
 

@@ -9,8 +9,8 @@ import onnx
 
 from ..engine.folder import ADAPTED, GRADIENT, HEAD, LORA_GRADIENT
 from ..errors import ExportError, NoGradientWarning
-from .lora_gradient import lora_gradient_graph
-from .output_graphs import Projection, gradient_graph, head_graph
+from .gradient.lora_gradient import lora_gradient_graph
+from .graphs.output_graphs import Projection, gradient_graph, head_graph
 
 __all__ = ["complete"]
 

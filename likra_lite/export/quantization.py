@@ -33,8 +33,8 @@ from ..engine.folder import (
 from ..engine.folder_writing import atomic_folder, copy_file
 from ..errors import ExportError
 from ..heads.saved import is_fitted_folder
-from .output_graphs import WEIGHT
-from .weights import load_graph, store_weights
+from .graphs.output_graphs import WEIGHT
+from .graphs.weights import load_graph, store_weights
 
 __all__ = ["quantize_folder"]
 

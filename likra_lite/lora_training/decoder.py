@@ -22,9 +22,9 @@ from ..engine.head import Lora
 from ..engine.tokens import TextEncoder
 from ..engine.trees import PackedBatch, TokenTree
 from ..errors import LikraError
-from ..export.loading import load_checkpoint, logit_transform, max_length, special_tokens
-from ..export.targets import find_targets
-from ..export.trunk import Trunk
+from ..export.traced.loading import load_checkpoint, logit_transform, max_length, special_tokens
+from ..export.traced.targets import find_targets
+from ..export.traced.trunk import Trunk
 from ..heads.lora_examples import pack_examples
 from ..heads.lora_factors import initial_factors
 from ..heads.peft_folder import PREFIX, factors_of

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..engine.folder import WEIGHTS
 from ..engine.head import Lora
 from ..errors import SlowTrainingWarning, import_extra
-from ..export.targets import find_targets
+from ..export.traced.targets import find_targets
 from ..heads.lora_rate import RateFinder
 from ..heads.lora_runs import Training, accuracy_of, examples_for, fit_runs
 from ..heads.lora_task import LoraTask, task_of

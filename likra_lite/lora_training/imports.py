@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import LikraError
 from ..estimator import LikraClassifier
-from ..export.targets import targets_of
+from ..export.traced.targets import targets_of
 from ..heads.peft_folder import read_peft_folder
 from ..heads.settings import FITTED_HEADS
 from ..heads.training_set import NO_NEGATIVES, FittedHeads

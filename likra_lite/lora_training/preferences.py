@@ -20,7 +20,7 @@ from transformers import PrinterCallback, TrainerCallback
 from ..engine.head import Lora
 from ..engine.pairs import Pair
 from ..errors import LikraError, import_extra
-from ..export.loading import load_checkpoint
+from ..export.traced.loading import load_checkpoint
 from ..heads.peft_folder import factors_of
 from ..heads.recipe import LoraRecipe
 from .decoder import choose_dtype, lora_config

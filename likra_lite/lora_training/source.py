@@ -15,8 +15,8 @@ from ..atomic import atomic_text
 from ..engine.folder import MANIFEST
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError
-from ..export.targets import Targets
-from ..export.traced import export_checkpoint
+from ..export.traced.targets import Targets
+from ..export.traced.trace import export_checkpoint
 from ..heads import lora_runs
 
 __all__ = ["check_is_checkpoint", "open_adapted", "scratch_folder"]

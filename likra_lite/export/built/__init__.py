@@ -1,0 +1,1 @@
+"""A described decoder to graphs, without PyTorch; configurations to such descriptions."""

@@ -1,0 +1,1 @@
+"""Any decoder that transformers knows to graphs, by tracing it with PyTorch."""
