@@ -69,13 +69,17 @@ def quantize_folder(folder: str | os.PathLike[str], out: str | os.PathLike[str])
 def quantize_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Round a weight of shape (K, N) to 8 bits, with one scale for each of its N columns.
 
+    Processors without VNNI multiply neighbours 2k and 2k+1 by activations of up to 255 and add
+    the two products to a 16-bit integer, which cuts off sums above 32,767. So the scale is such
+    that the magnitudes of two neighbours add up to 127, and after rounding to 128 at most.
+
     Returns
     -------
     rounded : ndarray of shape (K, N)
         int8, such that ``rounded * scale`` is close to `weight`.
     scale : ndarray of shape (N,)
     """
-    largest = np.abs(weight).max(axis=0)
+    largest = np.add.reduceat(np.abs(weight), np.arange(0, len(weight), 2)).max(axis=0)
     scale = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
     return np.round(weight / scale).astype(np.int8), scale
 

@@ -16,6 +16,7 @@ from .rotary import RotarySettings, make_rotary, original_window
 __all__ = [
     "alternating",
     "every_sixth_full",
+    "global_and_local",
     "learned",
     "longest",
     "partly_rotary",
@@ -83,6 +84,17 @@ def _windows(config: ConfigFile, usual: Sequence[str], window: int | None) -> li
 def learned(config: ConfigFile, n_layers: int, head_size: int) -> Layers:
     """Positions come with the embeddings."""
     return (LayerSpec(),) * n_layers
+
+
+def global_and_local(config: ConfigFile, n_layers: int, head_size: int) -> Layers:
+    """GPT-Neo: learned positions, and a window in the layers that are called local."""
+    kinds = config.get("attention_layers")
+    if kinds is None:
+        kinds = [kind for group, count in config["attention_types"] for kind in group * count]
+    windows = {"global": None, "local": config.get("window_size", 256)}
+    if len(kinds) != n_layers or not windows.keys() >= {*kinds}:
+        raise ExportError(f"config.json has attention_layers {kinds!r} for {n_layers} layers")
+    return tuple(LayerSpec(window=windows[kind]) for kind in kinds)
 
 
 def rotary_everywhere(config: ConfigFile, n_layers: int, head_size: int) -> Layers:
