@@ -1,9 +1,29 @@
-"""Small random Hugging Face checkpoints of many architectures, made on the spot."""
+"""Small random Hugging Face checkpoints of many architectures, made on the spot.
+
+PyTorch and transformers make them. Where these are not installed, a checkpoint that
+``recorded.json`` has is made of the settings and shapes that stand there; tests that want another
+one are skipped. See :mod:`recording`.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+WITH_PYTORCH = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
+WHY_NOT = "needs PyTorch and transformers"
+needs_pytorch = pytest.mark.skipif(not WITH_PYTORCH, reason=WHY_NOT)
+
+RECORDED = Path(__file__).with_name("recorded.json")
+DRAWN_AS = "drawn_as.txt"  # in a checkpoint: its name in the records
 
 TEXT = [
     "Which part of a plant takes in water? The roots take in water from the soil.",
@@ -101,7 +121,6 @@ def save_tokenizer(folder: Path, *, prepend_bos: bool = False, metaspace: bool =
     Byte-level like GPT-2's, or with spaces as a letter and byte fallback like Llama 2's.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
 
     if metaspace:
         tokenizer = Tokenizer(models.BPE(unk_token="<s>", byte_fallback=True))
@@ -122,9 +141,16 @@ def save_tokenizer(folder: Path, *, prepend_bos: bool = False, metaspace: bool =
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", 0)]
         )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>"
-    ).save_pretrained(folder)
+    special = {"bos_token": "<s>", "eos_token": "</s>"}
+    if WITH_PYTORCH:
+        from transformers import PreTrainedTokenizerFast
+
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
+        tokenizer.save(str(folder / "tokenizer.json"))
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return tokenizer.get_vocab_size()
 
 
@@ -138,6 +164,10 @@ def save_checkpoint(
     **changes: Any,
 ) -> Path:
     """Save a random checkpoint with its tokenizer, and return its folder."""
+    if not WITH_PYTORCH:
+        if saving or dtype != "float32":
+            pytest.skip(WHY_NOT)
+        return save_drawn(model_type, folder, prepend_bos=prepend_bos, **changes)
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -160,3 +190,41 @@ def save_checkpoint(
                 parameter += 0.1 * torch.randn(parameter.shape)
     model.to(getattr(torch, dtype)).save_pretrained(folder, **(saving or {}))
     return folder
+
+
+def save_drawn(model_type: str, folder: Path, *, prepend_bos: bool = False, **changes: Any) -> Path:
+    """Save a checkpoint whose weights depend on nothing but their names and shapes."""
+    how = {**changes, "prepend_bos": True} if prepend_bos else changes
+    name = f"{model_type} {json.dumps(how, sort_keys=True)}"
+    path = folder / "model.safetensors"
+    if WITH_PYTORCH:
+        save_checkpoint(model_type, folder, prepend_bos=prepend_bos, **changes)
+        shapes = {name: tensor.shape for name, tensor in load_file(path).items()}
+    elif name in (known := records()["checkpoints"]):
+        save_tokenizer(folder, prepend_bos=prepend_bos)
+        (folder / "config.json").write_text(json.dumps(known[name]["config"]))
+        shapes = known[name]["shapes"]
+    else:
+        pytest.skip(WHY_NOT)
+    offset = 0.0 if model_type.startswith("gemma") else 1.0
+    tensors = {tensor: _draw(tensor, shape, offset) for tensor, shape in shapes.items()}
+    save_file(tensors, path, {"format": "pt"})
+    (folder / DRAWN_AS).write_text(name)
+    return folder
+
+
+def _draw(name: str, shape: tuple[int, ...], offset: float) -> np.ndarray:
+    """Draw a matrix, a bias, or the weight of a norm, which is around `offset`."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    if len(shape) > 1:
+        return rng.normal(0.0, 0.2, shape).astype(np.float32)
+    return rng.normal(offset * name.endswith("weight"), 0.1, shape).astype(np.float32)
+
+
+@cache
+def records() -> dict[str, Any]:
+    """Return ``recorded.json``.
+
+    It has settings, shapes and PyTorch's scores of some checkpoints, and the questions scored.
+    """
+    return json.loads(RECORDED.read_text(encoding="utf-8"))

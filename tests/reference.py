@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
+from checkpoints import DRAWN_AS, RECORDED, WHY_NOT, WITH_PYTORCH, records
+
+from likra_lite import Item, LanguageModel
+from likra_lite.prompts import as_prompt
+from likra_lite.scoring.scorer import ChoiceScorer
 
 
 class TorchScorer:
@@ -45,3 +51,37 @@ class TorchScorer:
     def choices(self, context: str, answers: Sequence[str]) -> np.ndarray:
         """Return the log-likelihood of every answer."""
         return np.array([self.log_prob(*self.encode(context, " " + answer)) for answer in answers])
+
+
+def pytorch_scores(checkpoint: Path, items: Sequence[Item]) -> np.ndarray:
+    """Return PyTorch's log-likelihoods of all choices, where it is missing those recorded of it.
+
+    There, tests of checkpoints or items that were not recorded are skipped.
+    """
+    recorded = _recorded_scores(checkpoint, items)
+    if WITH_PYTORCH:
+        prompt, scorer = as_prompt("question"), TorchScorer(checkpoint)
+        scores = [scorer.choices(prompt.context(item), item.choices) for item in items]
+        if recorded is not None:
+            np.testing.assert_allclose(np.concatenate(scores), recorded, rtol=0, atol=1e-4)
+        return np.concatenate(scores)
+    if recorded is None:
+        pytest.skip(WHY_NOT)
+    return recorded
+
+
+def _recorded_scores(checkpoint: Path, items: Sequence[Item]) -> np.ndarray | None:
+    named = checkpoint / DRAWN_AS
+    if not RECORDED.is_file() or not named.is_file():
+        return None
+    record = records()["checkpoints"].get(named.read_text())
+    questions = records()["questions"]
+    if record is None or not {item.question for item in items} <= {*questions}:
+        return None
+    return np.concatenate([record["scores"][questions.index(item.question)] for item in items])
+
+
+def difference(checkpoint: Path, folder: Path, items: Sequence[Item]) -> float:
+    """Return how far a model folder's scores are from PyTorch's at most, in nats."""
+    table = ChoiceScorer(LanguageModel(folder), as_prompt("question")).table(items, ["base"])
+    return float(np.abs(table.heads["base"] - pytorch_scores(checkpoint, items)).max())

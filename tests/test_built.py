@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import ARCHITECTURES, save_checkpoint
+from checkpoints import ARCHITECTURES, needs_pytorch, save_checkpoint, save_drawn
 from command_line import run, without_pytorch
 from published_configs import PUBLISHED
-from reference import TorchScorer
+from reference import difference
 from safetensors.numpy import load_file, save_file
 
 from likra_lite import LanguageModel
@@ -23,8 +23,6 @@ from likra_lite.export import export_model
 from likra_lite.export.built.families import FAMILIES
 from likra_lite.export.built.hugging_face import describe_decoder, find_tensors
 from likra_lite.export.checkpoint.config_file import ConfigFile
-from likra_lite.prompts import as_prompt
-from likra_lite.scoring.scorer import ChoiceScorer
 
 LLAMA_3 = {
     "rope_type": "llama3",
@@ -95,19 +93,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def difference(checkpoint: Path, folder: Path, items) -> float:
-    """Return the largest difference from PyTorch, in nats."""
-    prompt = as_prompt("question")
-    reference = TorchScorer(checkpoint)
-    expected = [reference.choices(prompt.context(item), item.choices) for item in items]
-    table = ChoiceScorer(LanguageModel(folder), prompt).table(items, ["base"])
-    return float(np.abs(table.heads["base"] - np.concatenate(expected)).max())
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_agrees_with_pytorch(name, tmp_path, items):
     kind, changes = VARIANTS[name]
-    checkpoint = save_checkpoint(kind, tmp_path / "checkpoint", **changes)
+    checkpoint = save_drawn(kind, tmp_path / "checkpoint", **changes)
     manifest = export_model(checkpoint, tmp_path / "model", exporter="built")
     assert manifest.exporter == "built"
     assert manifest.base_model["architecture"] == FAMILIES[kind].architecture
@@ -119,7 +108,7 @@ def test_agrees_with_pytorch(name, tmp_path, items):
 def windowed(tmp_path_factory) -> Path:
     """A model with windows, layers of two kinds and soft caps."""
     root = tmp_path_factory.mktemp("gemma2")
-    export_model(save_checkpoint("gemma2", root / "checkpoint"), root / "model")
+    export_model(save_drawn("gemma2", root / "checkpoint"), root / "model")
     return root / "model"
 
 
@@ -136,13 +125,14 @@ def test_shared_prefix_equals_scoring_everything_alone(windowed):
     np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=1e-4)
 
 
+@needs_pytorch
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "phi3", "opt"])
 def test_lora_modules_are_those_of_the_traced_model(kind, tmp_path):
     from transformers import AutoModelForCausalLM
 
     from likra_lite.export.traced.targets import find_targets
 
-    checkpoint = save_checkpoint(kind, tmp_path / "checkpoint")
+    checkpoint = save_drawn(kind, tmp_path / "checkpoint")
     export_model(checkpoint, tmp_path / "model", exporter="built")
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     import onnx
@@ -164,7 +154,7 @@ def test_sharded_half_precision(tmp_path, items):
 
 def test_body_without_prefix(tmp_path, items):
     """GPT-2's own files name the body's tensors without ``transformer.``."""
-    checkpoint = save_checkpoint("gpt2", tmp_path / "checkpoint")
+    checkpoint = save_drawn("gpt2", tmp_path / "checkpoint")
     path = checkpoint / "model.safetensors"
     tensors = {name.removeprefix("transformer."): t for name, t in load_file(path).items()}
     tensors["h.0.attn.bias"] = np.ones((1, 1, 4, 4), np.float32)  # the mask of old files
@@ -173,6 +163,7 @@ def test_body_without_prefix(tmp_path, items):
     assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
 
 
+@needs_pytorch
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_models_are_understood(name):
     """Their settings, the shapes of all their tensors, and their rotary embeddings."""
@@ -296,7 +287,7 @@ def originals(tmp_path_factory) -> Callable[[str], Path]:
 
     def original(kind: str) -> Path:
         if kind not in made:
-            made[kind] = save_checkpoint(kind, root / kind)
+            made[kind] = save_drawn(kind, root / kind)
         return made[kind]
 
     return original
@@ -368,7 +359,7 @@ def test_no_pytorch_is_needed(tmp_path, originals, items):
 
 
 def test_what_cannot_be_built_says_what_to_install(tmp_path):
-    checkpoint = save_checkpoint("phi", tmp_path / "checkpoint")
+    checkpoint = save_drawn("phi", tmp_path / "checkpoint")
     done = without_pytorch("export", checkpoint, "--out", tmp_path / "model")
     assert done.returncode != 0
     assert "models of type 'phi' are not among" in done.stderr
@@ -377,7 +368,7 @@ def test_what_cannot_be_built_says_what_to_install(tmp_path):
 
 
 def test_what_cannot_be_built_is_traced(tmp_path, capsys):
-    checkpoint = save_checkpoint("phi", tmp_path / "checkpoint")
+    checkpoint = save_drawn("phi", tmp_path / "checkpoint")
     out = run("export", str(checkpoint), "--out", str(tmp_path / "model"), capsys=capsys)
     assert "traced; agrees with PyTorch to" in out[1]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoints import ARCHITECTURES, save_checkpoint
-from reference import TorchScorer
+from checkpoints import ARCHITECTURES, needs_pytorch, save_checkpoint, save_drawn
+from reference import difference
 from safetensors import safe_open
 
-from likra_lite import Item, LanguageModel, read_items
+from likra_lite import LanguageModel, read_items
 from likra_lite.engine.forward import LONGEST, TOKEN_BUDGET
 from likra_lite.engine.prefixes import plan
 from likra_lite.engine.trees import TokenTree
@@ -28,40 +28,34 @@ from likra_lite.scoring.scorer import ChoiceScorer
 
 INSTALLED = [name for name in TRACERS if not missing_packages(name)]
 EXPORTERS = ["built", *INSTALLED]
+needs_tracer = pytest.mark.skipif(not INSTALLED, reason="no tracer is installed")
+# What is special about one: windows with soft caps, attention of its own, a bias behind the
+# vocabulary, rotary embeddings of neighbours in a part of each head, parallel branches.
+KINDS = ["llama", "gemma2", "gpt_neo", "phi", "glm", "gpt_neox"]
+TRACED = ARCHITECTURES if "optimum" in INSTALLED else KINDS  # torch.export takes 15 s for one
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=TRACED)
 def exported(request, tmp_path_factory) -> tuple[Path, Path]:
-    """Checkpoint and model folder of one architecture."""
+    """Checkpoint and traced model folder of one architecture."""
+    if not INSTALLED:
+        pytest.skip("no tracer is installed")
     root = tmp_path_factory.mktemp(request.param)
     checkpoint = save_checkpoint(request.param, root / "checkpoint")
     export_model(checkpoint, root / "model", exporter=default_tracer())
     return checkpoint, root / "model"
 
 
-def agreement(checkpoint: Path, folder: Path, items: list[Item]) -> np.ndarray:
-    """Return the difference from PyTorch of every choice, in nats."""
-    prompt = as_prompt("question")
-    reference = TorchScorer(checkpoint)
-    expected = [reference.choices(prompt.context(item), item.choices) for item in items]
-    table = ChoiceScorer(LanguageModel(folder), prompt).table(items, ["base"])
-    return np.abs(table.heads["base"] - np.concatenate(expected))
-
-
-def test_every_architecture_agrees_with_pytorch_on_arc_easy(exported, shared_data):
-    items = read_items(shared_data / "arc_easy" / "official" / "test.jsonl")[:200]
-    assert agreement(*exported, items).max() < 1e-3
-
-
 def test_every_architecture_agrees_with_pytorch(exported, items):
-    assert agreement(*exported, items[:12]).max() < 1e-3
+    assert difference(*exported, items[:8]) < 1e-4
 
 
+@needs_pytorch
 def test_tinystories_agrees_with_pytorch_on_arc_easy(
     tinystories, tinystories_checkpoint, shared_data
 ):
-    items = read_items(shared_data / "arc_easy" / "official" / "test.jsonl")[:200]
-    assert agreement(tinystories_checkpoint, tinystories, items).max() < 1e-3
+    items = read_items(shared_data / "arc_easy" / "official" / "test.jsonl")[:100]
+    assert difference(tinystories_checkpoint, tinystories, items) < 1e-4
 
 
 def test_built_graphs_agree_with_traced_ones(exported, tmp_path, items):
@@ -71,7 +65,7 @@ def test_built_graphs_agree_with_traced_ones(exported, tmp_path, items):
     export_model(checkpoint, tmp_path / "model", exporter="built")
     prompt = as_prompt("question")
     traced, built = (
-        ChoiceScorer(LanguageModel(path), prompt).table(items[:12], ["base"]).heads["base"]
+        ChoiceScorer(LanguageModel(path), prompt).table(items[:8], ["base"]).heads["base"]
         for path in (folder, tmp_path / "model")
     )
     assert np.abs(built - traced).max() < 1e-4
@@ -79,12 +73,13 @@ def test_built_graphs_agree_with_traced_ones(exported, tmp_path, items):
 
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_beginning_of_text_is_the_tokenizers_own(exporter, tmp_path, items):
-    checkpoint = save_checkpoint("llama", tmp_path / "checkpoint", prepend_bos=True)
+    checkpoint = save_drawn("llama", tmp_path / "checkpoint", prepend_bos=True)
     manifest = export_model(checkpoint, tmp_path / "model", exporter=exporter)
     assert manifest.tokens == {"prefix": [0], "empty": 0}
-    assert agreement(checkpoint, tmp_path / "model", items[:6]).max() < 1e-3
+    assert difference(checkpoint, tmp_path / "model", items[:6]) < 1e-4
 
 
+@needs_tracer
 def test_separate_output_embedding_with_bias(tmp_path, items):
     checkpoint = save_checkpoint("phi", tmp_path / "checkpoint")  # phi's head has a bias
     manifest = export_model(checkpoint, tmp_path / "model")
@@ -154,6 +149,7 @@ REFUSED = {
 }
 
 
+@needs_tracer
 @pytest.mark.parametrize("model_type", REFUSED)
 @pytest.mark.filterwarnings("ignore")
 def test_architectures_that_cannot_be_exported_are_refused(model_type, tmp_path):
@@ -178,6 +174,7 @@ def test_untraceable_model_leaves_nothing_and_prints_no_graph(
     assert capfd.readouterr().out == ""
 
 
+@needs_tracer
 def test_wrong_graphs_are_not_written(tmp_path, llama_checkpoint, monkeypatch):
     from likra_lite.export.traced import trace as module
 
@@ -234,14 +231,13 @@ def test_existing_model_folder_is_replaced(tmp_path, llama_checkpoint):
 
 
 @pytest.mark.skipif(len(INSTALLED) < 2, reason="one tracer is installed")
-@pytest.mark.parametrize("architecture", ["llama", "gemma2", "gpt_neo"])
-def test_tracers_agree(architecture, tmp_path, items):
-    checkpoint = save_checkpoint(architecture, tmp_path / "checkpoint")
+def test_tracers_agree(tmp_path, items):
+    checkpoint = save_checkpoint("gemma2", tmp_path / "checkpoint")
     scores = []
     for tracer in INSTALLED:
         export_model(checkpoint, tmp_path / tracer, exporter=tracer)
         scorer = ChoiceScorer(LanguageModel(tmp_path / tracer), as_prompt("question"))
-        scores.append(scorer.table(items[:12], ["base"]).heads["base"])
+        scores.append(scorer.table(items[:8], ["base"]).heads["base"])
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
 
 

@@ -10,19 +10,16 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from checkpoints import save_checkpoint
+from checkpoints import DRAWN_AS, save_drawn
 from command_line import run, without_pytorch
 from gguf.quants import dequantize, quantize
 from gguf_files import byte_level_vocabulary, write_gguf
-from reference import TorchScorer
+from reference import difference
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from likra_lite import LanguageModel
 from likra_lite.errors import ExportError
 from likra_lite.export import export_model
-from likra_lite.prompts import as_prompt
-from likra_lite.scoring.scorer import ChoiceScorer
 
 Kind = gguf.GGMLQuantizationType
 ARCHITECTURES = {
@@ -178,6 +175,7 @@ def convert(
         rounding = quantisation(name)
         if rounding is not None:
             state[name] = dequantize(quantize(values, rounding), rounding)
+            (checkpoint / DRAWN_AS).unlink(missing_ok=True)  # it is another one now
         if kind == "llama" and "q_proj" in name:
             values = neighbours(values, config["num_attention_heads"])
         if kind == "llama" and "k_proj" in name:
@@ -195,19 +193,10 @@ def convert(
     return write_gguf(path, arch, vocabulary, settings, tensors)
 
 
-def difference(checkpoint: Path, folder: Path, items: Any) -> float:
-    """Return the largest difference from PyTorch, in nats."""
-    prompt = as_prompt("question")
-    reference = TorchScorer(checkpoint)
-    expected = [reference.choices(prompt.context(item), item.choices) for item in items]
-    table = ChoiceScorer(LanguageModel(folder), prompt).table(items, ["base"])
-    return float(np.abs(table.heads["base"] - np.concatenate(expected)).max())
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_agrees_with_pytorch(name, tmp_path, items):
     kind, changes = VARIANTS[name]
-    checkpoint = save_checkpoint(kind, tmp_path / "checkpoint", **changes)
+    checkpoint = save_drawn(kind, tmp_path / "checkpoint", **changes)
     path = convert(checkpoint, tmp_path / "model.gguf")
     manifest = export_model(path, tmp_path / "model")
     assert manifest.base_model["id"] == "model"
@@ -217,7 +206,7 @@ def test_agrees_with_pytorch(name, tmp_path, items):
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3_text"])
 def test_same_folder_as_from_the_checkpoint(kind, tmp_path):
-    checkpoint = save_checkpoint(kind, tmp_path / "checkpoint")
+    checkpoint = save_drawn(kind, tmp_path / "checkpoint")
     built = export_model(checkpoint, tmp_path / "model", exporter="built")
     path = convert(checkpoint, tmp_path / "model.gguf")
     read = export_model(path, tmp_path / "read")
@@ -242,7 +231,7 @@ def test_quantised(tmp_path, items):
         "up_proj": Kind.F16,
         "lm_head": Kind.Q8_0,
     }
-    checkpoint = save_checkpoint("llama", tmp_path / "checkpoint")
+    checkpoint = save_drawn("llama", tmp_path / "checkpoint")
 
     def quantisation(name: str) -> Kind | None:
         return next((kind for part, kind in sorts.items() if part in name), None)
@@ -254,7 +243,7 @@ def test_quantised(tmp_path, items):
 
 def test_layers_that_the_file_names(tmp_path, items):
     kinds = ["full_attention", "sliding_attention", "full_attention"]
-    checkpoint = save_checkpoint(
+    checkpoint = save_drawn(
         "gemma3_text", tmp_path / "checkpoint", num_hidden_layers=3, layer_types=kinds
     )
     pattern = [kind == "sliding_attention" for kind in kinds]
@@ -266,7 +255,7 @@ def test_layers_that_the_file_names(tmp_path, items):
 @pytest.mark.parametrize("key", ["rope.scaling.factor", "rope.scale_linear"])
 def test_factor_without_a_kind_of_scaling(key, tmp_path, items):
     scaling = {"rope_type": "linear", "factor": 4.0}
-    checkpoint = save_checkpoint("llama", tmp_path / "checkpoint", rope_scaling=scaling)
+    checkpoint = save_drawn("llama", tmp_path / "checkpoint", rope_scaling=scaling)
     changes = {"rope.scaling.type": None, "rope.scaling.factor": None, key: 4.0}
     export_model(convert(checkpoint, tmp_path / "m.gguf", **changes), tmp_path / "model")
     assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
@@ -275,7 +264,7 @@ def test_factor_without_a_kind_of_scaling(key, tmp_path, items):
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory) -> Path:
     """A random Llama."""
-    return save_checkpoint("llama", tmp_path_factory.mktemp("llama") / "checkpoint")
+    return save_drawn("llama", tmp_path_factory.mktemp("llama") / "checkpoint")
 
 
 @pytest.mark.parametrize(
