@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,14 +13,11 @@ from .options import reading
 
 if TYPE_CHECKING:
     from likra_lite.experiments import Experiment
+    from likra_lite.heads.opened import Opened
     from likra_lite.questions.files import ItemFile
     from likra_lite.questions.item import Item
-    from likra_lite.scoring.decision import LinearDecision
-    from likra_lite.scoring.scorer import ChoiceScorer
-    from likra_lite.scoring.selection import DecisionRule
 
 __all__ = [
-    "Opened",
     "check_outputs",
     "find_item",
     "identity_of",
@@ -35,7 +32,6 @@ __all__ = [
 ]
 
 DEMO = "demo"  # in place of a file: the bundled items
-DEFAULT_ALPHA = 0.9  # where nothing has chosen one; the paper finds 0.9 to 1.0 best
 HANDWRITTEN = "handwritten"  # the same, written by hand
 
 
@@ -174,26 +170,6 @@ def stream_items(items: str, subset: str) -> tuple[int, Iterable[Item]]:
     return len(file), file
 
 
-class Opened(NamedTuple):
-    """A model ready to score.
-
-    Attributes
-    ----------
-    scorer : ChoiceScorer
-    decision : LinearDecision
-        What is in force.
-    alpha : float
-        Of weighted modes: that in force, that given to fit, or the paper's 0.9.
-    rule : DecisionRule
-        How the decision was come to.
-    """
-
-    scorer: ChoiceScorer
-    decision: LinearDecision
-    alpha: float
-    rule: DecisionRule
-
-
 def open_model(
     folder: str | None,
     n_threads: int | None,
@@ -201,42 +177,10 @@ def open_model(
     prompt: str | None = None,
     answer_delimiter: str | None = None,
 ) -> Opened:
-    """Open a model folder, or the bundled one; without heads, the base model decides.
+    """Open a model folder, or the bundled one; see :func:`likra_lite.heads.opened.open_folder`."""
+    from likra_lite.heads.opened import open_folder
 
-    Raises
-    ------
-    LikraError
-        If a prompt is given and the folder has heads, which were fitted with one.
-    """
-    from likra_lite.datasets.demo import bundled_model
-    from likra_lite.engine.cache import default_cache
-    from likra_lite.errors import LikraError
-    from likra_lite.heads.saved import is_fitted_folder, read_fitted
-    from likra_lite.scoring.decision import Decision
-    from likra_lite.scoring.modes import MODES
-    from likra_lite.scoring.selection import DecisionRule
-
-    path = bundled_model() if folder is None else Path(folder)
-    if is_fitted_folder(path):
-        if (prompt, answer_delimiter) != (None, None):
-            raise LikraError(
-                f"the heads of {path} were fitted with a prompt of their own; leave out --prompt "
-                "and --answer-delimiter, or use a model folder without heads"
-            )
-        cache = default_cache() if cached else None
-        fitted = read_fitted(path, n_threads)
-        given = fitted.settings["parameters"]["alpha"]
-        alpha = DEFAULT_ALPHA if given == "auto" else float(given)
-        if isinstance(fitted.decision, Decision) and MODES[fitted.decision.mode].weighted:
-            alpha = fitted.decision.alpha
-        scorer = replace(fitted.scorer, cache=cache)
-        return Opened(scorer, fitted.decision, alpha, fitted.rule)
-    from likra_lite.engine.onnx import LanguageModel
-    from likra_lite.scoring.scorer import ChoiceScorer
-
-    model = LanguageModel(path, n_threads)
-    scorer = ChoiceScorer.of(model, prompt, cached, answer_delimiter)
-    return Opened(scorer, Decision("base"), DEFAULT_ALPHA, DecisionRule("base"))
+    return open_folder(folder, n_threads, cached, prompt, answer_delimiter)
 
 
 def open_experiment(

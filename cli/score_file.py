@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .opening import Opened, identity_of, stream_items
+from .opening import identity_of, stream_items
 from .records import format_of, is_standard_output, open_records
 from .unscored import Unscored
+
+if TYPE_CHECKING:
+    from likra_lite.heads.opened import Opened
 
 __all__ = ["FileScorer"]
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .engine.onnx import LanguageModel
     from .errors import LikraError
     from .estimator import LikraClassifier
+    from .frames import score_frame
     from .heads.recipe import LoraRecipe
     from .questions.files import iter_items, read_items
     from .questions.inputs import as_items
@@ -31,6 +32,7 @@ __all__ = [
     "as_items",
     "iter_items",
     "read_items",
+    "score_frame",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "as_items": "questions.inputs",
     "iter_items": "questions.files",
     "read_items": "questions.files",
+    "score_frame": "frames",
 }
 
 

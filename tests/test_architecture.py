@@ -24,7 +24,7 @@ ROWS = [
     ["engine"],
     ["scoring"],
     ["heads"],
-    ["notebook"],
+    ["notebook", "frames"],
     ["estimator"],
     ["export"],
     ["lora_training"],

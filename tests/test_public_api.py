@@ -29,6 +29,7 @@ def test_public_names():
         "as_items",
         "iter_items",
         "read_items",
+        "score_frame",
     ]
     for name in likra_lite.__all__:
         assert getattr(likra_lite, name) is not None

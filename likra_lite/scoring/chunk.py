@@ -19,7 +19,7 @@ __all__ = ["Chunk", "chunk_size", "chunked", "warn_of_truncation"]
 
 # A chunk takes some seconds on one core: long beside what it costs to hand it to a worker, short
 # beside what is lost with one. The time is that of the weights, once for every item.
-BYTES_READ = 2**34
+BYTES_READ = 2**33
 LEAST, MOST = 16, 256  # items
 
 
