@@ -9,20 +9,25 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from checkpoints import save_checkpoint
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from likra_lite import LikraClassifier, LikraError
 from likra_lite.engine.folder import LORA_GRADIENT, read_manifest, write_manifest
 from likra_lite.engine.sessions import open_graph
+from likra_lite.engine.trees import TokenTree
 from likra_lite.export import export_model, quantize_model
+from likra_lite.heads.lora_examples import shared_out
 from likra_lite.heads.lora_factors import Adam
-from likra_lite.heads.lora_learner import GraphLearner, chosen_modules
+from likra_lite.heads.lora_learner import GraphLearner, chosen_modules, threads_of_a_pass
 from likra_lite.heads.lora_rate import RateFinder
 from likra_lite.heads.peft_folder import read_peft_folder
 from likra_lite.heads.recipe import LoraRecipe
@@ -186,6 +191,32 @@ def test_a_gradient_is_the_sum_over_passes(model_folder, items, monkeypatch):
     for loss, gradient in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-5)
         np.testing.assert_allclose(gradient, results[0][1], rtol=1e-3, atol=1e-6)
+
+
+def test_a_gradient_is_the_same_to_the_bit_whatever_the_threads(model_folder, items):
+    from likra_lite.engine.onnx import LanguageModel
+    from likra_lite.heads.lora_examples import Example
+
+    pairs = [(item.question, [item.choices[0]]) for item in items[:9]]
+    examples = [Example(tree) for tree in LanguageModel(model_folder).encoder.trees(pairs)[0]]
+    results = []
+    for threads in (1, 2, 2):
+        per_pass = threads_of_a_pass(threads)
+        session = open_graph(model_folder, read_manifest(model_folder), LORA_GRADIENT, per_pass)
+        learner = GraphLearner(session, RECIPE, "model", threads)
+        learner.values[:] = np.random.default_rng(0).normal(0, 0.1, learner.values.shape)
+        results.append((learner.loss_and_gradient(examples), learner.gradient.tobytes()))
+    assert results[1:] == results[:1] * 2
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 4))
+def test_trees_are_shared_out_evenly(lengths, parts):
+    trees = [TokenTree([1] * length, [[2]]) for length in lengths]
+    shares = shared_out(trees, parts)
+    assert sorted(map(id, chain(*shares))) == sorted(map(id, trees))
+    assert len(shares) == min(parts, len(trees))
+    loads = [sum(map(len, share)) for share in shares]
+    assert max(loads) - min(loads) <= max(map(len, trees))
 
 
 def test_adam_is_that_of_pytorch():

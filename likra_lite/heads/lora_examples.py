@@ -11,7 +11,7 @@ import numpy as np
 
 from ..engine.trees import PackedBatch, TokenTree, batches, pack, row_lengths
 
-__all__ = ["Batch", "Example", "digest_of", "pack_examples"]
+__all__ = ["Batch", "Example", "digest_of", "pack_examples", "shared_out"]
 
 ROW_TOKENS = 512  # examples are laid side by side in rows of this length
 
@@ -94,4 +94,26 @@ def pack_examples(
     for chosen in batches(row_lengths(trees, rows), max_tokens):
         members = [rows[place] for place in chosen]
         result.append(Batch(pack(trees, members), [index for row in members for index in row]))
+    return result
+
+
+def shared_out(trees: Sequence[TokenTree], parts: int) -> list[list[TokenTree]]:
+    """Share trees out to parts of about as many tokens: the longest first (Graham 1969).
+
+    Parameters
+    ----------
+    trees : sequence of TokenTree
+    parts : int
+
+    Returns
+    -------
+    list of list of TokenTree
+        As many as there are trees, if that is less.
+    """
+    result: list[list[TokenTree]] = [[] for _ in range(min(parts, len(trees)))]
+    sizes = [0] * len(result)
+    for tree in sorted(trees, key=len, reverse=True):
+        least = sizes.index(min(sizes))
+        result[least].append(tree)
+        sizes[least] += len(tree)
     return result
