@@ -13,6 +13,7 @@ from .options import (
     ListOfRegistered,
     Registered,
     cache_option,
+    cluster_option,
     debug_option,
     items_argument,
     model_option,
@@ -129,6 +130,7 @@ normalization_option = click.option(
     type=click.IntRange(min=1),
     help="Processes that fit at the same time.  [default: the physical cores available]",
 )
+@cluster_option
 @click.option(
     "--out",
     metavar="FOLDER",
@@ -173,6 +175,7 @@ def curve(
     answer_delimiter: str | None,
     limit: int | None,
     n_jobs: int | None,
+    cluster: str | None,
     out: str | None,
     csv_file: str | None,
     trajectories: str | None,
@@ -204,7 +207,7 @@ def curve(
     from likra_lite.scratch import temporary_folder
 
     from .opening import check_outputs, open_experiment
-    from .running import run_points, write_page
+    from .running import on_cluster, run_points, write_page
 
     check_decisions(modes, alphas, normalizations)
     recipe = take_recipe(heads, 0, click.get_current_context())
@@ -238,7 +241,8 @@ def curve(
     with nullcontext(out) if out is not None else temporary_folder() as folder:
         results = experiment.create(folder, shlex.join(["likra-lite", *arguments]))
         try:
-            run_points(experiment, points, results, n_jobs)
+            with on_cluster(cluster, n_jobs):
+                run_points(experiment, points, results, n_jobs)
         except KeyboardInterrupt:
             done = sum(map(results.has, points))
             kept = (

@@ -54,7 +54,7 @@ jobs_option: Decorator = click.option(
 cluster_option: Decorator = click.option(
     "--cluster",
     metavar="ADDRESS",
-    help="Scheduler of a Dask cluster whose workers score, such as tcp://10.0.0.1:8786.",
+    help="Scheduler of a Dask cluster that does the work, such as tcp://10.0.0.1:8786.",
 )
 out_option: Decorator = click.option(
     "--out", required=True, metavar="DIR", type=click.Path(), help="Model folder to write."

@@ -247,3 +247,23 @@ def test_dask_brings_the_model(scorer, items, dask_client, monkeypatch, tmp_path
         assert_equal(score_table(scorer, items), expected)
     assert here not in seen
     assert all(holds(folder, scorer.model.manifest.fingerprint) for folder in seen)
+
+
+def test_fits_that_are_lost_are_done_again(chaos):
+    from likra_lite.experiments.run import _carried
+
+    left = list("abcdef")
+
+    def tasks():
+        return [(str.upper, (letter,), {}) for letter in left]
+
+    chaos.failures = [2, 0, 1]
+    done = []
+    for letter in _carried(tasks, 2, ""):
+        done.append(letter)
+        left.remove(letter.lower())
+    assert done == list("ABCDEF")
+    left.append("g")
+    chaos.failures = [0, 0, 0]
+    with pytest.raises(LikraError, match=r"^3 workers ended while they fitted"):
+        list(_carried(tasks, 2, ""))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import LikraError
+from ..scoring.cluster import ATTEMPTS, is_local, is_loss, offer_model
 from ..scoring.scorer import ChoiceScorer
 from ..scratch import temporary_folder
 from ..workers import end_with
@@ -22,6 +27,7 @@ from .results import Results
 __all__ = ["run"]
 
 Arrays = dict[str, NDArray[Any]]
+Packed = NDArray[np.uint8]  # a pickled bench
 
 
 def run(
@@ -56,7 +62,7 @@ def run(
     LikraError
         If a point asks for more items than there are, or negatives cannot be drawn.
     """
-    from joblib import Parallel, delayed, effective_n_jobs
+    from joblib import effective_n_jobs
 
     def is_missing(point: Point) -> bool:
         return not results.has(point)
@@ -76,17 +82,61 @@ def run(
             _write_shared(results, bench, control)
             spread = bench.spread(workers, scratch / control) if workers > 1 else None
             jobs = 1 if spread is None else n_jobs
+            given = bench if spread is None else _sendable(spread)
+            tasks = partial(_tasks, given, planned, is_missing)
+            with closing(_carried(tasks, jobs, str(scratch))) as carried:
+                for fitted in carried:
+                    for point, arrays in fitted:
+                        results.write_point(point, arrays)
+                        if done is not None:
+                            done(1)
+
+
+def _carried(
+    tasks: Callable[[], Iterable[Any]], n_jobs: int | None, scratch: str
+) -> Generator[list[tuple[Point, Arrays]], None, None]:
+    """Yield what comes back of some tasks; what was lost with its worker is done again."""
+    from joblib import Parallel
+
+    losses = 0  # since the last fit that came back
+    while True:
+        try:
             for fitted in Parallel(
-                n_jobs=jobs, return_as="generator_unordered", temp_folder=str(scratch)
-            )(
-                delayed(_fit)(spread or bench, left, os.getpid())
-                for group in _groups(planned)
-                if (left := list(filter(is_missing, group)))  # another process may be at work
-            ):
-                for point, arrays in fitted:
-                    results.write_point(point, arrays)
-                    if done is not None:
-                        done(1)
+                n_jobs,
+                backend="sequential" if n_jobs == 1 else None,  # not one of a cluster either
+                return_as="generator_unordered",
+                temp_folder=scratch,
+            )(tasks()):
+                losses = 0
+                yield fitted
+            return
+        except Exception as error:
+            if not is_loss(error):
+                raise
+            losses += 1
+            if losses == ATTEMPTS:
+                raise LikraError(
+                    f"{losses} workers ended while they fitted, probably for want of memory; use "
+                    "fewer jobs"
+                ) from error
+
+
+def _tasks(
+    bench: Bench | Packed, planned: Sequence[Point], is_missing: Callable[[Point], bool]
+) -> Iterator[Any]:
+    from joblib import delayed
+
+    for group in _groups(planned):
+        if left := list(filter(is_missing, group)):  # another process may be at work
+            yield delayed(_fit)(bench, left, os.getpid())
+
+
+def _sendable(bench: Bench) -> Bench | Packed:
+    """Return what goes to workers: on a cluster one array, which is sent once to each of them."""
+    if is_local():
+        return bench
+    offer_model(bench.scorer.model.folder, bench.scorer.model.manifest)
+    return np.frombuffer(pickle.dumps(bench), np.uint8)
 
 
 def _groups(points: Sequence[Point]) -> Iterator[list[Point]]:
@@ -99,9 +149,10 @@ def _groups(points: Sequence[Point]) -> Iterator[list[Point]]:
         yield list(group)
 
 
-def _fit(bench: Bench, points: Sequence[Point], parent: int) -> list[tuple[Point, Arrays]]:
+def _fit(given: Bench | Packed, points: Sequence[Point], parent: int) -> list[tuple[Point, Arrays]]:
     """Fit at points that share a positive head; the work of one task."""
     end_with(parent)
+    bench = given if isinstance(given, Bench) else pickle.loads(given.tobytes())
     fits = list(map(bench.fit, points))
     unused = bench.unused(points[0].n_items, points[0].seed)
     positive = _under(bench, fits[0], "positive", unused)

@@ -10,6 +10,7 @@ import importlib
 import os
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,33 @@ from ..engine.folder import MANIFEST, Manifest, read_manifest
 from ..errors import LikraError, ModelFolderError, first_line, import_extra
 from ..scratch import scratch_folder, temporary_folder
 
-__all__ = ["connected", "find_model", "holds_model", "offer_model"]
+__all__ = [
+    "ATTEMPTS",
+    "connected",
+    "find_model",
+    "holds_model",
+    "is_local",
+    "is_loss",
+    "offer_model",
+]
+
+ATTEMPTS = 3  # times that the same work may lose its worker
+
+LOCAL = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
+# What clusters say of a worker that is gone; their packages need not be installed.
+LOSSES = ("ActorDiedError", "KilledWorker", "RayActorError", "WorkerCrashedError")
+
+
+def is_local() -> bool:
+    """Return whether joblib would work on this machine, and not on a cluster."""
+    from joblib.parallel import get_active_backend
+
+    return type(get_active_backend()[0]).__name__ in LOCAL
+
+
+def is_loss(error: Exception) -> bool:
+    """Return whether an error of joblib says that a worker is gone."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ in LOSSES
 
 
 @contextmanager

@@ -6,11 +6,11 @@ to the last bit. A lost worker costs the chunks that were on their way.
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
@@ -24,19 +24,15 @@ from ..engine.onnx import LanguageModel
 from ..engine.sessions import available_threads
 from ..errors import LikraError, first_line
 from ..questions.item import Item
+from ..workers import end_with
 from .chunk import Chunk, chunked, warn_of_truncation
-from .cluster import find_model, offer_model
+from .cluster import ATTEMPTS, find_model, is_local, is_loss, offer_model
 from .scorer import ChoiceScorer
 from .table import LogLikelihoods
 
 __all__ = ["score_table", "stream_chunks"]
 
 WAITING = 32  # chunks per worker that are away, or back and not taken yet
-ATTEMPTS = 3  # times that a chunk may lose its worker
-
-LOCAL = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
-# What a cluster says of a worker that is gone; their packages need not be installed.
-LOSSES = ("ActorDiedError", "KilledWorker", "RayActorError", "WorkerCrashedError")
 
 
 def score_table(
@@ -115,6 +111,8 @@ class _Task(NamedTuple):
     n_threads : int
     heads : tuple of str or None
     strict : bool
+    parent : int
+        Process that the workers work for.
     """
 
     packed: NDArray[np.uint8]
@@ -123,22 +121,21 @@ class _Task(NamedTuple):
     n_threads: int
     heads: tuple[str, ...] | None
     strict: bool
+    parent: int
 
     @classmethod
     def of(
         cls, scorer: ChoiceScorer, workers: int, heads: tuple[str, ...] | None, strict: bool
     ) -> _Task:
-        from joblib.parallel import get_active_backend
-
-        model = scorer.model
-        is_local = type(get_active_backend()[0]).__name__ in LOCAL
-        threads = model.n_threads or (max(1, available_threads() // workers) if is_local else 1)
-        if not is_local:
+        model, here = scorer.model, is_local()
+        threads = model.n_threads or (max(1, available_threads() // workers) if here else 1)
+        if not here:
             offer_model(model.folder, model.manifest)
-        cache = scorer.cache if is_local else None  # a file of this machine
+        cache = scorer.cache if here else None  # a file of this machine
         content = pickle.dumps((scorer.prompt, scorer.fitted, cache))
         packed = np.frombuffer(content, np.uint8)
-        return cls(packed, model.folder, model.manifest.fingerprint, threads, heads, strict)
+        fingerprint = model.manifest.fingerprint
+        return cls(packed, model.folder, fingerprint, threads, heads, strict, os.getpid())
 
 
 class _Sent(NamedTuple):
@@ -185,7 +182,7 @@ class _Run:
                         losses = 0
                         yield chunk._replace(items=sent.items)
             except Exception as error:
-                if not _is_loss(error):
+                if not is_loss(error):
                     raise
                 losses += 1
                 if losses == ATTEMPTS:
@@ -239,10 +236,6 @@ class _Run:
             yield sent
 
 
-def _is_loss(error: Exception) -> bool:
-    return isinstance(error, BrokenExecutor) or type(error).__name__ in LOSSES
-
-
 MAX_OPEN = 4
 _opened: OrderedDict[bytes, ChoiceScorer] = OrderedDict()  # of a worker process
 _lock = Lock()
@@ -267,6 +260,7 @@ def _score(packed: NDArray[np.uint8], *rest: Any) -> Chunk:
     """Score a chunk in a worker; its items are not sent back."""
     *settings, items, first = rest
     task, sent = _Task(packed, *settings), _Sent(items, first)
+    end_with(task.parent)
     try:
         chunk = _open(task).chunk(items, first, task.heads, None, task.strict)
         return chunk._replace(items=[])
