@@ -91,6 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
     left.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if sys.stdout is None:  # closed by the shell: writing is to fail, not having nowhere to write
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
     warnings.filterwarnings("default", category=UserWarning)
@@ -103,14 +105,22 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("likra-lite: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except _OutputClosedError:
-        # As `head` does; so do we leave, quietly.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # as `head` does; so do we leave, quietly
         sys.exit(OUTPUT_CLOSED)
     except Exception as error:
         if debug:
             raise
         click.echo(f"likra-lite: error: {_describe(error)}", err=True)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_output()
         sys.exit(1)
+
+
+def _discard_output() -> None:
+    """Let what could not be written go, or Python would try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _describe(error: Exception) -> str:

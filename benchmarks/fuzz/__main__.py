@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -28,7 +27,6 @@ from objects import fuzz_objects
 from runs import HEADER, Tally
 
 SHOWN = 20  # cases of one kind
-CHECKPOINT = Path(__file__).resolve().parents[3] / "shared" / "models" / "tinystories-3m"
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,7 +40,6 @@ def _arguments() -> argparse.Namespace:
         ("objects", 9999),
     ):
         parser.add_argument(f"--{name}", type=int, default=count)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="What export is fed.")
     parser.add_argument("--keep", type=Path, help="Folder for the cases; removed if not given.")
     return parser.parse_args()
 
@@ -70,7 +67,7 @@ def main() -> None:
         "folders": fuzz_folders,
         "caches": fuzz_caches,
         "objects": fuzz_objects,
-        "kills": partial(fuzz_kills, checkpoint=given.checkpoint),
+        "kills": fuzz_kills,
     }
     start = time.perf_counter()
     wrong = 0

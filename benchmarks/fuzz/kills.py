@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from checkpoint import write_checkpoint
 from runs import PATIENCE, Outcome, Tally
 
 from likra_lite.datasets.demo import bundled_model
@@ -152,11 +153,11 @@ class Kills:
             tally.fault("leftover", f"{case}: {path}")
 
 
-def fuzz_kills(count: int, random: Random, folder: Path, checkpoint: Path) -> Tally:
+def fuzz_kills(count: int, random: Random, folder: Path) -> Tally:
     """Kill so many runs."""
     tally = Tally("kills")
-    names = [name for name in COMMANDS if checkpoint.is_dir() or "CHECKPOINT" not in COMMANDS[name]]
-    places = [Kills(name, folder, checkpoint) for name in names]
+    checkpoint = write_checkpoint(folder / "checkpoint")
+    places = [Kills(name, folder, checkpoint) for name in COMMANDS]
     for number in range(count):
         places[number % len(places)].kill(tally, random)
     return tally

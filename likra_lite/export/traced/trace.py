@@ -125,6 +125,8 @@ def _graphs(
             graphs = {TRUNK: trunk_graph(trunk, past, scratch / TRUNK, trace)}
             trunk = AdaptedTrunk(decoder, targets).eval()
             graphs[ADAPTED] = trunk_graph(trunk, past, scratch / ADAPTED, trace)
+        except OSError:  # a full disk is told of by who writes the folder
+            raise
         except Exception as error:
             raise ExportError(
                 f"{architecture} cannot be traced to ONNX: {first_line(error)}"
