@@ -201,9 +201,7 @@ class _Run:
         """Yield what comes back, in order, until too much waits to be taken or all is done."""
         from joblib import Parallel, delayed
 
-        tasks = (
-            delayed(_score)(os.getpid(), *self.task, *sent) for sent in self._outgoing(fresh, limit)
-        )
+        tasks = (delayed(_score)(*self.task, *sent) for sent in self._outgoing(fresh, limit))
         try:
             parallel = Parallel(self.n_jobs, return_as="generator", batch_size=1)
         except ValueError:  # a backend whose results come all at once
@@ -258,9 +256,8 @@ def _open(task: _Task) -> ChoiceScorer:
         return _opened[key]
 
 
-def _score(parent: int, packed: NDArray[np.uint8], *rest: Any) -> Chunk:
+def _score(packed: NDArray[np.uint8], *rest: Any) -> Chunk:
     """Score a chunk in a worker; its items are not sent back."""
-    end_with(parent)
     *settings, items, first = rest
     task, sent = _Task(packed, *settings), _Sent(items, first)
     end_with(task.parent)
