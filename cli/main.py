@@ -30,6 +30,15 @@ __all__ = ["group", "main"]
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
+# What the dynamic loader, the C++ library and ONNX Runtime say where memory is short.
+NO_MEMORY = (
+    "failed to map segment",
+    "annot allocate memory",
+    "ailed to allocate memory",
+    "bad_alloc",
+    "bad allocation",
+)
+
 
 class _OutputClosedError(Exception):
     """The reader of the standard output has left."""
@@ -131,6 +140,6 @@ def _describe(error: Exception) -> str:
         return line
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'output'}: {error.strerror}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(sign in line for sign in NO_MEMORY):
         return "out of memory; use a smaller model or fewer items"
     return f"unexpected {type(error).__name__}: {line}; run again with --debug and report it"
