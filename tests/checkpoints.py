@@ -149,8 +149,8 @@ def save_tokenizer(folder: Path, *, prepend_bos: bool = False, metaspace: bool =
     else:
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
-        tokenizer.save(str(folder / "tokenizer.json"))
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer.save(str(folder / "tokenizer.json"))  # whatever transformers made of it
     return tokenizer.get_vocab_size()
 
 
@@ -228,3 +228,10 @@ def records() -> dict[str, Any]:
     It has settings, shapes and PyTorch's scores of some checkpoints, and the questions scored.
     """
     return json.loads(RECORDED.read_text(encoding="utf-8"))
+
+
+def settings_of(checkpoint: Path) -> dict[str, Any]:
+    """Return ``config.json`` as transformers 4 writes it, where that was recorded."""
+    named = checkpoint / DRAWN_AS
+    record = records()["checkpoints"].get(named.read_text()) if named.is_file() else None
+    return record["config"] if record else json.loads((checkpoint / "config.json").read_text())

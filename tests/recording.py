@@ -19,7 +19,12 @@ from safetensors.numpy import load_file
 from likra_lite import read_items
 
 N_ITEMS = 8
-KINDS = [*test_built.VARIANTS.values(), *test_gguf.VARIANTS.values(), ("phi", {})]
+KINDS = [
+    *test_built.VARIANTS.values(),
+    *test_gguf.VARIANTS.values(),
+    test_gguf.NAMED_LAYERS,
+    ("phi", {}),
+]
 HARMLESS = ("architectures", "dtype", "torch_dtype", "transformers_version", "use_cache")
 
 

@@ -367,6 +367,7 @@ def test_what_cannot_be_built_says_what_to_install(tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@needs_pytorch
 def test_what_cannot_be_built_is_traced(tmp_path, capsys):
     checkpoint = save_drawn("phi", tmp_path / "checkpoint")
     out = run("export", str(checkpoint), "--out", str(tmp_path / "model"), capsys=capsys)

@@ -127,7 +127,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """A stand-in for the network: files are had from a folder, and counted."""
-    import huggingface_hub
+    import huggingface_hub.constants
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     source, cache = save_drawn("llama", tmp_path / "source"), tmp_path / COMMIT
@@ -178,7 +178,7 @@ def test_weights_of_what_is_not_understood_are_not_fetched(hub, tmp_path):
 
 
 def test_without_a_connection_the_cache_does(hub, tmp_path, monkeypatch):
-    import huggingface_hub
+    import huggingface_hub.constants
 
     export_model("likra/tiny", tmp_path / "model", exporter="built")
     fetched = len(hub.fetched)
@@ -211,7 +211,7 @@ def hub_errors() -> list[tuple[Exception, str]]:
 
 @pytest.mark.parametrize(("error", "message"), hub_errors())
 def test_trouble_with_the_hub_is_told_in_one_line(hub, error, message, monkeypatch):
-    import huggingface_hub
+    import huggingface_hub.constants
 
     def fail(self, model, revision=None):
         raise error
@@ -224,7 +224,7 @@ def test_trouble_with_the_hub_is_told_in_one_line(hub, error, message, monkeypat
 
 
 def test_offline_and_not_in_the_cache(tmp_path, monkeypatch):
-    import huggingface_hub
+    import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))

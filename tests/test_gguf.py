@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from checkpoints import DRAWN_AS, save_drawn
+from checkpoints import DRAWN_AS, save_drawn, settings_of
 from command_line import run, without_pytorch
 from gguf.quants import dequantize, quantize
 from gguf_files import byte_level_vocabulary, write_gguf
@@ -73,8 +72,16 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3, partial": ("phi3", {"partial_rotary_factor": 0.5, "tie_word_embeddings": True}),
 }
 
+NAMED_LAYERS: tuple[str, dict[str, Any]] = (
+    "gemma3_text",
+    {
+        "num_hidden_layers": 3,
+        "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+    },
+)
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+
+def metadata_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a converter writes of a configuration, under the architecture's prefix."""
     kind, scaling = config["model_type"], config.get("rope_scaling") or {}
     heads = config["num_attention_heads"]
@@ -160,7 +167,7 @@ def convert(
 
     Where `quantisation` names one, the checkpoint's tensor becomes what the file's stands for.
     """
-    config = json.loads((checkpoint / "config.json").read_text())
+    config = settings_of(checkpoint)
     kind = config["model_type"]
     architecture = ARCHITECTURES[kind]
     names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
@@ -188,7 +195,7 @@ def convert(
         tokenizer, "gpt-2", bos_token_id=0, eos_token_id=1, add_bos_token=begins
     )
     arch = gguf.MODEL_ARCH_NAMES[architecture]
-    settings = {**settings_of(config), **changes}
+    settings = {**metadata_of(config), **changes}
     settings = {name: value for name, value in settings.items() if value is not None}
     return write_gguf(path, arch, vocabulary, settings, tensors)
 
@@ -242,11 +249,9 @@ def test_quantised(tmp_path, items):
 
 
 def test_layers_that_the_file_names(tmp_path, items):
-    kinds = ["full_attention", "sliding_attention", "full_attention"]
-    checkpoint = save_drawn(
-        "gemma3_text", tmp_path / "checkpoint", num_hidden_layers=3, layer_types=kinds
-    )
-    pattern = [kind == "sliding_attention" for kind in kinds]
+    kind, settings = NAMED_LAYERS
+    checkpoint = save_drawn(kind, tmp_path / "checkpoint", **settings)
+    pattern = [kind == "sliding_attention" for kind in settings["layer_types"]]
     changes = {"attention.sliding_window_pattern": pattern}
     export_model(convert(checkpoint, tmp_path / "m.gguf", **changes), tmp_path / "model")
     assert difference(checkpoint, tmp_path / "model", items[:4]) < 1e-4
@@ -315,10 +320,10 @@ def test_more_tokens_than_the_model_knows(llama, tmp_path):
     tensors = {each.name: each.data.copy() for each in file.tensors}
     for name in ("token_embd.weight", "output.weight"):
         tensors[name] = tensors[name][:-1]
-    config = json.loads((llama / "config.json").read_text())
+    config = settings_of(llama)
     tokenizer = Tokenizer.from_file(str(llama / "tokenizer.json"))
     vocabulary = byte_level_vocabulary(tokenizer, "gpt-2", bos_token_id=0)
-    write_gguf(tmp_path / "m.gguf", "llama", vocabulary, settings_of(config), tensors)
+    write_gguf(tmp_path / "m.gguf", "llama", vocabulary, metadata_of(config), tensors)
     with pytest.raises(ExportError, match="has 400 tokens but the model knows 399"):
         export_model(path, tmp_path / "model")
 
