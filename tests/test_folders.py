@@ -16,7 +16,7 @@ from command_line import run
 from likra_lite import LanguageModel, LikraClassifier
 from likra_lite.datasets.demo import bundled_model
 from likra_lite.engine.folder import read_manifest, write_manifest
-from likra_lite.engine.head import OutputMatrix
+from likra_lite.engine.head import Lora, OutputMatrix
 from likra_lite.errors import ModelFolderError
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
@@ -218,6 +218,16 @@ def test_a_graph_that_reads_another_file(folder):
     relist(folder)
     with pytest.raises(ModelFolderError, match=r"trunk.onnx reads 'more.bin'; the graphs of a"):
         LanguageModel(folder).features(LanguageModel(folder).encoder.trees([("a", ["b"])])[0])
+
+
+@pytest.mark.parametrize("other", ["head.onnx", "adapted.onnx"])
+def test_a_graph_in_the_place_of_another(other, folder):
+    shutil.copy(folder / "gradient.onnx", folder / other)
+    relist(folder)
+    model = LanguageModel(folder, 1)
+    trees = model.encoder.trees([("a", ["b"])])[0]
+    with pytest.raises(ModelFolderError, match=r"onnx takes delta, hidden, .*, expected"):
+        model.read_and_score(trees, [None if other == "head.onnx" else Lora({})])
 
 
 def test_a_graph_that_is_none(folder):

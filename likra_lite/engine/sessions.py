@@ -14,11 +14,33 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..errors import ModelFolderError, first_line, printable
-from .folder import ADAPTED, GRADIENT, HEAD, TRUNK, WEIGHTS, Manifest, unchanged
+from .folder import (
+    ADAPTED,
+    GRADIENT,
+    HEAD,
+    LORA_GRADIENT,
+    TRUNK,
+    WEIGHTS,
+    Manifest,
+    unchanged,
+)
 from .forward import LoraTrunkRunner, TrunkRunner
+from .head import LORA
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
+
+# What every graph takes, besides the past and LoRA factors.
+_TREES = {"input_ids", "position_ids", "attention_bias", "rows"}
+INPUTS = {
+    TRUNK: _TREES,
+    ADAPTED: _TREES,
+    HEAD: {"hidden", "delta", "rows", "targets"},
+    GRADIENT: {"hidden", "delta", "rows", "targets", "weight", "row_weights"},
+    LORA_GRADIENT: {*_TREES, "target_rows", "targets", "weight", "row_weights"},
+}
+OTHER_INPUTS = ("past.", LORA)
+LONGEST = 200  # characters of a message about another graph's inputs
 
 IN_MEMORY = "add_external_initializers_from_files_in_memory"  # a method that came late
 
@@ -101,13 +123,20 @@ def open_graph(folder: Path, manifest: Manifest, name: str, n_threads: int) -> I
         options = session_options(n_threads)
         try:
             with _linked_weights(folder, options):
-                return onnxruntime.InferenceSession(
+                session = onnxruntime.InferenceSession(
                     str(path), options, providers=["CPUExecutionProvider"]
                 )
         except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
             raise ModelFolderError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {first_line(error)}"
             ) from error
+    found = {node.name for node in session.get_inputs() if not node.name.startswith(OTHER_INPUTS)}
+    if found != INPUTS[name]:
+        raise ModelFolderError(
+            f"{path} takes {', '.join(sorted(found))[:LONGEST] or 'nothing'}, expected "
+            f"{', '.join(sorted(INPUTS[name]))}; the model folder is damaged, write it again"
+        )
+    return session
 
 
 def _check_data(path: Path) -> None:
