@@ -184,6 +184,15 @@ def test_wrong_graphs_are_not_written(tmp_path, llama_checkpoint, monkeypatch):
     assert not (tmp_path / "model").exists()
 
 
+@needs_tracer
+def test_mixture_of_experts_is_not_traced(llama_checkpoint, tmp_path):
+    checkpoint = Path(shutil.copytree(llama_checkpoint, tmp_path / "checkpoint"))
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**config, "num_local_experts": 8}))
+    with pytest.raises(ExportError, match="is a mixture of experts; only dense models"):
+        export_model(checkpoint, tmp_path / "model", exporter=default_tracer())
+
+
 def test_encoder_decoder_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}')
     with pytest.raises(ExportError, match="only decoder-only"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 from ...engine.folder import MANIFEST
 from ...errors import ExportError, first_line
 
-__all__ = ["Source", "check_local", "find_checkpoint"]
+__all__ = ["Source", "check_decoder", "check_local", "find_checkpoint"]
 
 CONFIG, INDEX, SINGLE = "config.json", "model.safetensors.index.json", "model.safetensors"
 # Beside the weights, what is read of a checkpoint; small files all.
@@ -107,20 +108,17 @@ def find_checkpoint(model: str, revision: str | None = None) -> Source:
         source = Source(folder, model, folder.name)
         if not (folder / CONFIG).is_file():
             raise ExportError(f"{model} is no checkpoint: it has no config.json")
-    _check_decoder(source)
+    check_decoder(source.name, source.config)
     return source
 
 
-def _check_decoder(source: Source) -> None:
-    config = {**source.config, **(source.config.get("text_config") or {})}
+def check_decoder(name: str, config: Mapping[str, Any]) -> None:
+    """Raise ExportError if a model is of a kind that no exporter can do anything with."""
+    config = {**config, **(config.get("text_config") or {})}
     if config.get("is_encoder_decoder"):
-        raise ExportError(
-            f"{source.name} is an encoder-decoder; only decoder-only models can be exported"
-        )
-    if any((config.get(name) or 0) > 1 for name in EXPERTS):
-        raise ExportError(
-            f"{source.name} is a mixture of experts; only dense models can be exported"
-        )
+        raise ExportError(f"{name} is an encoder-decoder; only decoder-only models can be exported")
+    if any((config.get(key) or 0) > 1 for key in EXPERTS):
+        raise ExportError(f"{name} is a mixture of experts; only dense models can be exported")
 
 
 def _snapshot(model: str, revision: str | None) -> Path:

@@ -11,7 +11,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ...errors import ExportError, first_line
-from ..checkpoint.sources import check_local
+from ..checkpoint.sources import check_decoder, check_local
 
 __all__ = ["load_checkpoint", "logit_transform", "max_length", "name_of", "special_tokens"]
 
@@ -41,10 +41,7 @@ def load_checkpoint(
             if not Path(model).is_dir()
             else f"cannot load {where}: {first_line(error)[:300]}"
         ) from error
-    if getattr(config, "is_encoder_decoder", False):
-        raise ExportError(
-            f"{where} is an encoder-decoder; only decoder-only models can be exported"
-        )
+    check_decoder(where, config.to_dict())
     if not hasattr(config, "vocab_size"):
         raise ExportError(f"{where} is no plain language model: its configuration is nested")
     try:
