@@ -196,6 +196,8 @@ def test_detectable_difference_solves_connors_equation():
     [
         (np.ones(3, bool), np.ones(4, bool), r"shapes \(3,\) and \(4,\); expected the same items"),
         (np.ones((2, 3), bool), np.ones((3, 3), bool), "the same seeds or one seed"),
+        (np.ones((1, 3, 1), bool), np.ones(3, bool), r"shapes \(1, 3, 1\) and \(3,\); expected"),
+        (np.ones(3, bool), np.ones((1, 3, 1), bool), r"shapes \(3,\) and \(1, 3, 1\); expected"),
         (np.ones(3), np.ones(3, bool), "dtypes float64 and bool; expected bool"),
         (np.ones(0, bool), np.ones(0, bool), "no items"),
     ],
