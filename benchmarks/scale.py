@@ -5,8 +5,8 @@
 
 One table has items per second of one core, and the bytes that go to a worker and back, for each
 ``--model`` and the bundled one. The other has the overhead of a chunk: chunks that only wait are
-sent through the same code to one worker process of a Dask cluster on this machine, to two, and to
-a hundred workers that are threads of one process, which is more than they would cost apart. The
+sent through the same code to one worker of a Dask cluster on this machine (where joblib calls
+them itself), to two processes, and to a hundred workers that are threads of two processes. The
 overhead is what is left of the workers' time beside the waiting. Tables go to stdout; ``--out``
 writes ``scale.md`` and ``scale.json``.
 """
@@ -62,7 +62,6 @@ def cost(folder: Path, seconds: float) -> Iterator[dict[str, Any]]:
     scorer = ChoiceScorer.of(LanguageModel(folder, 1), None, cached=False)
     scorer.table(items_of(4, 5, 1), ["base"])
     for name, (words, choice_words) in LENGTHS.items():
-        progress(f"{folder.name}: {name}")
         items = items_of(2048, words, choice_words)
         trees = scorer.model.encoder.trees(scorer.pairs(items[:64]))[0]
         sent = len(pickle.dumps(items)) / len(items)
@@ -73,7 +72,7 @@ def cost(folder: Path, seconds: float) -> Iterator[dict[str, Any]]:
             back.append(len(pickle.dumps(chunk._replace(items=[]))))
             if time.process_time() - start > seconds:
                 break
-        yield {
+        line = {
             "model": folder.name,
             "questions": name,
             "chunk": scorer.chunk_size,
@@ -82,6 +81,8 @@ def cost(folder: Path, seconds: float) -> Iterator[dict[str, Any]]:
             "bytes_sent": sent,
             "bytes_back": sum(back) / done,
         }
+        progress(str(line))
+        yield line
 
 
 def waiting(_packed: Any, *rest: Any) -> Chunk:
@@ -99,12 +100,11 @@ def overhead(n_workers: int, seconds: float) -> dict[str, Any]:
     jobs._score = waiting
     with (
         LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=n_workers <= 2,
+            n_workers=min(n_workers, 2),
+            threads_per_worker=max(1, n_workers // 2),
             dashboard_address=None,
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster),
         joblib.parallel_config("dask"),
     ):
         run = jobs._Run(task, None, jobs.WAITING * n_workers)
@@ -113,7 +113,6 @@ def overhead(n_workers: int, seconds: float) -> dict[str, Any]:
         start = time.perf_counter()
         consume(run, items * n_chunks)
         took = time.perf_counter() - start
-        client.shutdown()
     each = took * n_workers / n_chunks - seconds
     return {"workers": n_workers, "seconds": seconds, "overhead": each, "share": each / seconds}
 
@@ -146,6 +145,7 @@ def markdown(result: dict[str, Any]) -> str:
             f"{1000 * line['overhead']:.1f}",
             f"{100 * line['share']:.1f} %",
             f"{line['overhead'] / SHARE:.2f}",
+            number(line["workers"] / (line["seconds"] + line["overhead"])),
         ]
         for line in result["overheads"]
     ]
@@ -155,7 +155,8 @@ def markdown(result: dict[str, Any]) -> str:
         + markdown_table([*header, "bytes there", "bytes back"], costs)
         + "\n\n"
         + markdown_table(
-            ["workers", "s a chunk takes", "overhead, ms", "share", "s for 2 %"], overheads
+            ["workers", "s a chunk takes", "overhead, ms", "share", "s for 2 %", "chunks/s"],
+            overheads,
         )
         + "\n"
     )
@@ -182,8 +183,8 @@ def main(folders: tuple[Path, ...], seconds: float, out: Path | None) -> None:
     result["overheads"] = []
     for n_workers in WORKERS:
         for each in SECONDS:
-            progress(f"{n_workers} workers, chunks of {each} s")
             result["overheads"].append(overhead(n_workers, each))
+            progress(str(result["overheads"][-1]))
     write("scale", result, markdown(result), out)
 
 
