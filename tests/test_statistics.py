@@ -189,6 +189,14 @@ def test_detectable_difference_solves_connors_equation():
     assert detectable_difference(5, 0.4) == np.inf
     assert mcnemar_test(np.ones(5, bool), np.zeros(5, bool)) > 0.05, "five of five are no evidence"
     assert detectable_difference(12, 0.4, level=1e-10) == np.inf
+    assert detectable_difference(1, 0.4) == np.inf
+    # So strict a level that 42 items are about what it takes: the normal quantile is their root.
+    for power, square, finds in ((0.9999, 42.3, False), (0.9999, 41.7, True), (0.2, 42.3, True)):
+        a, b = np.sqrt(square), stats.norm.ppf(power)
+        d = detectable_difference(42, 1.0, level=2 * stats.norm.sf(a), power=power)
+        assert np.isfinite(d) == finds
+        if finds:
+            assert np.sqrt(42) * d == pytest.approx(a + b * np.sqrt(1 - d**2))
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ def detectable_difference(
     check_share("discordance", discordance)
     a, b = ndtri(1 - level / 2), ndtri(power)
     # Not even with every item in favour, by the exact test or by the formula.
-    if 2.0 ** (1 - n_items) > level or n_items + b**2 < a**2:
+    if 2.0 ** (1 - n_items) > level or n_items + min(b, 0.0) ** 2 < a**2:
         return float("inf")
     # The root of (n + b^2) d^2 - 2 a sqrt(n psi) d + (a^2 - b^2) psi that is proportional to b.
     slope = (a * np.sqrt(n_items) + b * np.sqrt(n_items + b**2 - a**2)) / (n_items + b**2)
