@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -228,7 +228,7 @@ class LoraTrunkRunner:
             for name in names
         }
         self.runners: OrderedDict[tuple[bytes, ...], TrunkRunner] = OrderedDict()
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     def with_heads(self, heads: Sequence[Lora | None]) -> TrunkRunner:
         """Return a runner of the trunk under these heads; None is the model as it is."""

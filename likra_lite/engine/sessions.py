@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..errors import ModelFolderError, first_line, printable
@@ -63,7 +63,7 @@ class Sessions:
         self.manifest = manifest
         self.n_threads = n_threads
         self._graphs: dict[str, InferenceSession] = {}
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     @cached_property
     def trunk(self) -> TrunkRunner:
@@ -191,13 +191,13 @@ def session_options(n_threads: int) -> SessionOptions:
 MAX_OPEN = 4
 _open_sessions: OrderedDict[tuple[str, int], Sessions] = OrderedDict()
 _inherited: list[object] = []
-_lock = Lock()
+_lock = threading.Lock()
 
 
 def _leave_to_parent() -> None:
     """Set a forked parent's sessions aside: their threads are not here, so they must not end."""
     global _lock
-    _lock = Lock()
+    _lock = threading.Lock()
     _inherited.append(_open_sessions.copy())
     _open_sessions.clear()
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,7 +166,7 @@ class _Run:
         self.waiting: deque[_Sent] = deque()
         self.is_done = False
         self.round = 0
-        self.lock = Lock()
+        self.lock = threading.Lock()
 
     def chunks(self, items: Iterable[Item], size: int, first: int) -> Generator[Chunk, None, None]:
         """Yield the chunks of some items; those that are lost are sent again."""
@@ -238,7 +238,7 @@ class _Run:
 
 MAX_OPEN = 4
 _opened: OrderedDict[bytes, ChoiceScorer] = OrderedDict()  # of a worker process
-_lock = Lock()
+_lock = threading.Lock()
 
 
 def _open(task: _Task) -> ChoiceScorer:
