@@ -11,7 +11,7 @@ from scipy.special import softmax
 from likra_lite.errors import LikraError
 from likra_lite.scoring.decision import Decision, fit_temperature, log_loss
 from likra_lite.scoring.lengths import LENGTHS, NORMALIZATIONS, lengths_of, mode_name
-from likra_lite.scoring.modes import MODES
+from likra_lite.scoring.modes import MODES, supported_modes
 from likra_lite.scoring.selection import ALPHAS, choose
 from likra_lite.scoring.table import LogLikelihoods
 
@@ -129,3 +129,17 @@ def test_choose_is_the_best_of_a_loop():
             )
     chosen = choose(table, y, "likra")
     assert (chosen.alpha, chosen.normalization) == min(losses, key=losses.get) == (0.5, "tokens")
+
+
+def test_heads_that_modes_read():
+    assert {name: mode.heads for name, mode in MODES.items()} == {
+        "base": ("base",),
+        "pmi": ("base", "neutral"),
+        "sft": ("positive",),
+        "likra": ("positive", "negative"),
+        "base-likra": ("base", "negative"),
+        "pos-base": ("positive", "base"),
+    }
+    assert supported_modes(["base", "neutral"]) == ["base", "pmi"]
+    assert supported_modes(["negative", "base"]) == ["base", "base-likra"]
+    assert supported_modes([]) == []
