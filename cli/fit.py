@@ -105,7 +105,8 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     "--train-dir",
     metavar="DIR",
     type=click.Path(),
-    help="Where LoRA training keeps its states, to go on after an interrupt.  [default: OUT.train]",
+    help="Where LoRA training keeps its states, to go on after an interrupt.  [default: OUT.train, "
+    "which an auto fit removes at its end]",
 )
 @lora_options
 @threads_option

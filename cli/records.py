@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
 from likra_lite.atomic import atomic_bytes
-from likra_lite.errors import import_extra
+from likra_lite.errors import LikraError, import_extra
 from likra_lite.resumable import ResumableFile
 
 __all__ = ["FORMATS", "Records", "format_of", "is_standard_output", "open_records"]
@@ -107,12 +107,23 @@ FORMATS: dict[str, Callable[[IO[bytes], Mapping[str, Any], bool], RecordWriter]]
     "csv": Csv,
     "parquet": Parquet,
 }
+SPREADSHEETS = ("xlsx", "xls", "ods")
 RESUMABLE = ("jsonl", "csv")  # whose records stand one behind the other
 
 
 def format_of(out: str | None, given: str | None) -> str:
-    """Return the format asked for, or that of the file's ending, or else JSON lines."""
+    """Return the format asked for, or that of the file's ending, or else JSON lines.
+
+    Raises
+    ------
+    LikraError
+        If the ending is that of a spreadsheet.
+    """
     ending = "" if out is None else Path(out).suffix.lower().removeprefix(".")
+    if given is None and ending in SPREADSHEETS:
+        raise LikraError(
+            f"cannot write {out} as a spreadsheet; give it the ending .csv, which they open"
+        )
     return given or (ending if ending in FORMATS else "jsonl")
 
 

@@ -46,9 +46,10 @@ def trials_text(trials: Sequence[Any]) -> str:
     columns = {
         "log-loss": [f"{trial.loss:.3f}" for trial in ranked],
         "accuracy": [f"{trial.accuracy:.3f} +- {trial.standard_error:.3f}" for trial in ranked],
+        "": ["kept", *[""] * (len(ranked) - 1)],
     }
     table = layout([trial.adapter for trial in ranked], columns, "heads")
-    return f"tried on {ranked[0].n_items} held-out items; the least log-loss is kept:\n{table}"
+    return f"tried on {ranked[0].n_items} held-out items:\n{table}"
 
 
 def held_out_text(classifier: Any, how: str) -> str:

@@ -315,6 +315,7 @@ def test_no_room_for_the_output(command, tmp_path, model_folder):
     resource = pytest.importorskip("resource")
     (tmp_path / "items.jsonl").write_text(GOOD * 60)
     arguments = [tmp_path / "items.jsonl", "--model", model_folder, "--out", tmp_path / "out"]
+    arguments += ["--adapter", "output"] if command == "fit" else []
     before = sorted(path.name for path in tmp_path.iterdir())
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, command, *arguments],
@@ -329,6 +330,24 @@ def test_no_room_for_the_output(command, tmp_path, model_folder):
     assert "Traceback" not in process.stderr
     assert process.returncode == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_no_room_for_the_state_of_a_training(tmp_path, model_folder):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "items.jsonl").write_text(GOOD * 60)
+    arguments = [tmp_path / "items.jsonl", "--model", model_folder, "--out", tmp_path / "out"]
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "fit", *arguments, "--adapter", "lora"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("likra-lite: error: cannot write ")
+    assert "File too large" in last
+    assert process.returncode == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_permission(tmp_path, model_folder, monkeypatch):

@@ -215,3 +215,12 @@ def test_equal_items_that_cannot_be_scored_are_all_told(model_folder, capsys, tm
     assert [record["prediction"] is None for record in records] == [True, False, *[True] * 11]
     assert err.count("not scored: ") == 10
     assert err.splitlines()[-1] == "likra-lite: 12 of 13 items were not scored"
+
+
+@pytest.mark.parametrize("name", ["x.xlsx", "x.ODS"])
+def test_a_spreadsheet_is_not_written_as_lines(name, model_folder, tmp_path, capsys):
+    arguments = ("score", QUESTIONS, "--model", str(model_folder), "--out", str(tmp_path / name))
+    status, _, problem = run(*arguments, capsys=capsys)
+    assert status == 1
+    assert "give it the ending .csv" in problem
+    assert not list(tmp_path.iterdir())

@@ -346,7 +346,7 @@ def test_two_processes_fit_on_the_command_line(llama_checkpoint, tmp_path):
     common = ["fit", questions, "--adapter", "lora", "--model", str(llama_checkpoint)]
     common += ["--learning-rate", "0.01", "--mode", "likra", "--alpha", "1", "--no-cache"]
     done = launch_two("--module", "likra_lite", *common, "--out", str(tmp_path / "two"))
-    assert done.stdout.decode().count("fitted positive and negative heads on") == 1
+    assert done.stdout.decode().count("fitted positive and negative LoRA heads on") == 1
     alone = [sys.executable, "-m", "likra_lite", *common, "--out", str(tmp_path / "one")]
     subprocess.run(alone, check=True, capture_output=True)
     one, two = (LikraClassifier.load(tmp_path / name) for name in ("one", "two"))
@@ -383,7 +383,7 @@ def test_an_imported_folder_scores_like_the_trained_one(llama_checkpoint, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rank", "4"], "--rank is a setting of LoRA; add --adapter lora"),
+        (["--adapter", "output", "--rank", "4"], "--rank is a setting of LoRA; add --adapter lora"),
         (["--adapter", "lora", "--model", "nowhere/at/all"], "there is no such folder"),
         (["--adapter", "lora", "--objective", "choices"], "objective choices needs PyTorch"),
         (["--adapter", "lora", "--epochs", "0"], "0 is not in the range x>=1"),
@@ -413,7 +413,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(llama_checkpoint, tmp_path, c
     status, printed, errors = run("fit", questions, *how, "--mode", "sft", capsys=capsys)
     assert status == 0
     assert "going on from" in errors
-    assert "fitted positive head" in printed
+    assert "fitted positive LoRA head on" in printed
 
 
 def test_fit_trains_holds_out_and_scores(llama_checkpoint, tmp_path, items):

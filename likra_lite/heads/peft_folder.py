@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.head import Lora
-from ..errors import ModelFolderError
+from ..errors import LikraError, ModelFolderError
 from .peft_config import PeftConfig
 from .recipe import LoraRecipe
 
@@ -77,7 +77,13 @@ def write_peft_folder(
         Rank, scale and dropout.
     base : str
         What the model is called.
+
+    Raises
+    ------
+    LikraError
+        If the folder cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     modules = sorted({name.removesuffix(f".{side}") for name in tensors for side in SIDES})
@@ -93,10 +99,13 @@ def write_peft_folder(
         "inference_mode": True,
         "target_modules": modules,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     named = {PREFIX + name: np.ascontiguousarray(value) for name, value in tensors.items()}
-    save_file(named, str(folder / WEIGHTS), {"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(named, str(folder / WEIGHTS), {"format": "pt"})
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise LikraError(f"cannot write {folder}: {error}") from error
 
 
 def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:
