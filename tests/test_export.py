@@ -144,7 +144,6 @@ REFUSED = {
     "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
     "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
     "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 4},
-    "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
     "mamba": {"hidden_size": 32, "num_hidden_layers": 2},
 }
 
