@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scoring.selection import DecisionRule
+from ..scoring.selection import DecisionRule, mean_loss
 from ..scoring.statistics import accuracy
 from ..scoring.table import LogLikelihoods
 
@@ -54,5 +54,6 @@ def try_heads(
     -------
     Trial
     """
-    share, error = accuracy(rule.cross_fit(table, y).predict(table) == y)
-    return Trial(adapter, rule.loss(table, y), share, error, len(y))
+    decision = rule.cross_fit(table, y)
+    share, error = accuracy(decision.predict(table) == y)
+    return Trial(adapter, mean_loss(decision, table, y), share, error, len(y))

@@ -22,6 +22,7 @@ __all__ = [
     "ModeAccuracy",
     "choose",
     "evaluate_modes",
+    "mean_loss",
     "worse_than_base",
 ]
 
@@ -191,9 +192,13 @@ class DecisionRule:
 
     def loss(self, table: LogLikelihoods, y: IntArray) -> float:
         """Return the mean log-loss of the cross-fitted decision, in nats."""
-        decision = self.cross_fit(table, y)
-        scores = decision.scores(table) / decision.temperature
-        return float(np.mean(log_loss(scores, table.offsets, y)))
+        return mean_loss(self.cross_fit(table, y), table, y)
+
+
+def mean_loss(decision: AnyDecision, table: LogLikelihoods, y: IntArray) -> float:
+    """Return the mean log-loss of the right choices under a decision, in nats."""
+    scores = decision.scores(table) / decision.temperature
+    return float(np.mean(log_loss(scores, table.offsets, y)))
 
 
 def worse_than_base(
