@@ -13,7 +13,7 @@ from typing import Any
 from ...engine.folder import MANIFEST
 from ...errors import ExportError, first_line
 
-__all__ = ["Source", "check_decoder", "check_local", "find_checkpoint"]
+__all__ = ["Source", "check_decoder", "check_local", "find_checkpoint", "read_settings"]
 
 CONFIG, INDEX, SINGLE = "config.json", "model.safetensors.index.json", "model.safetensors"
 # Beside the weights, what is read of a checkpoint; small files all.
@@ -30,6 +30,23 @@ SMALL_FILES = (
 )
 # Settings that only mixtures of experts have.
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a JSON file of settings.
+
+    Raises
+    ------
+    ExportError
+        If it holds anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ExportError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise ExportError(f"{path} holds no settings")
+    return content
 
 
 @dataclass(frozen=True)
@@ -52,14 +69,7 @@ class Source:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The content of ``config.json``."""
-        path = self.folder / CONFIG
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ExportError(f"{path} cannot be read: {error}") from None
-        if not isinstance(content, dict):
-            raise ExportError(f"{path} holds no settings")
-        return content
+        return read_settings(self.folder / CONFIG)
 
     def fetch_weights(self) -> None:
         """Download what the folder lacks of the weights, if it is of the hub.

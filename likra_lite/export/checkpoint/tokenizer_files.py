@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from ...errors import ExportError, first_line
 from .config_file import ConfigFile
+from .sources import read_settings
 
 __all__ = ["TokenizerFiles"]
 
@@ -154,15 +155,7 @@ class TokenizerFiles:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ExportError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise ExportError(f"{path} holds no settings")
-    return content
+    return read_settings(path) if path.is_file() else {}
 
 
 def _text(token: Any) -> str | None:
