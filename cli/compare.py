@@ -121,7 +121,7 @@ def compare(
     from likra_lite.scoring.comparisons import compare_modes
 
     if report_file is not None:
-        from likra_lite.atomic import check_file_target
+        from likra_lite.system.atomic import check_file_target
 
         check_file_target(report_file)
         if not is_results_folder(folder):
@@ -159,9 +159,9 @@ def compare(
     comparisons = compare_modes(correct, known)
     click.echo(comparison_text(correct, comparisons))
     if report_file is not None:
-        from likra_lite.atomic import write_bytes
         from likra_lite.report.from_results import report_of_results
         from likra_lite.report.page import page
+        from likra_lite.system.atomic import write_bytes
 
         contents = report_of_results(results, setting.test, setting.alpha, setting.normalization)
         write_bytes(report_file, page(contents).encode())

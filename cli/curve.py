@@ -204,7 +204,7 @@ def curve(
     )
     from likra_lite.experiments.text import curve_text
     from likra_lite.experiments.tidy import check_decisions
-    from likra_lite.scratch import temporary_folder
+    from likra_lite.system.scratch import temporary_folder
 
     from .opening import check_outputs, open_experiment
     from .running import on_cluster, run_points, write_page

@@ -85,7 +85,7 @@ def demo(
     from likra_lite.experiments import curve_sizes, points_of_claims
     from likra_lite.report.demo_text import demo_text
     from likra_lite.report.measured import Measured
-    from likra_lite.scratch import temporary_folder
+    from likra_lite.system.scratch import temporary_folder
     from likra_lite.validation import check_number
 
     from .opening import check_outputs, is_bundled, open_experiment
@@ -120,8 +120,8 @@ def demo(
 
             contents = report_of_claims(measured, sources)
             if png:
-                from likra_lite.atomic import write_bytes
                 from likra_lite.report.figure import picture
+                from likra_lite.system.atomic import write_bytes
 
                 write_bytes(png, picture(contents.sections[0].charts))
             if page_file:

@@ -52,7 +52,7 @@ def export(
     from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.export import export_model, quantize_model
     from likra_lite.progress import on_terminal
-    from likra_lite.scratch import temporary_folder
+    from likra_lite.system.scratch import temporary_folder
 
     if items is not None and precision == "float32":
         raise click.UsageError("--items tells what int8 changes; add --precision int8")

@@ -69,8 +69,8 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Mapping[str, str]) 
 
     Both are by the name of their option.
     """
-    from likra_lite.atomic import check_file_target
     from likra_lite.errors import LikraError
+    from likra_lite.system.atomic import check_file_target
 
     taken = {Path(path).resolve(): name for name, path in inputs.items() if not is_bundled(path)}
     for name, path in outputs.items():

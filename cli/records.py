@@ -11,9 +11,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
-from likra_lite.atomic import atomic_bytes
 from likra_lite.errors import LikraError, import_extra
-from likra_lite.resumable import ResumableFile
+from likra_lite.system.atomic import atomic_bytes
+from likra_lite.system.resumable import ResumableFile
 
 __all__ = ["FORMATS", "Records", "format_of", "is_standard_output", "open_records"]
 

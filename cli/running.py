@@ -47,10 +47,10 @@ def run_points(
 
 def write_page(path: str, report: Report, measured: Measured, experiment: Experiment) -> None:
     """Write a report with the questions of the experiment's first test set."""
-    from likra_lite.atomic import write_bytes
     from likra_lite.progress import on_terminal, progress_bar
     from likra_lite.report.from_results import with_experiment
     from likra_lite.report.page import page
+    from likra_lite.system.atomic import write_bytes
 
     n_texts = len(experiment.items) + measured.n_test
     with progress_bar(n_texts, "reporting", show=on_terminal()) as bar:

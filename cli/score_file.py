@@ -47,10 +47,10 @@ class FileScorer:
 
     def score(self, items: str, out: str | None, form: str | None) -> tuple[int, Unscored]:
         """Score a file of items, and return their number and what could not be scored."""
-        from likra_lite.atomic import partial_path
         from likra_lite.progress import on_terminal, progress_bar
         from likra_lite.scoring.jobs import stream_chunks
         from likra_lite.scoring.rows import row_types, rows_of
+        from likra_lite.system.atomic import partial_path
 
         scorer, decision, _, _ = self.opened
         total, incoming = stream_items(items, "test")

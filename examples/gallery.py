@@ -16,7 +16,6 @@ import click
 import numpy as np
 
 from likra_lite import Item, LanguageModel, LikraError, read_items
-from likra_lite.atomic import write_bytes
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.experiments import Experiment, Point, Results, curve_sizes, points_of_claims, run
 from likra_lite.prompts import Prompt
@@ -26,6 +25,7 @@ from likra_lite.report.from_results import report_of
 from likra_lite.report.measured import Measured
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.system.atomic import write_bytes
 
 ALPHAS = np.linspace(0.0, 1.5, 16)
 

@@ -16,9 +16,8 @@ CLI = PACKAGE.parent / "cli"
 # From the ground up. A room may import from its own row's room and from the rows above it in this
 # list; rooms of one row do not know each other.
 ROWS = [
-    ["errors", "exchange", "scratch", "workers"],
-    ["progress", "validation", "atomic", "chat"],
-    ["resumable"],
+    ["errors"],
+    ["system", "progress", "validation", "chat"],
     ["questions"],
     ["prompts", "datasets"],
     ["engine"],

@@ -12,8 +12,8 @@ from likra_lite.cli import records
 
 from likra_lite.errors import LikraError
 from likra_lite.questions.parts import parts_of
-from likra_lite.resumable import ResumableFile, resume_path
 from likra_lite.scoring.scorer import ChoiceScorer
+from likra_lite.system.resumable import ResumableFile, resume_path
 
 QUESTIONS = Path(__file__).resolve().parent.parent / "examples" / "questions.jsonl"
 LONG = json.dumps({"question": "Long?", "choices": ["ice", "water " * 3000]}) + "\n"

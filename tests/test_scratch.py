@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from likra_lite.atomic import atomic_text, partial_path, write_bytes
 from likra_lite.engine.folder_writing import atomic_folder, check_folder_target, copy_file
 from likra_lite.errors import LikraError
-from likra_lite.exchange import exchange
-from likra_lite.scratch import scratch_folder, temporary_folder
+from likra_lite.system.atomic import atomic_text, partial_path, write_bytes
+from likra_lite.system.exchange import exchange
+from likra_lite.system.scratch import scratch_folder, temporary_folder
 
 WRITER = """
 import sys, time
 from contextlib import ExitStack
 from pathlib import Path
-from likra_lite.atomic import atomic_text
-from likra_lite.scratch import scratch_folder, temporary_folder
+from likra_lite.system.atomic import atomic_text
+from likra_lite.system.scratch import scratch_folder, temporary_folder
 stack = ExitStack()
 stack.enter_context(atomic_text(sys.argv[1] + "/file")).write("half")
 folder = stack.enter_context(scratch_folder(Path(sys.argv[1]) / "folder"))

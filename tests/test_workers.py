@@ -11,14 +11,14 @@ import time
 from likra_lite.experiments import Experiment
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
-from likra_lite.workers import end_with
+from likra_lite.system.workers import end_with
 
 BUSY = """
 import os, time
 from joblib import Parallel, delayed
 
 def task(parent):
-    from likra_lite.workers import end_with
+    from likra_lite.system.workers import end_with
     end_with(parent)
     print(os.getpid(), flush=True)
     time.sleep(60)

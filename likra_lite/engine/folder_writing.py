@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import LikraError
-from ..exchange import exchange
-from ..scratch import scratch_folder
+from ..system.exchange import exchange
+from ..system.scratch import scratch_folder
 from .folder import MANIFEST
 
 __all__ = ["atomic_folder", "check_folder_target", "copy_file"]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import write_bytes
 from ..errors import LikraError
+from ..system.atomic import write_bytes
 from .points import Point
 
 __all__ = ["Arrays", "read_arrays", "read_point", "write_arrays"]

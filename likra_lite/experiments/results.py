@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import write_bytes
 from ..errors import LikraError
 from ..heads.settings import FITTED_HEADS
 from ..scoring.decision import Decision, LinearDecision
@@ -26,6 +25,7 @@ from ..scoring.modes import MODES
 from ..scoring.selection import ALPHAS, choose
 from ..scoring.table import LogLikelihoods
 from ..scoring.weighing import fit_decision
+from ..system.atomic import write_bytes
 from .arrays import Arrays, read_arrays, read_point, write_arrays
 from .identity import differences
 from .points import CONTROLS, Point

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ..errors import LikraError
 from ..scoring.cluster import ATTEMPTS, is_local, is_loss, offer_model
 from ..scoring.scorer import ChoiceScorer
-from ..scratch import temporary_folder
-from ..workers import end_with
+from ..system.scratch import temporary_folder
+from ..system.workers import end_with
 from .bench import Bench
 from .experiment import Advance, Experiment
 from .points import CONTROLS, Point

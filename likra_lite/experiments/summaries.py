@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import atomic_text
 from ..errors import LikraError
+from ..system.atomic import atomic_text
 from .tidy import Row
 
 __all__ = ["summarize_rows", "write_csv"]

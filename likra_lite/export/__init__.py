@@ -14,7 +14,7 @@ from typing import Any
 from ..engine.folder import Manifest
 from ..engine.folder_writing import check_folder_target
 from ..errors import ExportError, import_extra
-from ..scratch import temporary_folder
+from ..system.scratch import temporary_folder
 from ..validation import check_one_of
 from .exporters import EXPORTERS, TRACERS, default_tracer, missing_packages
 

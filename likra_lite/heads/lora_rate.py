@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import atomic_text
 from ..progress import progress_bar
+from ..system.atomic import atomic_text
 from .lora_examples import Example
 from .lora_loop import Learner, steps_of
 

@@ -20,7 +20,7 @@ from ..scoring.decision import Decision
 from ..scoring.lengths import LENGTHS
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.table import LogLikelihoods
-from ..scratch import temporary_folder
+from ..system.scratch import temporary_folder
 from .folds import fold_of_items
 from .lora_examples import Example
 from .lora_task import LoraTask

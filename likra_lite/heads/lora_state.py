@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import write_bytes
 from ..errors import LikraError
+from ..system.atomic import write_bytes
 
 __all__ = ["TrainingState", "read_state"]
 

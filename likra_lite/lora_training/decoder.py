@@ -29,7 +29,7 @@ from ..heads.lora_examples import pack_examples
 from ..heads.lora_factors import initial_factors
 from ..heads.peft_folder import PREFIX, factors_of
 from ..heads.recipe import LoraRecipe
-from ..scratch import temporary_folder
+from ..system.scratch import temporary_folder
 
 __all__ = ["LoraDecoder", "choose_dtype", "lora_config"]
 

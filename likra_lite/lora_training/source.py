@@ -11,13 +11,13 @@ from typing import Any
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from ..atomic import atomic_text
 from ..engine.folder import MANIFEST
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError
 from ..export.traced.targets import Targets
 from ..export.traced.trace import export_checkpoint
 from ..heads import lora_runs
+from ..system.atomic import atomic_text
 
 __all__ = ["check_is_checkpoint", "open_adapted", "scratch_folder"]
 

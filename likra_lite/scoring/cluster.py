@@ -17,7 +17,7 @@ from typing import Any
 
 from ..engine.folder import MANIFEST, Manifest, read_manifest
 from ..errors import LikraError, ModelFolderError, first_line, import_extra
-from ..scratch import scratch_folder, temporary_folder
+from ..system.scratch import scratch_folder, temporary_folder
 
 __all__ = [
     "ATTEMPTS",

@@ -24,7 +24,7 @@ from ..engine.onnx import LanguageModel
 from ..engine.sessions import available_threads
 from ..errors import LikraError, first_line
 from ..questions.item import Item
-from ..workers import end_with
+from ..system.workers import end_with
 from .chunk import Chunk, chunked, warn_of_truncation
 from .cluster import ATTEMPTS, find_model, is_local, is_loss, offer_model
 from .scorer import ChoiceScorer

@@ -23,7 +23,7 @@ from ...engine.onnx import LanguageModel
 from ...errors import ExportError, first_line
 from ...progress import progress_bar
 from ...prompts import PROMPTS
-from ...scratch import temporary_folder
+from ...system.scratch import temporary_folder
 from ..checkpoint.chat_files import chat_settings
 from ..exporters import default_tracer
 from ..folder_graphs import complete

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from .errors import LikraError
+from ..errors import LikraError
 from .scratch import ScratchFile
 
 __all__ = ["atomic_bytes", "atomic_text", "check_file_target", "partial_path", "write_bytes"]

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
+from ..errors import LikraError
 from .atomic import partial_path
-from .errors import LikraError
 
 try:
     import fcntl
