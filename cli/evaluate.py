@@ -79,7 +79,7 @@ def evaluate(
     )
     from .running import on_cluster
     from .tables import accuracy_line, mode_table
-    from .unscored import Unscored
+    from .tally import Tally
 
     warn_of_bundled_model(model, items)
     scorer, decision, alpha, _ = open_model(model, n_threads, cached, prompt, answer_delimiter)
@@ -90,13 +90,13 @@ def evaluate(
         progress_bar(len(answered), "scoring", show=on_terminal()) as bar,
     ):
         chunks = list(stream_chunks(scorer, answered, None, n_jobs, bar.update, strict))
-    unscored = Unscored()
+    tally = Tally()
     for chunk in chunks:
-        unscored.add(chunk)
-    unscored.warn(len(answered), scorer.model.manifest.max_length)
+        tally.add(chunk)
+    tally.warn(len(answered), scorer.model.manifest.max_length)
     scored = [chunk.items[index] for chunk in chunks for index in chunk.scored]
     if not scored:
-        raise LikraError(f"no item can be scored; {unscored.messages[0]}")
+        raise LikraError(f"no item can be scored; {tally.messages[0]}")
     table = LogLikelihoods.concatenate([chunk.table for chunk in chunks if chunk.table is not None])
     y = answer_indices(scored)
     rows = evaluate_modes(table, y, alpha)
@@ -106,15 +106,15 @@ def evaluate(
     if as_json:
         content = {
             "items": len(scored),
-            "not_scored": unscored.count,
+            "not_scored": tally.unscored,
             "in_force": {"mode": decision.name, **decision.to_json()},
             "modes": [asdict(row) for row in rows],
         }
         click.echo(json.dumps(content, indent=2))
-        unscored.tell(len(answered))
+        tally.tell(len(answered))
         return
     click.echo(f"accuracy on {len(scored)} items, with standard errors")
     click.echo(mode_table(rows))
     line = accuracy_line(decision, table, y)
     click.echo(f"in force: {decision}: {line}")
-    unscored.tell(len(answered))
+    tally.tell(len(answered))

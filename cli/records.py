@@ -15,9 +15,10 @@ from likra_lite.errors import LikraError, import_extra
 from likra_lite.system.atomic import atomic_bytes
 from likra_lite.system.resumable import ResumableFile
 
-__all__ = ["FORMATS", "Records", "format_of", "is_standard_output", "open_records"]
+__all__ = ["FORMATS", "FOR_PEOPLE", "Records", "format_of", "is_standard_output", "open_records"]
 
 Record = Mapping[str, Any]
+DECIMALS = 4  # of numbers in CSV
 STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 
@@ -56,7 +57,10 @@ class JsonLines(_Text):
 
 
 class Csv(_Text):
-    """A header and one row for each record; lists are JSON, one column for each head."""
+    """A header and one row for each record; lists are JSON, one column for each head.
+
+    Numbers have four decimals: where and by how many threads a model runs changes the fifth.
+    """
 
     def __init__(self, stream: IO[bytes], types: Mapping[str, Any], begun: bool) -> None:
         super().__init__(stream, types, begun)
@@ -107,6 +111,7 @@ FORMATS: dict[str, Callable[[IO[bytes], Mapping[str, Any], bool], RecordWriter]]
     "csv": Csv,
     "parquet": Parquet,
 }
+FOR_PEOPLE = ("csv",)  # with the question, and numbers that can be read
 SPREADSHEETS = ("xlsx", "xls", "ods")
 RESUMABLE = ("jsonl", "csv")  # whose records stand one behind the other
 
@@ -209,6 +214,10 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, list | bool):
-        return json.dumps(value, allow_nan=False)
-    return value
+    if isinstance(value, list):
+        return json.dumps([_readable(each) for each in value], allow_nan=False)
+    return json.dumps(value) if isinstance(value, bool) else value
+
+
+def _readable(value: Any) -> Any:
+    return round(value, DECIMALS) + 0.0 if isinstance(value, float) else value

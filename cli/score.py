@@ -77,7 +77,8 @@ def score(
     Writes one record per item: id (its position where it has none), prediction (an index),
     its letter and text, right (where the answer is known, whether it was predicted), scores,
     probabilities, and log_likelihoods, in nats, of every head used. A folder without heads
-    scores with the base model. Items need no answer.
+    scores with the base model. Items need no answer. How many predictions were written, and how
+    many are right, is said on stderr at the end.
 
     An item that the model cannot read, as one of its choices is longer than the model's window,
     gets a record with an error and no prediction. It is told of on stderr, and the exit status
@@ -87,8 +88,9 @@ def score(
     share of wrong answers among the others is at most as given, with confidence .9). Both are
     calibrated on the held-out items of the fit, and hold for items from the same source.
 
-    CSV has a column for every field; lists in it are JSON. Parquet needs the extra: pip install
-    "likra-lite[data]".
+    CSV is for people: it has the question too, a column for every field, lists as JSON, and
+    numbers to four decimals. JSON lines and Parquet have all digits. Parquet needs the extra: pip
+    install "likra-lite[data]".
 
     After a kill the same command goes on behind what is done, which waits in FILE.partial and
     FILE.resume (JSON lines and CSV), and ends with the same bytes. Where ITEMS is a folder or a
@@ -116,10 +118,12 @@ def score(
     scorer = FileScorer(opened, columns, options, n_jobs, strict)
     with on_cluster(cluster, n_jobs):
         if targets is None:
-            total, unscored = scorer.score(items, out, form)
+            total, tally = scorer.score(items, out, form)
         else:
-            total, unscored = scorer.score_parts(targets, Path(str(out)), form)
-    unscored.tell(total)
+            total, tally = scorer.score_parts(targets, Path(str(out)), form)
+    if out is not None and not is_standard_output(out):
+        tally.tell_written(total, out)
+    tally.tell(total)
 
 
 def _targets(items: str, parts: list[Path], out: str | None, form: str | None) -> dict[Path, Path]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .opening import identity_of, stream_items
-from .records import format_of, is_standard_output, open_records
-from .unscored import Unscored
+from .records import FOR_PEOPLE, format_of, is_standard_output, open_records
+from .tally import Tally
 
 if TYPE_CHECKING:
     from likra_lite.heads.opened import Opened
@@ -45,8 +45,8 @@ class FileScorer:
     n_jobs: int | None
     strict: bool
 
-    def score(self, items: str, out: str | None, form: str | None) -> tuple[int, Unscored]:
-        """Score a file of items, and return their number and what could not be scored."""
+    def score(self, items: str, out: str | None, form: str | None) -> tuple[int, Tally]:
+        """Score a file of items, and return their number and what became of them."""
         from likra_lite.progress import on_terminal, progress_bar
         from likra_lite.scoring.jobs import stream_chunks
         from likra_lite.scoring.rows import row_types, rows_of
@@ -55,8 +55,9 @@ class FileScorer:
         scorer, decision, _, _ = self.opened
         total, incoming = stream_items(items, "test")
         form = format_of(out, form)
-        types = row_types(decision, self.columns)
-        found, done = Unscored(), 0
+        asked = form in FOR_PEOPLE
+        types = row_types(decision, self.columns, asked)
+        found, done = Tally(), 0
         try:
             with (
                 progress_bar(total, "scoring", show=on_terminal()) as bar,
@@ -64,17 +65,17 @@ class FileScorer:
             ):
                 if records.state is not None:
                     done = records.state["items"]
-                    found.take(records.state["unscored"])
+                    found.take(records.state["tally"])
                     click.echo(f"likra-lite: going on behind item {done} of {total}", err=True)
                     bar.update(done)
                 left = islice(incoming, done, None)
                 for chunk in stream_chunks(
                     scorer, left, decision.heads, self.n_jobs, bar.update, self.strict, done
                 ):
-                    found.add(chunk)
-                    rows = list(rows_of(chunk, done, decision, self.columns))
+                    rows = list(rows_of(chunk, done, decision, self.columns, asked))
+                    found.add(chunk, rows)
                     behind = done + len(chunk.items)
-                    records.write(rows, {"items": behind, "unscored": found.state()})
+                    records.write(rows, {"items": behind, "tally": found.state()})
                     done = behind
         except KeyboardInterrupt:
             if done and not is_standard_output(out):
@@ -86,10 +87,10 @@ class FileScorer:
 
     def score_parts(
         self, parts: Mapping[Path, Path], folder: Path, form: str | None
-    ) -> tuple[int, Unscored]:
+    ) -> tuple[int, Tally]:
         """Score files to files, but for those that were finished before."""
         finished = _read_finished(folder)
-        total, found = 0, Unscored()
+        total, found = 0, Tally()
         for place, (part, target) in enumerate(parts.items(), start=1):
             name = target.relative_to(folder).as_posix()
             identity = self.identity(str(part), format_of(str(target), form))
@@ -97,12 +98,12 @@ class FileScorer:
             if known is None or known["identity"] != identity or not target.is_file():
                 click.echo(f"likra-lite: part {place} of {len(parts)}", err=True)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                count, unscored = self.score(str(part), str(target), form)
-                known = {"identity": identity, "items": count, "unscored": unscored.state()}
+                count, tally = self.score(str(part), str(target), form)
+                known = {"identity": identity, "items": count, "tally": tally.state()}
                 with (folder / FINISHED).open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps({"part": name, **known}) + "\n")
             total += known["items"]
-            found.take(known["unscored"])
+            found.take(known["tally"])
         return total, found
 
     def identity(self, items: str, form: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,29 @@ def test_records_carry_letter_text_and_whether_it_is_right(model_folder, capsys,
     assert "right" not in record
 
 
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([0, 0, None], "wrote 3 predictions to {}; {} of 2 answered right ({:.3f})\n"),
+        ([0, 1, 1], "wrote 3 predictions to {}; {} of 3 right ({:.3f})\n"),
+        ([None], "wrote 1 prediction to {}\n"),
+    ],
+)
+def test_what_was_written_where_is_told(answers, told, model_folder, capsys, tmp_path):
+    lines = [
+        json.dumps({"question": f"Wet {n}?", "choices": ["water", "sand"], "answer": answer})
+        for n, answer in enumerate(answers)
+    ]
+    (tmp_path / "items.jsonl").write_text("\n".join(lines))
+    arguments = (tmp_path / "items.jsonl", "--model", model_folder)
+    _, records, piped = score(*arguments, capsys=capsys)
+    assert piped == "", "nothing but the records where they go to another program"
+    right = sum(record.get("right", False) for record in records)
+    share = right / max(1, sum(answer is not None for answer in answers))
+    _, _, stderr = score(*arguments, "--out", tmp_path / "out.csv", capsys=capsys)
+    assert stderr == "likra-lite: " + told.format(tmp_path / "out.csv", right, share)
+
+
 def test_every_format_says_the_same(model_folder, capsys, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "items.jsonl").write_text(
@@ -53,6 +77,8 @@ def test_every_format_says_the_same(model_folder, capsys, tmp_path):
     lines = (tmp_path / "out.txt").read_text().splitlines()
     assert [json.loads(line) for line in lines] == records
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(encoding="utf-8"))))
+    questions = [item.question for item in read_items(tmp_path / "items.jsonl")]
+    assert [row["question"] for row in rows] == questions
     table = parquet.read_table(tmp_path / "out.parquet").to_pylist()
     for record, row, entry in zip(records, rows, table, strict=True):
         read = {name: value for name, value in entry.items() if value is not None}
@@ -62,17 +88,22 @@ def test_every_format_says_the_same(model_folder, capsys, tmp_path):
         }
         for name in ("id", "prediction", "letter", "text", "error"):
             assert row[name] == ("" if record.get(name) is None else str(record[name]))
-        for name in ("scores", "probabilities", "right"):
-            assert row[name] == (json.dumps(record[name]) if name in record else "")
-        logs = record.get("log_likelihoods", {"base": ""})["base"]
-        assert row["log_likelihoods.base"] == (logs and json.dumps(logs))
+        assert row["right"] == (json.dumps(record["right"]) if "right" in record else "")
+        numbers = {name: record.get(name) for name in ("scores", "probabilities")}
+        numbers["log_likelihoods.base"] = record.get("log_likelihoods", {"base": None})["base"]
+        for name, values in numbers.items():
+            if values is None:
+                assert row[name] == ""
+            else:  # four decimals, which people can read
+                assert re.fullmatch(r"\[(-?\d+\.\d{1,4}(, |\]))+", row[name])
+                assert json.loads(row[name]) == pytest.approx(values, abs=5e-5)
 
 
 def test_the_format_may_be_given(model_folder, capsys, tmp_path):
     (tmp_path / "items.jsonl").write_text(GOOD)
     arguments = ["score", tmp_path / "items.jsonl", "--model", model_folder, "--format", "csv"]
     _, out, _ = run(*arguments, "--out", "-", capsys=capsys)
-    assert out.startswith("id,prediction,letter,text,right,error,scores")
+    assert out.startswith("id,question,prediction,letter,text,right,error,scores")
     run(*arguments, "--out", tmp_path / "scores.jsonl", capsys=capsys)
     assert (tmp_path / "scores.jsonl").read_text() == out
 

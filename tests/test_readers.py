@@ -7,8 +7,8 @@ import json
 import pytest
 
 from likra_lite import Item, iter_items, read_items
-from likra_lite.errors import DuplicateChoicesWarning
-from likra_lite.questions.files import count_items
+from likra_lite.errors import DuplicateChoicesWarning, ItemError
+from likra_lite.questions.files import ItemFile, count_items
 
 EXPECTED = [Item("What melts?", ("ice", "a rock"), 0), Item("2 + 2?", ("3", "4", "5"), 1)]
 
@@ -83,6 +83,42 @@ def test_tables_as_people_write_them(header, row, choices, answer, tmp_path):
     assert (item.choices, item.answer) == (choices, answer)
     if "AnswerKey" in header and "(1)" in row:
         assert item.question == "What is (1) in it?"
+
+
+@pytest.mark.parametrize(
+    ("above", "told"),
+    [
+        ("Biology exam 2024;;;;\n", "line 1 left out as a title ('Biology exam 2024')"),
+        ("Biology exam\n\n;;;;\nClass: 8;Teacher: X;;\n", "('Biology exam Class: 8 Teacher: X')"),
+        ('"Biology\nexam, 2024"\n', "lines 1 to 2 left out"),
+        ("sep=;\nExam\n", "lines 1 to 2 left out as a title ('Exam')"),
+        ("\n\n", "semicolon"),
+    ],
+)
+def test_a_title_above_the_header(above, told, tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text(f"{above}question;A;B;C;answer\nWarm?;x;y;z;B\n\nCold?;x;y;z;A\n")
+    file = ItemFile(path)
+    assert told in file.format.name
+    assert ("title" in file.format.name) == bool(above.strip())
+    first = above.count("\n") + 2
+    assert [item.source for item in file] == [f"items.csv, line {n}" for n in (first, first + 2)]
+    assert [item.answer for item in file] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "What is wet?;water;sand;air;A\n",  # a question in a file without a header
+        "a;b;c;d;e;f\n",  # no fewer cells than the header has
+        "Title\n" * 12,
+    ],
+)
+def test_what_is_no_title_is_not_left_out(above, tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text(f"{above}question;A;B;C;answer\nWarm?;x;y;z;B\n")
+    with pytest.raises(ItemError, match=r"items\.csv:\d+: "):
+        read_items(path)
 
 
 def test_items_without_an_answer(tmp_path):

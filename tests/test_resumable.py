@@ -178,7 +178,7 @@ def test_parts_in_parts_out(parts, model_folder, tmp_path, capsys, killed_after)
         run("score", parts / part, "--model", model_folder, "--out", tmp_path / "x", capsys=capsys)
         assert (out / scores).read_bytes() == (tmp_path / "x").read_bytes()
     again, _, err = run(*command, capsys=capsys)
-    assert (again, "part" in messages(err)) == (3, False), "everything was finished"
+    assert (again, "likra-lite: part" in messages(err)) == (3, False), "everything was finished"
 
 
 def test_a_pattern_and_evaluate(parts, model_folder, tmp_path, capsys):

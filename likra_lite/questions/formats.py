@@ -111,7 +111,6 @@ def _table(source: Source, encoding: str, delimiter: str | None) -> Format:
     with closing(source.lines(encoding)) as lines:
         dialect = sniff(lines, delimiter, is_tsv)
     notes = [] if encoding.startswith("utf-8") else [encoding]
-    notes += [] if dialect.has_header else ["no header"]
     return Format(
         ", ".join(["table", dialect.name, *notes]),
         lambda: table_records(source.lines(encoding), dialect),

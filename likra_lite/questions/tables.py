@@ -6,6 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -19,6 +20,7 @@ __all__ = ["Dialect", "check_delimiter", "sniff", "table_records"]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SAMPLE = 50  # lines that the dialect is told from
+MOST_TITLES = 10  # rows that may stand above the header
 
 _ANNOUNCED = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's first line
 
@@ -35,17 +37,26 @@ class Dialect:
         Whether a space follows each delimiter.
     skipped : int
         Lines before the table.
+    title : str
+        What stands there, if it is text.
     """
 
     delimiter: str = ","
     has_header: bool = True
     is_spaced: bool = False
     skipped: int = 0
+    title: str = ""
 
     @property
     def name(self) -> str:
-        """The delimiter in words."""
-        return DELIMITERS.get(self.delimiter, f"delimiter {shown(self.delimiter)}")
+        """The delimiter in words, and what else is to be known of the table."""
+        words = [DELIMITERS.get(self.delimiter, f"delimiter {shown(self.delimiter)}")]
+        if not self.has_header:
+            words.append("no header")
+        if self.title:
+            lines = "line 1" if self.skipped == 1 else f"lines 1 to {self.skipped}"
+            words.append(f"{lines} left out as a title ({shown(self.title)})")
+        return ", ".join(words)
 
 
 def check_delimiter(delimiter: str | None) -> str | None:
@@ -69,7 +80,8 @@ def sniff(lines: Iterable[tuple[int, str]], delimiter: str | None, is_tsv: bool)
     """Tell how a table is written from its first lines.
 
     The delimiter is the one with which the first row is a header of some layout, or else an item
-    without a header: a question, choices and a letter.
+    without a header: a question, choices and a letter. Rows above a header are a title if fewer
+    of their cells are filled.
 
     Parameters
     ----------
@@ -93,15 +105,43 @@ def sniff(lines: Iterable[tuple[int, str]], delimiter: str | None, is_tsv: bool)
 def _dialect(
     sample: Sequence[str], delimiter: str, skipped: int
 ) -> tuple[tuple[int, int], Dialect]:
-    try:
-        first = next(csv.reader(sample, delimiter=delimiter), [])
-    except csv.Error:
-        first = []
-    spaced = len(first) > 1 and all(cell.startswith(" ") for cell in first[1:])
-    names = [name.strip(' "') for name in first]
+    rows = _sample_rows(sample, delimiter)
+    _, first = next(rows, (0, []))
+    names = _names(first)
     is_header, is_item = _is_header(names), _is_item(names)
-    dialect = Dialect(delimiter, is_header or not is_item, spaced, skipped)
+    if not (is_header or is_item):
+        above, titles = len(_filled(names)), _filled(names)
+        for lines, row in islice(rows, MOST_TITLES):
+            names = _names(row)
+            if above < len(_filled(names)) and _is_header(names):
+                found = Dialect(delimiter, True, _is_spaced(row), skipped + lines, " ".join(titles))
+                return (2, len(row)), found
+            above = max(above, len(_filled(names)))
+            titles += _filled(names)
+    dialect = Dialect(delimiter, is_header or not is_item, _is_spaced(first), skipped)
     return (2 * is_header + is_item, len(first)), dialect
+
+
+def _sample_rows(sample: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows, as far as they can be read, with the number of lines before each."""
+    reader = csv.reader(sample, delimiter=delimiter)
+    before = 0
+    with suppress(csv.Error):
+        for row in reader:
+            yield before, row
+            before = reader.line_num
+
+
+def _names(row: Sequence[str]) -> list[str]:
+    return [name.strip(' "') for name in row]
+
+
+def _filled(cells: Sequence[str]) -> list[str]:
+    return [cell for cell in cells if cell]
+
+
+def _is_spaced(row: Sequence[str]) -> bool:
+    return len(row) > 1 and all(cell.startswith(" ") for cell in row[1:])
 
 
 def _is_header(names: Sequence[str]) -> bool:

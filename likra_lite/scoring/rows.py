@@ -18,8 +18,10 @@ Columns = Mapping[str, Callable[[LogLikelihoods], Any]]
 ADDED = {"set": [int], "abstain": bool}
 
 
-def row_types(decision: LinearDecision, added: Columns) -> dict[str, Any]:
-    """Return the columns of a record.
+def row_types(
+    decision: LinearDecision, added: Columns, with_question: bool = False
+) -> dict[str, Any]:
+    """Return the columns of a record, with the question if wanted.
 
     Returns
     -------
@@ -29,6 +31,7 @@ def row_types(decision: LinearDecision, added: Columns) -> dict[str, Any]:
     """
     return {
         "id": str,
+        **({"question": str} if with_question else {}),
         "prediction": int,
         "letter": str,
         "text": str,
@@ -42,7 +45,11 @@ def row_types(decision: LinearDecision, added: Columns) -> dict[str, Any]:
 
 
 def rows_of(
-    chunk: Chunk, first: int, decision: LinearDecision, added: Columns
+    chunk: Chunk,
+    first: int,
+    decision: LinearDecision,
+    added: Columns,
+    with_question: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Yield the records of a chunk whose first item has this number.
 
@@ -52,6 +59,8 @@ def rows_of(
     problems = {} if chunk.problems is None else chunk.problems.problems
     for position, item in enumerate(chunk.items, start=first):
         record = {"id": position if item.id is None else item.id}
+        if with_question:
+            record["question"] = item.question or item.context or ""
         if position in problems:
             yield {**record, "prediction": None, "error": problems[position]}
         else:
