@@ -26,4 +26,5 @@ def cache(clear: bool) -> None:
     if clear:
         kept.clear()
     count, size = kept.usage()
-    click.echo(f"{kept.path}: {count} entries, {size / 1e6:.1f} MB")
+    noun = "entry" if count == 1 else "entries"
+    click.echo(f"{kept.path}: {count} {noun}, {size / 1e6:.1f} MB")

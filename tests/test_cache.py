@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import shutil
@@ -17,8 +18,10 @@ from likra_lite.engine.features import Features
 from likra_lite.engine.forward import TrunkRunner
 from likra_lite.engine.head import OutputMatrix
 from likra_lite.engine.pairs import PairScorer
+from likra_lite.engine.sessions import open_sessions
 from likra_lite.errors import CacheWarning, LikraError, TruncationWarning
 from likra_lite.export import export_model
+from likra_lite.export.parity import random_adapter
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.scorer import ChoiceScorer
 
@@ -60,14 +63,39 @@ def test_a_second_table_needs_no_pass(model, items, cache, passes):
     assert passes == []
 
 
-def test_only_what_is_new_is_computed(model, items, cache, passes):
+def test_only_chunks_that_are_new_are_computed(model, items, cache, passes, monkeypatch):
+    monkeypatch.setattr("likra_lite.scoring.scorer.chunk_size", lambda manifest: 16)
     scorer = ChoiceScorer(model, as_prompt("question"), cache=cache)
-    scorer.table(items[:20], ["base"])
+    scorer.table(items[:40], ["base"])
+    assert passes == [16, 16, 8]
     passes.clear()
-    table = scorer.table(items, ["base"])
-    assert passes == [28]
-    expected = ChoiceScorer(model, as_prompt("question")).table(items, ["base"])
-    np.testing.assert_allclose(table.heads["base"], expected.heads["base"], atol=1e-5)
+    same(
+        scorer.table(items, ["base"]),
+        ChoiceScorer(model, as_prompt("question")).table(items, ["base"]),
+    )
+    assert passes == [16, 16, 16, 16]  # the last one with the cache, and all without
+
+
+def test_what_else_is_in_the_cache_moves_no_bit(model, items, cache):
+    random = np.random.default_rng(0)
+    head = OutputMatrix(random.normal(scale=0.1, size=(model.hidden_size,) * 2).astype(np.float32))
+    fresh = ChoiceScorer(model, as_prompt("question"), {"negative": head})
+    scorer = dataclasses.replace(fresh, cache=cache)
+    for some in (items[:5], items[3:20], [items[0]] * 2, items[::2], items):
+        for heads in (["base"], ["neutral"], ["negative", "base"], ["base", "negative", "neutral"]):
+            same(scorer.table(some, heads), fresh.table(some, heads))
+
+
+def test_the_model_as_it_is_beside_lora_heads_has_a_place_of_its_own(model, items, cache):
+    """Another graph reads it, which may round otherwise; whichever was first."""
+    lora = random_adapter(open_sessions(model.folder, model.manifest, 1).adapted.shapes)
+    fresh = ChoiceScorer(model, as_prompt("question"), {"positive": lora})
+    for fitted in ({}, {"positive": lora}, {}, {"positive": lora}):
+        scorer = dataclasses.replace(fresh, fitted=fitted, cache=cache)
+        same(
+            scorer.table(items[:9], ["base", "neutral"]),
+            dataclasses.replace(scorer, cache=None).table(items[:9], ["base", "neutral"]),
+        )
 
 
 def changed_window(checkpoint):
@@ -257,7 +285,7 @@ def test_command(tmp_path, monkeypatch, model_folder, capsys):
     arguments = ["score", "handwritten", "--model", str(model_folder)]
     first = call(*arguments)
     assert call(*arguments) == first
-    assert " 36 entries, 0.0 MB\n" in call("cache")
+    assert " 1 entry, 0.0 MB\n" in call("cache")
     assert " 0 entries" in call("cache", "--clear")
     assert call(*arguments, "--no-cache").count("\n") == 36
     assert " 0 entries" in call("cache")

@@ -72,5 +72,9 @@ class Engine(Protocol):
         trees: Sequence[TokenTree],
         heads: Sequence[Head | None],
         advance: Callable[[int], object] | None = None,
+        beside_lora: bool = False,
     ) -> tuple[Features, NDArray[np.float64]]:
-        """Return features under the first head, and what `token_log_probs` does, for any heads."""
+        """Return features under the first head, and what `token_log_probs` does, for any heads.
+
+        With `beside_lora`, as it would where LoRA heads are among them, to the last bit.
+        """

@@ -205,6 +205,7 @@ class LanguageModel:
         trees: Sequence[TokenTree],
         heads: Sequence[Head | None],
         advance: Callable[[int], object] | None = None,
+        beside_lora: bool = False,
     ) -> tuple[Features, NDArray[np.float64]]:
         """Run token trees and return the log-probability of every token under several heads.
 
@@ -215,6 +216,9 @@ class LanguageModel:
             None is the base model.
         advance : callable, optional
             Called with the number of trees done after each forward pass.
+        beside_lora : bool
+            Read with the graph that LoRA heads need even if none is among `heads`: others are
+            scored beside these, and so the weights are in memory once.
 
         Returns
         -------
@@ -230,12 +234,12 @@ class LanguageModel:
         """
         inside = [head if isinstance(head, Lora) else None for head in heads]
         behind = [head if isinstance(head, OutputMatrix) else None for head in heads]
-        if any(inside) and not self.takes_lora:
+        adapted = beside_lora or any(head is not None for head in inside)
+        if adapted and not self.takes_lora:
             raise ModelFolderError(
                 f"{self.folder} has no {ADAPTED}, which LoRA heads need; export the model again"
             )
-        # One graph reads everything, if it is open, so that the weights are in memory once.
-        if not any(inside) and not self._open().has_opened_adapted:
+        if not adapted:
             features = self.features(trees, advance=advance)
             return features, self.token_log_probs(features, behind)
         distinct = list(dict.fromkeys(inside))

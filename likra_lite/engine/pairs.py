@@ -1,12 +1,16 @@
 """Log-likelihoods and features of pairs, each a context with its continuations.
 
-Equal pairs are computed once, and pairs that were computed before are taken from the cache,
-under a key that holds all that the result depends on: the model, the head and the text.
+Equal pairs are computed once, and what was computed before is taken from the cache, under a key
+that holds all that the result depends on: the model, the heads and the text. Which pairs and
+heads are read together decides how sums are rounded. Log-likelihoods are what users are shown, so
+their key holds these too: the same question gets the same answer, to the last bit, whatever the
+cache holds. Features are what heads are fitted on; a pair's are used in any company, for
+cross-validation asks for many subsets of the same items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,7 +32,7 @@ PAIRS_PER_CHUNK = 256  # pairs held in memory, and lost by an interrupt, at a ti
 TOKENS_IN_MEMORY = 16_384  # continuation tokens whose hidden states are held at a time
 
 # Part of every key: a change to how pairs are encoded or scored must raise it.
-SCORES, FEATURES = "log-likelihoods 2", "features 2"
+SCORES, FEATURES = "log-likelihoods 3", "features 2"
 
 Pair = tuple[str, Sequence[str]]
 
@@ -66,10 +70,14 @@ class PairScorer:
     model : Engine
     cache : Cache or None
         None to keep nothing on disk.
+    beside_lora : bool
+        Whether LoRA heads are scored too, at another time; see
+        :meth:`likra_lite.LanguageModel.read_and_score`.
     """
 
     model: Engine
     cache: Cache | None = None
+    beside_lora: bool = False
 
     def scores(
         self,
@@ -96,62 +104,63 @@ class PairScorer:
         UnscorableItemError
             If the model cannot read a pair; it tells of all such pairs, by their numbers.
         """
-        owners = [
-            cache_key(SCORES, self._fingerprint, b"" if head is None else head.key)
-            for head in heads
-        ]
-        distinct = _Distinct.of(pairs)
-        keys = [[_key(owner, pair) for owner in owners] for pair in distinct.pairs]
-        known = {} if self.cache is None else self.cache.get(key for row in keys for key in row)
-        found = {
-            place: np.stack([np.frombuffer(known[key]) for key in row])
-            for place, row in enumerate(keys)
-            if known.keys() >= {*row}
-        }
-        missing = [place for place in range(len(keys)) if place not in found]
-        if missing:
-            found.update(self._new_scores(distinct, missing, heads, advance))
-            if self.cache is not None:
-                self.cache.put(
-                    {
-                        key: row.tobytes()
-                        for place in missing
-                        for key, row in zip(keys[place], found[place], strict=True)
-                    }
-                )
+        distinct = _Distinct.of(pairs).in_order()
+        names = [b"" if head is None else head.key for head in heads]
+        by_name = dict(zip(names, heads, strict=True))
+        by_name = {name: by_name[name] for name in sorted(by_name)}  # the base model first
+        values = self._known_or_new(distinct, by_name, advance)
         if advance is not None:
-            advance(len(pairs) - len(missing))
-        rows = [found[place] for place in distinct.place]
+            advance(len(pairs) - len(distinct.pairs))
+        cut, n_tokens, *columns = values[:, distinct.continuations]
+        of_name = dict(zip(by_name, columns, strict=True))
+        counts = np.array([len(continuations) for _, continuations in pairs])
         return PairScores(
-            np.concatenate([row[:, 1 + row.shape[1] // 2 :] for row in rows], axis=1),
-            np.concatenate([row[0, 1 : 1 + row.shape[1] // 2] for row in rows]).astype(np.int64),
-            np.array([bool(row[0, 0]) for row in rows]),
+            np.array([of_name[name] for name in names]),
+            n_tokens.astype(np.int64),
+            cut[np.cumsum(counts) - counts].astype(bool),
         )
+
+    def _known_or_new(
+        self,
+        distinct: _Distinct,
+        heads: Mapping[bytes, Head | None],
+        advance: Callable[[int], object] | None,
+    ) -> NDArray[np.float64]:
+        """Return what :meth:`_new_scores` does, from the cache if it is there."""
+        owner = cache_key(SCORES, self._fingerprint, str(self.beside_lora), *heads)
+        key = cache_key(*(_key(owner, pair) for pair in distinct.pairs))
+        known = {} if self.cache is None else self.cache.get([key])
+        if key in known:
+            if advance is not None:
+                advance(len(distinct.pairs))
+            return np.frombuffer(known[key]).reshape(2 + len(heads), -1)
+        values = self._new_scores(distinct, [*heads.values()], advance)
+        if self.cache is not None:
+            self.cache.put({key: values.tobytes()})
+        return values
 
     def _new_scores(
         self,
         distinct: _Distinct,
-        places: list[int],
         heads: Sequence[Head | None],
         advance: Callable[[int], object] | None,
-    ) -> dict[int, NDArray[np.float64]]:
-        """Compute what is kept of some distinct pairs of n continuations.
+    ) -> NDArray[np.float64]:
+        """Compute what is kept of distinct pairs.
 
-        An array of shape (n_heads, 1 + 2 * n) for each: whether the context was cut, the
-        numbers of tokens, the log-likelihoods.
+        An array of shape (2 + n_heads, n_continuations): whether the context was cut, the numbers
+        of tokens, the log-likelihoods.
         """
-        trees, truncated = self._encode(distinct, places)
+        trees, truncated = self._encode(distinct, range(len(distinct.pairs)))
         parts = []
         for start, stop in _runs(trees):
-            features, tokens = self.model.read_and_score(trees[start:stop], heads, advance)
+            features, tokens = self.model.read_and_score(
+                trees[start:stop], heads, advance, self.beside_lora
+            )
             parts.append(np.add.reduceat(tokens, features.offsets[:-1], axis=1))
-        values = np.concatenate(parts, axis=1)
-        ends = np.cumsum([len(tree.lengths) for tree in trees])[:-1]
-        cut = {places[number] for number in truncated}
-        return {
-            place: np.array([[place in cut, *tree.lengths, *row] for row in part], np.float64)
-            for place, tree, part in zip(places, trees, np.split(values, ends, axis=1), strict=True)
-        }
+        n_tokens = np.concatenate([tree.lengths for tree in trees])
+        was_cut = np.isin(np.arange(len(trees)), truncated)
+        cut = np.repeat(was_cut, [len(tree.lengths) for tree in trees])
+        return np.concatenate([[cut, n_tokens], np.concatenate(parts, axis=1)])
 
     def _encode(
         self, distinct: _Distinct, places: Sequence[int]
@@ -181,10 +190,7 @@ class PairScorer:
         truncated = np.isin(np.arange(len(distinct.pairs)), cut)[distinct.place]
         if len(distinct.pairs) == len(pairs):
             return PairFeatures(joined, truncated)
-        counts = np.array([len(continuations) for _, continuations in distinct.pairs])
-        starts = np.cumsum(counts) - counts
-        chosen = span_indices(starts[distinct.place], counts[distinct.place])
-        return PairFeatures(joined.take(chosen), truncated)
+        return PairFeatures(joined.take(distinct.continuations), truncated)
 
     def _feature_chunks(
         self, distinct: _Distinct, cut: list[int], advance: Callable[[int], object] | None
@@ -242,6 +248,21 @@ class _Distinct:
                 distinct.append((context, continuations))
             place.append(where)
         return cls(distinct, place)
+
+    def in_order(self) -> _Distinct:
+        """Return the same with the pairs in alphabetical order, however they were given."""
+        order = sorted(
+            range(len(self.pairs)), key=lambda i: (self.pairs[i][0], tuple(self.pairs[i][1]))
+        )
+        new = np.argsort(order)
+        return _Distinct([self.pairs[i] for i in order], new[self.place].tolist())
+
+    @property
+    def continuations(self) -> NDArray[np.int64]:
+        """Return where the continuations of all given pairs are among those of `pairs`."""
+        counts = np.array([len(continuations) for _, continuations in self.pairs])
+        starts = np.cumsum(counts) - counts
+        return span_indices(starts[self.place], counts[self.place])
 
 
 def _runs(trees: Sequence[TokenTree]) -> Iterator[tuple[int, int]]:

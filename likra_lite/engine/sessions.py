@@ -75,11 +75,6 @@ class Sessions:
         """Token trees to the hidden states of several LoRA heads."""
         return LoraTrunkRunner(self._open(ADAPTED), self.folder / ADAPTED)
 
-    @property
-    def has_opened_adapted(self) -> bool:
-        """Whether :attr:`adapted` is in memory."""
-        return "adapted" in vars(self)
-
     @cached_property
     def head(self) -> InferenceSession:
         """Hidden states to log-probabilities."""

@@ -126,7 +126,9 @@ def explain_item(scorer: ChoiceScorer, decision: LinearDecision, item: Item) -> 
     columns["neutral"] = scorer.neutral([item])
     prompt = scorer.prompt
     bare = _trees(scorer, item, [(prompt.neutral(item), prompt.continuations(item.choices))])
-    unasked, neutral = scorer.model.read_and_score(bare, scorer.select(["base"]))
+    unasked, neutral = scorer.model.read_and_score(
+        bare, scorer.select(["base"]), beside_lora=scorer.adapter == "lora"
+    )
     # The same tokens, with and without a question?
     if all(
         np.array_equal(getattr(unasked, part), getattr(features, part))

@@ -120,7 +120,7 @@ class ChoiceScorer:
     @property
     def pair_scorer(self) -> PairScorer:
         """Computes log-likelihoods of pairs, or takes them from the cache."""
-        return PairScorer(self.model, self.cache)
+        return PairScorer(self.model, self.cache, self.adapter == "lora")
 
     def pairs(self, items: Sequence[Item]) -> list[Pair]:
         """Return the text of every item: its context, and its choices as continuations."""
