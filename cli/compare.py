@@ -186,7 +186,7 @@ def _of_model(
     """Score items with a model folder and return which predictions of each mode are right."""
     from likra_lite.errors import LikraError
     from likra_lite.experiments.predictions import correct_of_table
-    from likra_lite.progress import on_terminal, progress_bar
+    from likra_lite.progress import progress_bar
     from likra_lite.questions.inputs import answer_indices
     from likra_lite.scoring.decision import Decision
 
@@ -197,7 +197,7 @@ def _of_model(
     opened = open_model(folder, n_threads, cached)
     answered = read_answered(items, "test")
     warn_of_training_items(folder, answered)
-    with progress_bar(len(answered), "scoring", show=on_terminal()) as bar:
+    with progress_bar(len(answered), "scoring") as bar:
         table = opened.scorer.table(answered, advance=bar.update)
     length = opened.decision.reference.normalization if normalization is None else normalization
     like = Decision("base", opened.alpha if alpha is None else float(alpha), length)

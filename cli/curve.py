@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .options import (
     ListOf,
@@ -62,9 +63,9 @@ normalization_option = click.option(
     "--test",
     "test_items",
     multiple=True,
-    required=True,
     metavar="FILE",
-    help='Items to test on; again for more than one file. "demo" for the bundled ones.',
+    help="Items to test on; again for more than one file.  [default: a fifth of ITEMS, on which "
+    "nothing is fitted]",
 )
 @model_option
 @click.option(
@@ -117,9 +118,9 @@ normalization_option = click.option(
     type=float,
     default=100_000.0,
     show_default=True,
-    help="Strength of the L2 penalty on the heads, in tokens.",
+    help="Strength of the L2 penalty on output matrices, in tokens.",
 )
-@heads_options
+@heads_options("auto")
 @prompt_options
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N of ITEMS only.", metavar="N"
@@ -186,13 +187,15 @@ def curve(
 ) -> None:
     """Measure learning curves: accuracy against the number of examples, for every mode.
 
-    Fits heads on growing parts of ITEMS and tests them on FILE, for every combination of
-    sizes, seeds, kinds and numbers of negatives, contamination and controls. Modes, alphas and
-    normalizations cost no fit. Prints means over seeds, with the standard deviation between
-    them.
+    Fits heads on growing parts of ITEMS and tests them on FILE, or on a fifth of ITEMS that is
+    held out (always the same one; items that ask the same or share their choices are held out
+    together), for every combination of sizes, seeds, kinds and numbers of negatives,
+    contamination and controls. Modes, alphas and normalizations cost no fit. Prints means over
+    seeds, with the standard deviation between them.
 
-    With --adapter lora, the options from --rank to --patience are of its training; each point
-    gives it another seed. A training for the largest size leaves the heads of the smaller ones.
+    LoRA heads take minutes where output matrices take seconds, and are those that teach real
+    models something. The options from --rank to --patience are of their training; each seed has
+    one, which leaves the heads of all sizes that are powers of two.
 
     With --out, every fit is kept: after Ctrl-C, or to add sizes, seeds or controls, run
     the command again; compare tells which differences are real.
@@ -210,7 +213,11 @@ def curve(
     from .running import on_cluster, run_points, write_page
 
     check_decisions(modes, alphas, normalizations)
-    recipe = take_recipe(heads, 0, click.get_current_context())
+    context = click.get_current_context()
+    recipe: Any = take_recipe(heads, 0, context)
+    penalized = context.get_parameter_source("penalty") is ParameterSource.COMMANDLINE
+    if heads["adapter"] == "auto" and recipe is None and not penalized:
+        recipe = "auto"
     inputs = {"ITEMS": items, **{f"--test {test}": test for test in test_items}}
     outputs = {"--csv": csv_file, "--trajectories": trajectories, "--report": report_file}
     check_outputs(outputs, inputs)

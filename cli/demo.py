@@ -55,7 +55,7 @@ __all__ = ["demo"]
 @click.option(
     "--report", "page_file", metavar="FILE", type=click.Path(), help="Page to write (HTML)."
 )
-@heads_options
+@heads_options("output")
 @threads_option
 @debug_option
 @click.pass_obj

@@ -65,7 +65,7 @@ def evaluate(
     import numpy as np
 
     from likra_lite.errors import LikraError
-    from likra_lite.progress import on_terminal, progress_bar
+    from likra_lite.progress import progress_bar
     from likra_lite.questions.inputs import answer_indices
     from likra_lite.scoring.jobs import stream_chunks
     from likra_lite.scoring.selection import evaluate_modes
@@ -87,7 +87,7 @@ def evaluate(
     warn_of_training_items(model, answered)
     with (
         on_cluster(cluster, n_jobs),
-        progress_bar(len(answered), "scoring", show=on_terminal()) as bar,
+        progress_bar(len(answered), "scoring") as bar,
     ):
         chunks = list(stream_chunks(scorer, answered, None, n_jobs, bar.update, strict))
     tally = Tally()

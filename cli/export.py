@@ -51,7 +51,6 @@ def export(
     """
     from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.export import export_model, quantize_model
-    from likra_lite.progress import on_terminal
     from likra_lite.system.scratch import temporary_folder
 
     if items is not None and precision == "float32":
@@ -59,7 +58,7 @@ def export(
     check_folder_target(out)
     with temporary_folder() as scratch:
         exact = out if precision == "float32" else str(scratch / "float32")
-        manifest = export_model(model, exact, revision, verbose=on_terminal(), exporter=exporter)
+        manifest = export_model(model, exact, revision, verbose=True, exporter=exporter)
         size = sum(file["bytes"] for file in manifest.files.values()) / 1e6
         click.echo(
             f"exported {manifest.base_model['architecture']} to {out}: {manifest.n_layers} layers, "

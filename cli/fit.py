@@ -143,7 +143,6 @@ def fit(
     from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.errors import DuplicateChoicesWarning
     from likra_lite.estimator import LikraClassifier
-    from likra_lite.progress import on_terminal
 
     from .opening import read_answered, warn_of_bundled_model
     from .tables import held_out_text, trials_text
@@ -161,7 +160,7 @@ def fit(
     classifier = LikraClassifier(
         model,
         random_state=seed,
-        verbose=is_main_process() and on_terminal(),
+        verbose=is_main_process(),
         cache=cached,
         recipe=recipe,
         train_dir=train_dir,

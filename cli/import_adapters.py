@@ -55,7 +55,6 @@ def import_adapters(items: str, model: str, out: str, cached: bool, **parameters
     """
     from likra_lite.engine.folder_writing import check_folder_target
     from likra_lite.errors import import_extra
-    from likra_lite.progress import on_terminal
     from likra_lite.scoring.decision import Decision
 
     from .opening import read_answered
@@ -64,9 +63,7 @@ def import_adapters(items: str, model: str, out: str, cached: bool, **parameters
     check_folder_target(out)
     imports: Any = import_extra("likra_lite.lora_training.imports", "train")
     held_out = read_answered(items, "test")
-    classifier = imports.import_adapters(
-        model, held_out, cache=cached, verbose=on_terminal(), **parameters
-    )
+    classifier = imports.import_adapters(model, held_out, cache=cached, verbose=True, **parameters)
     classifier.save(out)
     decision = classifier.decision_
     heads = " and ".join(classifier.scorer_.fitted)

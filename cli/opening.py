@@ -12,8 +12,10 @@ import click
 from .options import reading
 
 if TYPE_CHECKING:
+    from likra_lite.engine.base import Engine
     from likra_lite.experiments import Experiment
     from likra_lite.heads.opened import Opened
+    from likra_lite.heads.recipe import LoraRecipe
     from likra_lite.questions.files import ItemFile
     from likra_lite.questions.item import Item
 
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 DEMO = "demo"  # in place of a file: the bundled items
+FEWEST_TO_SPLIT = 10  # items: a fifth of them is two
 HANDWRITTEN = "handwritten"  # the same, written by hand
 
 
@@ -196,18 +199,26 @@ def open_experiment(
 ) -> Experiment:
     """Read items and test items, and open the model; heads that it may have are not used.
 
-    Further settings are those of the experiment. Where the items are not those of the demo, its
-    stories' ends are the unrelated answers.
+    Without test items a fifth of the items is held out. Further settings are those of the
+    experiment; the recipe may be ``auto``: that of LoRA heads where a model folder is given and can
+    be trained. Where the items are not those of the demo, its stories' ends are the unrelated
+    answers.
     """
     from likra_lite.experiments import Experiment
     from likra_lite.prompts import as_prompt
 
     warn_of_bundled_model(model, items)
+    (name,) = _short_names([items])
     training = read_answered(items, "train")[:limit]
+    if not test_items and items == DEMO:
+        test_items = [DEMO]
     tests = {
         name: read_answered(test, "test", has_labels=False)
         for name, test in zip(_short_names(test_items), test_items, strict=True)
     }
+    if not tests:
+        training, held_out = _split(items, training)
+        tests = {f"{name}, a fifth held out": held_out}
     opened = open_model(model, n_threads, cached).scorer
     given = opened.prompt if prompt is None else prompt
     chosen = as_prompt(given, answer_delimiter, opened.model.manifest.chat)
@@ -215,8 +226,51 @@ def open_experiment(
     if "unrelated" not in settings and not any(map(is_bundled, [items, *test_items])):
         demo = read_answered(DEMO, "test")
         settings["unrelated"] = [item.choices[item.answer or 0] for item in demo]
-    (name,) = _short_names([items])
+    if settings.get("recipe") == "auto":
+        settings["recipe"] = None if model is None else _usual_recipe(scorer.model)
     return Experiment(scorer, training, tests, name, **settings)
+
+
+def _split(items: str, answered: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Return the items to fit on and a fifth to test on, and say so.
+
+    Raises
+    ------
+    LikraError
+        If there are too few.
+    """
+    from likra_lite.errors import LikraError
+    from likra_lite.heads.folds import fold_of_items
+
+    if len(answered) < FEWEST_TO_SPLIT:
+        raise LikraError(
+            f"{items} has {len(answered)} items, too few to hold a fifth out; give --test FILE"
+        )
+    tested = (fold_of_items(answered, 5, seed=0) == 0).tolist()
+    training = [item for item, held in zip(answered, tested, strict=True) if not held]
+    held_out = [item for item, held in zip(answered, tested, strict=True) if held]
+    click.echo(
+        f"likra-lite: a fifth of the items, {len(held_out)} of {len(answered)}, is held out to "
+        "test on; --test FILE tests on others",
+        err=True,
+    )
+    return training, held_out
+
+
+def _usual_recipe(model: Engine) -> LoraRecipe | None:
+    """Return how fit trains LoRA heads, or None if it would not; say so."""
+    from likra_lite.heads.fit_graph import why_not_covered
+    from likra_lite.heads.recipe import LoraRecipe
+
+    recipe = LoraRecipe()
+    reason = why_not_covered(model, recipe)
+    told = (
+        "LoRA heads are trained, as by fit; --adapter output fits output matrices, in less time"
+        if reason is None
+        else f"output matrices are fitted, no LoRA heads: {reason}"
+    )
+    click.echo(f"likra-lite: {told}", err=True)
+    return recipe if reason is None else None
 
 
 def _short_names(files: Sequence[str]) -> list[str]:

@@ -43,7 +43,7 @@ def quantize(model: str, out: str, items: str | None) -> None:
 
 def report(model: str, out: str, items: str | None) -> None:
     """Tell the sizes of a model and its rounded twin, and how far their scores are apart."""
-    from likra_lite.progress import on_terminal, progress_bar
+    from likra_lite.progress import progress_bar
     from likra_lite.questions.item import Item
     from likra_lite.scoring.agreement import compare_scores
     from likra_lite.scoring.scorer import ChoiceScorer
@@ -61,7 +61,7 @@ def report(model: str, out: str, items: str | None) -> None:
         return
     total, incoming = stream_items(items, "test")
     answered: list[Item] = list(incoming)
-    with progress_bar(2 * total, "comparing", show=on_terminal()) as bar:
+    with progress_bar(2 * total, "comparing") as bar:
         tables = [scorer.table(answered, ["base"], bar.update) for scorer in (before, after)]
     click.echo(f"{items}: {compare_scores(*tables)}")
     if all(item.answer is not None for item in answered):

@@ -112,15 +112,22 @@ def lora_options(command: Command) -> Command:
     return command
 
 
-def heads_options(command: Command) -> Command:
+def heads_options(default: str) -> Callable[[Command], Command]:
     """Give a command that measures fitted heads their kind, and the options of LoRA training."""
-    return click.option(
-        "--adapter",
-        type=click.Choice(["output", "lora"]),
-        default="output",
-        show_default=True,
-        help="Heads behind the model, or LoRA inside it, which takes longer and learns more.",
-    )(lora_options(command))
+    auto = " auto: LoRA, as fit has it, if the model folder can be trained; output for the bundled"
+    kinds = ["output", "lora"]
+
+    def decorate(command: Command) -> Command:
+        return click.option(
+            "--adapter",
+            type=click.Choice([default, *kinds] if default not in kinds else kinds),
+            default=default,
+            show_default=True,
+            help="Heads: output matrices, behind the model, or LoRA, inside it, which takes longer "
+            f"and learns more.{auto + ' one.' if default == 'auto' else ''}",
+        )(lora_options(command))
+
+    return decorate
 
 
 def take_recipe(parameters: dict[str, Any], seed: int, context: click.Context) -> LoraRecipe | None:

@@ -33,13 +33,13 @@ def run_points(
     """Fit at every point that is not finished, in as many processes as there are cores."""
     from likra_lite.engine.sessions import available_threads
     from likra_lite.experiments import run
-    from likra_lite.progress import on_terminal, progress_bar
+    from likra_lite.progress import progress_bar
 
     n_controls = len({point.control for point in points})
     n_texts = n_controls * (len(experiment.items) + sum(map(len, experiment.tests.values())))
     with (
-        progress_bar(n_texts, "reading", show=on_terminal()) as reading,
-        progress_bar(len(points), "fitting", show=on_terminal(), unit="fit") as fitting,
+        progress_bar(n_texts, "reading") as reading,
+        progress_bar(len(points), "fitting", unit="fit") as fitting,
     ):
         jobs = n_jobs or available_threads()
         run(experiment, points, results, jobs, reading.update, fitting.update)
@@ -47,12 +47,12 @@ def run_points(
 
 def write_page(path: str, report: Report, measured: Measured, experiment: Experiment) -> None:
     """Write a report with the questions of the experiment's first test set."""
-    from likra_lite.progress import on_terminal, progress_bar
+    from likra_lite.progress import progress_bar
     from likra_lite.report.from_results import with_experiment
     from likra_lite.report.page import page
     from likra_lite.system.atomic import write_bytes
 
     n_texts = len(experiment.items) + measured.n_test
-    with progress_bar(n_texts, "reporting", show=on_terminal()) as bar:
+    with progress_bar(n_texts, "reporting") as bar:
         contents = with_experiment(report, measured, experiment, bar.update)
     write_bytes(path, page(contents).encode())

@@ -47,7 +47,7 @@ class FileScorer:
 
     def score(self, items: str, out: str | None, form: str | None) -> tuple[int, Tally]:
         """Score a file of items, and return their number and what became of them."""
-        from likra_lite.progress import on_terminal, progress_bar
+        from likra_lite.progress import progress_bar
         from likra_lite.scoring.jobs import stream_chunks
         from likra_lite.scoring.rows import row_types, rows_of
         from likra_lite.system.atomic import partial_path
@@ -60,7 +60,7 @@ class FileScorer:
         found, done = Tally(), 0
         try:
             with (
-                progress_bar(total, "scoring", show=on_terminal()) as bar,
+                progress_bar(total, "scoring") as bar,
                 open_records(out, form, types, self.identity(items, form)) as records,
             ):
                 if records.state is not None:

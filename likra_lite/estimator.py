@@ -90,7 +90,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         What is scored, with L the log-likelihood of a choice in nats:
 
         - ``base``: L under the language model as it is;
-        - ``pmi``: L_base minus L_base without the question;
+        - ``pmi``: L_base minus L_base after the neutral context: the prompt, with nothing asked;
         - ``sft``: L+;
         - ``likra``: L+ - alpha L-;
         - ``base-likra``: L_base - alpha L-, which needs wrong answers only;

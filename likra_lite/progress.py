@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["Pace", "announce", "on_terminal", "progress_bar"]
+__all__ = ["Pace", "announce", "progress_bar"]
 
-SELDOM = 10.0  # seconds between two lines of a log
-
-
-def on_terminal() -> bool:
-    """Return whether stderr is a terminal: where nobody asks for progress, others are spared it."""
-    return sys.stderr is not None and sys.stderr.isatty()
+FIRST, SELDOM = 20.0, 60.0  # seconds to the first line in a log, and between two
 
 
-def progress_bar(total: int | None, description: str, show: bool, unit: str = "item") -> Any:
-    """Return a tqdm bar that appears after two seconds: on a terminal, in a notebook, in a log.
+def progress_bar(total: int | None, description: str, show: bool = True, unit: str = "item") -> Any:
+    """Return a tqdm bar that appears after two seconds; in a log, a plain line a minute.
 
     Parameters
     ----------
     total : int or None
         Number of units, if known.
     description : str
-    show : bool
+    show : bool, default=True
         False for a bar that never appears.
     unit : str
     """
+    if show and sys.stderr is not None and not (sys.stderr.isatty() or _in_notebook()):
+        return LogLines(total, description, unit)
     from tqdm import tqdm
 
     return tqdm(
@@ -35,7 +32,6 @@ def progress_bar(total: int | None, description: str, show: bool, unit: str = "i
         desc=description,
         unit=unit,
         delay=2,
-        mininterval=0.1 if on_terminal() or _in_notebook() else SELDOM,
         disable=not show or sys.stderr is None,
         leave=False,
     )
@@ -47,13 +43,57 @@ def _in_notebook() -> bool:
     return shell is not None and hasattr(shell.get_ipython(), "kernel")
 
 
-def announce(line: str, show: bool) -> None:
+class LogLines:
+    """What stands for a bar in a log: a line now and then, and none about short work.
+
+    Parameters
+    ----------
+    total : int or None
+    description, unit : str
+    """
+
+    def __init__(self, total: int | None, description: str, unit: str) -> None:
+        self.total, self.description, self.unit = total, description, unit
+        self.done = 0
+        self._next = time.monotonic() + FIRST
+        self._first: tuple[float, int] | None = None  # when the first step ended, and its units
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def set_description(self, description: str) -> None:
+        """Tell what is done now."""
+        self.description = description
+
+    def update(self, count: int = 1) -> None:
+        """Take in that some more units are done, and write a line if it is time."""
+        self.done += count
+        now = time.monotonic()
+        self._first = self._first or (now, self.done)
+        if now < self._next:
+            return
+        self._next = now + SELDOM
+        line = f"{self.description}: {self.done:,}"
+        if self.total is not None:
+            line += f" of {self.total:,}"
+        line += f" {self.unit}s"
+        start, before = self._first
+        if self.total is not None and self.done > before:
+            left = (now - start) / (self.done - before) * max(0, self.total - self.done)
+            line += f", {duration(left)} to go"
+        announce(line)
+
+
+def announce(line: str, show: bool = True) -> None:
     """Tell how long work goes, above the bars.
 
     Parameters
     ----------
     line : str
-    show : bool
+    show : bool, default=True
         False for nothing.
     """
     if show and sys.stderr is not None:

@@ -98,7 +98,7 @@ class Prompt:
     def _placeholders(self) -> list[str | None]:
         return [name for _, name in self._parts()]
 
-    def without_question(self) -> Prompt:
+    def hide_question(self) -> Prompt:
         """Return the same template with the question hidden, for the answer-only control."""
         return replace(self, hidden=True)
 
@@ -202,14 +202,14 @@ class Prompt:
         return "options" in self._placeholders()
 
     def neutral(self, item: Item) -> str:
-        """Return what remains of the text before an answer when nothing is asked.
+        """Return what stands before an item's answers when nothing is asked.
 
         That is :attr:`neutral_context`, or nothing where choices complete contexts.
         """
         return "" if self._is_completed(item) else self.neutral_context
 
     def _is_completed(self, item: Item) -> bool:
-        """Return whether the choices complete contexts, without a question."""
+        """Return whether the choices complete contexts, and nothing is asked."""
         return not self.lettered and (item.contexts is not None or not item.question.strip())
 
     @property

@@ -178,6 +178,9 @@ ARGUMENTS = {
     "model folder does not exist": (
         "score {items} --model {tmp}/nowhere", r"model folder .* does not exist; make one with",
     ),
+    "hub id as model": (
+        "score {items} --model some/one", r"turn it into one: likra-lite export some/one --out DIR",
+    ),
     "model is a file": ("score {items} --model {items}", r"model folder .* is a file"),
     "model is a checkpoint": (
         "score {items} --model {checkpoint}", r"has no likra.json: it looks like a Hugging Face",

@@ -192,6 +192,13 @@ def test_without_a_connection_the_cache_does(hub, tmp_path, monkeypatch):
     assert len(hub.fetched) == fetched
 
 
+def unreachable() -> Exception:
+    """Return what comes of a connection that fails, with its cause inside."""
+    error = RuntimeError("HTTPSConnectionPool(host='huggingface.co', port=443): and so on")
+    error.__cause__ = ConnectionError("no route\nto host")
+    return error
+
+
 def hub_errors() -> list[tuple[Exception, str]]:
     from huggingface_hub import errors
 
@@ -204,8 +211,13 @@ def hub_errors() -> list[tuple[Exception, str]]:
         (refusal(errors.GatedRepoError), "it is gated; accept its terms on https://hugg"),
         (refusal(errors.RepositoryNotFoundError), "there is no such model, or it is private"),
         (refusal(errors.RevisionNotFoundError), "it has no such revision"),
-        (refusal(errors.OfflineModeIsEnabled), "not in the local cache"),
-        (ConnectionError("no route\nto host"), "no route"),
+        (refusal(errors.OfflineModeIsEnabled), "not in the local cache.*; where there is network"),
+        (refusal(errors.HfHubHTTPError), "a long story; where there is network"),
+        (
+            unreachable(),
+            r"the hub cannot be reached \(no route\); where there is network, run: hf download "
+            "likra/tiny --revision v2 --local-dir DIR, bring DIR here .* or give a GGUF file",
+        ),
     ]
 
 

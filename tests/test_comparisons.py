@@ -13,6 +13,7 @@ from likra_lite.experiments.text import comparison_text
 from likra_lite.scoring.comparisons import (
     Comparison,
     compare_modes,
+    findings,
     remaining_share_sentence,
     sentence,
 )
@@ -108,6 +109,26 @@ def test_an_unknown_reference_is_named():
 )
 def test_sentences(comparison, expected):
     assert sentence(comparison) == expected
+
+
+def test_all_that_show_no_difference_share_a_sentence():
+    other = replace(NOT_FOUND, reference="sft", detectable=0.06)
+    assert findings([NOT_FOUND]) == [sentence(NOT_FOUND)]
+    assert findings([FOUND, NOT_FOUND]) == [sentence(FOUND), sentence(NOT_FOUND)]
+    assert findings([NOT_FOUND, FOUND, replace(other, n_seeds=3)]) == [
+        sentence(FOUND),
+        "no difference was found in the other 2 comparisons on 977 items, mean of 3 seeds; "
+        "only differences of 6.0 points or more would have been seen",
+    ]
+    few = [replace(each, n_items=20, detectable=np.inf) for each in (NOT_FOUND, other, other)]
+    (told,) = findings(few)
+    assert told == (
+        "no difference was found in any of the 3 comparisons on 20 items; with so few items none "
+        "would have been seen"
+    )
+    assert findings([*few[:2], replace(other, n_items=20)])[0].endswith(
+        "hardly any would have been seen"
+    )
 
 
 def test_what_rounds_to_nothing_has_no_minus():

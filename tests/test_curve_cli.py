@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ import pandas as pd
 import pytest
 from command_line import run
 from likra_lite.cli.main import main
+from likra_lite.cli.opening import open_experiment
 
 from likra_lite import LikraClassifier, read_items
 from likra_lite.datasets import load_demo
 from likra_lite.experiments import Results
 from likra_lite.experiments.predictions import Setting, correct_by_mode
+from likra_lite.export import quantize_model
+from likra_lite.heads.recipe import LoraRecipe
 from likra_lite.scoring.comparisons import compare_modes
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.explain import explain_item
@@ -45,7 +49,8 @@ def measured(files, model_folder) -> Path:
         main(
             ["curve", str(files / "train.jsonl"), "--test", str(files / "test.jsonl"), "--test",
              str(files / "sub" / "test.jsonl"), "--model", str(model_folder), "--sizes", "6,12",
-             "--seeds", "2", "--negatives", "own,hardest", "--control", "hidden", "--jobs", "1",
+             "--adapter", "output", "--seeds", "2", "--negatives", "own,hardest", "--control",
+             "hidden", "--jobs", "1",
              "--out", str(files / "results"), "--csv", str(files / "rows.csv"),
              "--trajectories", str(files / "trajectories.csv")]
         )  # fmt: skip
@@ -58,7 +63,8 @@ def test_curve_prints_what_it_writes(measured, files, model_folder, capsys):
     status, out, err = run(
         "curve", str(files / "train.jsonl"), "--test", str(files / "test.jsonl"), "--test",
         str(files / "sub" / "test.jsonl"), "--model", str(model_folder), "--sizes", "6,12",
-        "--seeds", "2", "--negatives", "own,hardest", "--out", str(measured), capsys=capsys,
+        "--seeds", "2", "--negatives", "own,hardest", "--adapter", "output", "--out", str(measured),
+        capsys=capsys,
     )  # fmt: skip
     assert status == 0
     assert all("items; format JSON lines" in line for line in err.splitlines())  # nothing else
@@ -87,8 +93,9 @@ def test_curve_without_a_folder_and_with_auto(files, model_folder, capsys, tmp_p
     monkeypatch.chdir(tmp_path)
     status, out, _ = run(
         "curve", str(files / "train.jsonl"), "--test", str(files / "test.jsonl"), "--model",
-        str(model_folder), "--sizes", "6,12", "--alpha", "0.5,auto", "--modes", "likra,sft",
-        "--normalization", "none,chars", "--contamination", "0,0.5", "--jobs", "1",
+        str(model_folder), "--adapter", "output", "--sizes", "6,12", "--alpha", "0.5,auto",
+        "--modes", "likra,sft", "--normalization", "none,chars", "--contamination", "0,0.5",
+        "--jobs", "1",
         "--csv", "rows.csv", capsys=capsys,
     )  # fmt: skip
     assert status == 0
@@ -99,6 +106,51 @@ def test_curve_without_a_folder_and_with_auto(files, model_folder, capsys, tmp_p
     frame = pd.read_csv("rows.csv", keep_default_na=False, na_values=[""])
     assert len(frame) == 2 * (2 + 2 * 2 * 2)
     assert list(tmp_path.iterdir()) == [tmp_path / "rows.csv"], "nothing else is left"
+
+
+def test_without_test_items_a_fifth_is_held_out(files, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = (files / "train.jsonl").read_text().splitlines()
+    twin = {**json.loads(lines[0]), "id": "twin"}
+    Path("items.jsonl").write_text("\n".join([*lines, json.dumps(twin)]))
+    told = []
+    for out in ("one", "two"):
+        status, text, err = run(
+            "curve", "items.jsonl", "--sizes", "4", "--modes", "base", "--jobs", "1", "--out", out,
+            capsys=capsys,
+        )  # fmt: skip
+        assert status == 0, err
+        told.append(text)
+        assert re.search(r"a fifth of the items, [456] of 25, is held out to test on", err)
+    assert told[0] == told[1], "always the same fifth"
+    assert "items, a fifth held out\naccuracy on " in told[0]
+    experiment = open_experiment("items.jsonl", [], None, 1, False)
+    (held_out,) = experiment.tests.values()
+    parts = [{item.question for item in part} for part in (experiment.items, held_out)]
+    assert len(experiment.items) + len(held_out) == 25
+    assert not parts[0] & parts[1], "twins are held out together, or not at all"
+    assert list(open_experiment("demo", [], None, 1, False).tests) == ["demo"]
+    Path("few.jsonl").write_text("\n".join(lines[:9]))
+    status, _, err = run("curve", "few.jsonl", capsys=capsys)
+    assert status == 1
+    assert "few.jsonl has 9 items, too few to hold a fifth out; give --test FILE" in err
+
+
+def test_heads_that_serve_the_model_best(files, model_folder, tmp_path, capsys):
+    """LoRA where the folder can be trained, output matrices with the bundled model."""
+
+    def recipe(model):
+        return open_experiment(
+            str(files / "train.jsonl"), [], model, 1, False, recipe="auto"
+        ).recipe
+
+    assert recipe(str(model_folder)) == LoraRecipe()
+    assert "LoRA heads are trained, as by fit" in capsys.readouterr().err
+    assert recipe(None) is None
+    assert "LoRA" not in capsys.readouterr().err
+    quantize_model(model_folder, tmp_path / "int8")
+    assert recipe(str(tmp_path / "int8")) is None
+    assert "output matrices are fitted, no LoRA heads: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -137,7 +189,8 @@ def test_curve_refuses(arguments, message, files, model_folder, capsys, monkeypa
 def test_curve_refuses_another_experiments_folder(measured, files, model_folder, capsys):
     status, _, err = run(
         "curve", str(files / "train.jsonl"), "--test", str(files / "test.jsonl"), "--model",
-        str(model_folder), "--sizes", "6", "--out", str(measured), capsys=capsys,
+        str(model_folder), "--adapter", "output", "--sizes", "6", "--out", str(measured),
+        capsys=capsys,
     )  # fmt: skip
     assert status == 1
     assert re.search(r"holds another experiment, with other test items \(.*\); choose", err)
@@ -276,6 +329,26 @@ def test_tokens_make_up_scores_and_margin(mode, normalization, classifier):
     text = margin_text(explanation)
     assert all(len(line) <= 80 for line in text.splitlines())
     assert f"[{margin.chosen}] is {margin.value:.3f} ahead of" in text
+
+
+def test_near_a_tie_parts_are_told_in_points_of_the_score(classifier):
+    explanation = explain_item(classifier.scorer_, Decision("base"), load_demo("test").items[2])
+    first, second = (explanation.choices[index] for index in (0, 1))
+    leading = first.score - second.score
+    for gap, name in ((0.001, "ahead"), (5.0, "share")):
+        moved = first.log_probs["base"].copy()
+        moved[-1] += gap - leading
+        choices = [replace(first, score=second.score + gap, log_probs={"base": moved}), second]
+        item = replace(explanation.item, answer=0)
+        near = replace(explanation, item=item, choices=choices, prediction=0)
+        margin, text = margin_of(near), margin_text(near)
+        assert re.search(rf"token +base +score +{name}\n", text)
+        assert ("nearly a tie" in text) == (name == "ahead")
+        assert margin.shares[0][-1] == pytest.approx(moved[-1] / gap)
+        parts = np.concatenate([margin.shares[0], margin.shares[1]])
+        most = parts[np.abs(parts).argmax()]
+        told = f"{most * gap:+.3f}" if name == "ahead" else f"{most:+.0%}"
+        assert text.count(told) >= 2, "in the table, and among those that decide"
 
 
 def test_tokens_that_both_share_decide_nothing(classifier):

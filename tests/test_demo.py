@@ -26,6 +26,7 @@ from likra_lite.scoring.columns import layout
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.table import LogLikelihoods
 
+ROOT = Path(__file__).resolve().parent.parent
 SIZES, N_TEST = (8, 16, 128), 2400
 ROLES = ("right", "near", "far", "far")
 ITEMS = [
@@ -216,6 +217,18 @@ def test_demo_command(capsys, tmp_path):
     assert status == 0
     assert "Accuracy on 1000 test items" in out
     assert re.search(r"^128 +0\.\d{3} \+- 0\.\d{3} \(0\.\d{3}\)", out, flags=re.M)
+    page = (ROOT / "docs" / "demo.md").read_text()
+    shown = out[: out.index("The same with the question hidden")]
+    for size in (8, 128):
+        (row,) = re.findall(rf"^\| {size} \| (.*) \|$", page, flags=re.M)
+        lines = "".join(re.findall(rf"^{size} .*\n", shown, flags=re.M))  # of two blocks
+        found = re.findall(r"(\d\.\d{3}) \+- \d\.\d{3} \((\d\.\d{3})\)", lines)
+        for cell, (mean, deviation) in zip(row.split(" | "), found, strict=True):
+            # The page has the first of the two draws, which lie as far from their mean.
+            away = abs(float(cell) - float(mean)) - float(deviation) / np.sqrt(2)
+            assert abs(away) < 0.004, f"docs/demo.md: {cell}; on other processors 2 or 3 questions"
+    for name, cell in re.findall(r"\b(base|per character|pmi) 0(\.\d{3})", out)[:3]:
+        assert cell in page, name
     for word in ("base ", "pmi ", "question hidden", "tempting", "Mean log-likelihood"):
         assert word in out
     assert png.read_bytes().startswith(b"\x89PNG")

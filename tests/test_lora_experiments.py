@@ -133,7 +133,9 @@ def test_the_commands(model_folder, items, tmp_path, capsys, monkeypatch):
     status, out, _ = run_command("compare", "r", capsys=capsys)
     assert status == 0
     assert "likra - base" in out
-    status, _, err = run_command(*arguments[:8], "--rank", "2", capsys=capsys)
+    status, _, err = run_command(
+        *arguments[:8], "--adapter", "output", "--rank", "2", capsys=capsys
+    )
     assert status == 2
     assert "--rank is a setting of LoRA; add --adapter lora" in err
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import messages, run
 
 from likra_lite import LikraClassifier, progress
-from likra_lite.progress import SELDOM, Pace, duration, progress_bar
+from likra_lite.progress import LogLines, Pace, duration, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -46,20 +46,46 @@ def test_durations():
     ]  # fmt: skip
 
 
-def test_bars_appear_where_they_are_asked_for(capsys):
+def test_bars_appear_where_they_are_asked_for(monkeypatch):
     for show in (True, False):
+        monkeypatch.setattr(progress.sys, "stderr", Terminal())
         with progress_bar(3, "reading", show) as bar:
             bar.delay = 0
             bar.update(3)
             bar.refresh()
-        assert ("reading: 100%" in capsys.readouterr().err) is show
+            assert ("reading: 100%" in progress.sys.stderr.getvalue()) is show
 
 
 @pytest.mark.parametrize("shell", [None, SimpleNamespace(), SimpleNamespace(kernel=object())])
 def test_notebooks_are_told_from_logs(shell, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    with progress_bar(3, "reading", show=True) as bar:
-        assert bar.mininterval == (0.1 if hasattr(shell, "kernel") else SELDOM)
+    with progress_bar(3, "reading") as bar:
+        assert isinstance(bar, LogLines) is not hasattr(shell, "kernel")
+
+
+def test_a_log_has_a_plain_line_a_minute(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress_bar(2000, "scoring") as known, progress_bar(None, "trying", unit="step") as open_:
+        for second in range(10, 100, 5):
+            clock[0] = float(second)
+            known.update(50)
+            if second == 25:
+                open_.update(7)
+        known.set_description("writing")
+        clock[0] = 180.0
+        known.update(900)
+    assert capsys.readouterr().err.split("\n") == [
+        "scoring: 150 of 2,000 items, about 3 min to go",  # 10 s for 100: 185 s
+        "trying: 7 steps",
+        "scoring: 750 of 2,000 items, about 2 min to go",  # 70 s for 700: 125 s
+        "writing: 1,800 of 2,000 items, about 19 s to go",  # 170 s for 1,750
+        "",
+    ]
+    with progress_bar(3, "reading", show=False) as bar:
+        clock[0] = 9000.0
+        bar.update(1)
+    assert capsys.readouterr().err == ""
 
 
 def test_no_standard_error(monkeypatch):

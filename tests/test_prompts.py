@@ -183,7 +183,7 @@ def test_a_chat_prompt():
     tail = "[end]\n[assistant]\n"
     assert prompt.context(ITEMS[0]) == f"{head}What do bees make?{tail}"
     assert prompt.continuations(ITEMS[0].choices) == ["honey", "wax and noise", "iron"]
-    assert prompt.neutral_context == prompt.without_question().context(ITEMS[0]) == tail
+    assert prompt.neutral_context == prompt.hide_question().context(ITEMS[0]) == tail
     asked = as_prompt("chat:Q: {question}\n{options}Answer:", chat=CHAT)
     shown = "Q: What do bees make?\nA. honey\nB. wax and noise\nC. iron\nAnswer:"
     assert asked.context(ITEMS[0]) == f"{head}{shown}{tail}"
@@ -215,7 +215,7 @@ def test_different_prompts_have_different_names():
         as_prompt("question"),
         as_prompt("question", ""),
         as_prompt("question").with_examples(ITEMS),
-        as_prompt("question").without_question(),
+        as_prompt("question").hide_question(),
         as_prompt("chat", chat=CHAT),
         as_prompt("chat", chat={**CHAT, "tokens": {}}),
         as_prompt("chat", chat=CHAT).with_examples(ITEMS),

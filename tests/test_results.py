@@ -82,7 +82,7 @@ def direct(experiment, point, prompt=None, items=None) -> ChoiceScorer:
     items = experiment.items if items is None else items
     scorer = experiment.scorer
     if point.control == "hidden":
-        scorer = ChoiceScorer(scorer.model, scorer.prompt.without_question())
+        scorer = ChoiceScorer(scorer.model, scorer.prompt.hide_question())
     order = np.random.default_rng(point.seed).permutation(len(items))
     keep = np.isin(np.arange(len(items)), order[: point.n_items])
     if point.negatives == "other":
@@ -445,6 +445,7 @@ def command(model_folder, tmp_path_factory):
     (place / "test.jsonl").write_text("\n".join(lines[24:]))
     arguments = [
         "curve", "train.jsonl", "--test", "test.jsonl", "--model", str(model_folder),
+        "--adapter", "output",
         "--sizes", "4,8,16", "--seeds", "2", "--negatives", "own,other", "--jobs", "1",
     ]  # fmt: skip
 

@@ -134,9 +134,13 @@ def _manifest_text(root: Path) -> bytes:
     path = root / MANIFEST
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
-        raise ModelFolderError(
-            f"model folder {root} {kind}; make one with likra-lite export, or fit"
+        named = len(root.parts) == 2 and not root.is_absolute() and not root.parent.exists()
+        hint = (
+            f"if it is a model on the hub, turn it into one: likra-lite export {root} --out DIR"
+            if named
+            else "make one with likra-lite export, or fit"
         )
+        raise ModelFolderError(f"model folder {root} {kind}; {hint}")
     if not path.is_file():
         hint = (
             "it looks like a Hugging Face checkpoint, turn it into a model folder with: "

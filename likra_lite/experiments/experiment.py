@@ -151,7 +151,7 @@ class Experiment:
         """
         scorer, items, tests = self.scorer, self.items, self.tests
         if control == "hidden":
-            scorer = replace(scorer, prompt=scorer.prompt.without_question())
+            scorer = replace(scorer, prompt=scorer.prompt.hide_question())
         elif control == "shuffled":
             items = shuffle_questions(items)
             tests = {name: shuffle_questions(test) for name, test in tests.items()}

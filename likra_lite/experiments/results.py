@@ -77,8 +77,7 @@ class Results:
             found = self.experiment["format_version"]
         except FileNotFoundError:
             raise LikraError(
-                f"{folder} holds no results; make some with: likra-lite curve ITEMS --test FILE "
-                f"--out {folder}"
+                f"{folder} holds no results; make some with: likra-lite curve ITEMS --out {folder}"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LikraError(f"{path} cannot be read ({error}); choose another folder") from None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scoring.columns import layout, wrapped
-from ..scoring.comparisons import Comparison, sentence
+from ..scoring.comparisons import Comparison, findings
 from ..scoring.lengths import LENGTHS
 from ..scoring.statistics import accuracy
 from .summaries import summarize_rows
@@ -178,7 +178,7 @@ def comparison_text(
         }
         names = [f"{each.mode} - {each.reference}" for each in comparisons]
         sections.append(layout(names, differences, "on the same items"))
-        sections.append("\n".join(wrapped(sentence(each)) for each in comparisons))
+        sections.append("\n".join(wrapped(line) for line in findings(comparisons)))
     return "\n\n".join(sections)
 
 

@@ -57,7 +57,7 @@ def curve_chart(measured: Measured) -> LineChart:
 
 
 def control_charts(measured: Measured) -> tuple[LineChart, ...]:
-    """Return the same without the question, and with a wrong one, if that was measured."""
+    """Return the same with the question hidden, and with a wrong one, if that was measured."""
     if set(measured.results.controls) <= {"none"}:
         return ()
     rows = [row for control in CONTROLS for row in measured.standard_rows(control)]

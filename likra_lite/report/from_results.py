@@ -216,9 +216,11 @@ def _heads(about: dict[str, Any]) -> str:
     recipe = about.get("recipe")
     if recipe is None:
         return f"output matrices, penalty {about['penalty']:g}"
+    given = recipe["learning_rate"]
+    rate = "found in trial steps" if given is None else f"{given:g}"
     return (
-        f"LoRA of rank {recipe['rank']}, learning rate {recipe['learning_rate']:g}, batches of "
-        f"{recipe['batch_size']}, epochs {recipe['epochs']}"
+        f"LoRA of rank {recipe['rank']}, learning rate {rate}, batches of {recipe['batch_size']}, "
+        f"epochs {recipe['epochs']}"
     )
 
 

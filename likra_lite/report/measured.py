@@ -234,7 +234,7 @@ class Measured:
         return compare_modes(self.correct, (*self.free, "sft"), modes=COMPARED)
 
     def remaining(self) -> list[str]:
-        """Say what remains of the ratios' gains over the base model without the question."""
+        """Say what remains of the ratios' gains over the base model with the question hidden."""
         # Shown and hidden alike, the base model's scores are divided by the same length.
         gains = [
             replace(each, reference="base")

@@ -26,7 +26,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 MODES = (
     ("base", "the model as it is: the log-likelihood of an answer"),
     ("base per character", "the same, divided by the length of the answer"),
-    ("pmi", "base less the log-likelihood of the answer without the question"),
+    ("pmi", "base less the same after the neutral context: the prompt, with nothing asked"),
     ("sft", "a head fitted on right answers"),
     ("likra", "the head of right answers less alpha times a head fitted on wrong ones"),
     ("base-likra", "the model as it is less alpha times the head of wrong answers"),

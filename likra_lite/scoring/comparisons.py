@@ -21,7 +21,7 @@ from .statistics import (
     paired_difference,
 )
 
-__all__ = ["Comparison", "compare_modes", "remaining_share_sentence", "sentence"]
+__all__ = ["Comparison", "compare_modes", "findings", "remaining_share_sentence", "sentence"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -150,19 +150,57 @@ def sentence(comparison: Comparison, level: float = LEVEL) -> str:
     str
     """
     mode, reference, difference = comparison.mode, comparison.reference, comparison.difference
-    seeds = f", mean of {comparison.n_seeds} seeds" if comparison.n_seeds > 1 else ""
-    where = f"on {comparison.n_items:,} items{seeds} ({_p(comparison.p_adjusted)})"
+    where = f"{_where(comparison)} ({_p(comparison.p_adjusted)})"
     if comparison.p_adjusted < level:
         verb = "beats" if difference > 0 else "does worse than"
         return f"{mode} {verb} {reference} by {_points(comparison).lstrip('+-')} points {where}"
-    seen = "with so few items none would have been seen"
-    if comparison.detectable <= 1:
-        points = f"{100 * comparison.detectable:.1f}"
-        seen = f"only differences of {points} points or more would have been seen"
     return (
         f"no difference between {mode} and {reference} was found: {_points(comparison)} points "
-        f"{where}; {seen}"
+        f"{where}; {_seen([comparison])}"
     )
+
+
+def findings(comparisons: Sequence[Comparison], level: float = LEVEL) -> list[str]:
+    """Say what comparisons found: a sentence for each difference, one for all that show none.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        Made together.
+    level : float, default=0.05
+        Below which p counts as evidence.
+
+    Returns
+    -------
+    list of str
+    """
+    found = [each for each in comparisons if each.p_adjusted < level]
+    others = [each for each in comparisons if each.p_adjusted >= level]
+    told = [sentence(each, level) for each in found]
+    if len(others) < 2:
+        return told + [sentence(each, level) for each in others]
+    which = "the other" if found else "any of the"
+    seeds = max(others, key=lambda each: each.n_seeds)
+    return [
+        *told,
+        f"no difference was found in {which} {len(others)} comparisons {_where(seeds)}; "
+        f"{_seen(others)}",
+    ]
+
+
+def _where(comparison: Comparison) -> str:
+    seeds = f", mean of {comparison.n_seeds} seeds" if comparison.n_seeds > 1 else ""
+    return f"on {comparison.n_items:,} items{seeds}"
+
+
+def _seen(comparisons: Sequence[Comparison]) -> str:
+    """Say how large differences must be to be found in all of the comparisons."""
+    largest = max(each.detectable for each in comparisons)
+    if min(each.detectable for each in comparisons) > 1:
+        return "with so few items none would have been seen"
+    if largest > 1:
+        return "with so few items hardly any would have been seen"
+    return f"only differences of {100 * largest:.1f} points or more would have been seen"
 
 
 def remaining_share_sentence(
@@ -170,7 +208,7 @@ def remaining_share_sentence(
 ) -> str:
     """Say how much of a gain remains when the question is hidden.
 
-    What remains comes from the style of the answers alone, without the question.
+    What remains comes from the style of the answers alone.
 
     Parameters
     ----------

@@ -32,9 +32,9 @@ class ChoiceExplanation:
         The pieces join to the text that was scored, as the tokenizer decodes it.
     log_probs : dict of str to ndarray of shape (n_tokens,)
         Under each head, in nats. Their sum is the choice's log-likelihood. ``neutral`` is
-        there if the choice has the same tokens without the question.
+        there if the choice has the same tokens after the neutral context.
     log_likelihoods : dict of str to float
-        Under each head, in nats; with ``neutral``, the base model without the question.
+        Under each head, in nats; with ``neutral``, the base model after the neutral context.
     lengths : dict of str to int
         In characters, bytes and tokens.
     score : float
@@ -129,7 +129,7 @@ def explain_item(scorer: ChoiceScorer, decision: LinearDecision, item: Item) -> 
     unasked, neutral = scorer.model.read_and_score(
         bare, scorer.select(["base"]), beside_lora=scorer.adapter == "lora"
     )
-    # The same tokens, with and without a question?
+    # The same tokens after the question and after the neutral context?
     if all(
         np.array_equal(getattr(unasked, part), getattr(features, part))
         for part in ("targets", "lengths")

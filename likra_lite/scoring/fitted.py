@@ -133,9 +133,12 @@ class FittedDecision(LinearDecision):
         """Return lines that tell what the weights mean for a choice of typical length."""
         chars = round(self.typical.get("chars", 1.0))
         lines = [f"weights are log-odds per nat, for a choice of {chars} characters"]
-        meanings = {"neutral": "0 is base and 1 is pmi", "negative": "0 is sft and 1 is likra"}
+        meanings = {
+            "neutral": ("neutral context", "0 is base and 1 is pmi"),
+            "negative": ("negative head", "0 is sft and 1 is likra"),
+        }
         lines += [
-            f"alpha of the {head} head: {alpha:.2f} ({meanings[head]})"
+            f"alpha of the {meanings[head][0]}: {alpha:.2f} ({meanings[head][1]})"
             for head, alpha in self.alphas.items()
         ]
         return [*lines, f"{STEP} characters more, at the same likelihoods: {self.per_length:+.2f}"]

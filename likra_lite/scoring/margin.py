@@ -19,6 +19,7 @@ __all__ = ["Margin", "margin_of", "margin_text"]
 
 TOKEN = 18  # characters of a token
 MOST = 3  # tokens named as deciding
+TIMES = 10.0  # a part that is so many times the margin is not told as a share of it
 
 FloatArray = NDArray[np.float64]
 
@@ -54,8 +55,8 @@ class Margin:
     value : float
         Difference of their scores.
     contributions : list of Contribution, or None
-        For every choice, what its score is made of; None if the decision compares with the
-        text without the question and has other tokens there.
+        For every choice, what its score is made of; None if the decision reads the
+        neutral context and the choice has other tokens there.
     shares : dict of int to ndarray of shape (n_tokens,)
         For the chosen answer and its rival, each token's part in the margin. A rival's token
         that is unlikely under the score counts for the chosen answer. Tokens with which both
@@ -71,6 +72,16 @@ class Margin:
     contributions: list[Contribution] | None
     shares: Mapping[int, FloatArray]
     length_shares: Mapping[int, float]
+
+    @property
+    def column(self) -> str:
+        """What the column of parts is called: ``share``, or ``ahead`` where shares say nothing."""
+        parts = [*self.length_shares.values(), *np.concatenate([[0.0], *self.shares.values()])]
+        return "share" if max(map(abs, parts)) < TIMES else "ahead"
+
+    def told(self, share: float) -> str:
+        """Return a part of the margin as a share, or near a tie in points of the score."""
+        return f"{share:+.0%}" if self.column == "share" else f"{share * self.value:+.3f}"
 
 
 def _contribution(choice: ChoiceExplanation, decision: LinearDecision) -> Contribution:
@@ -149,7 +160,7 @@ def _choice_lines(
     shares = margin.shares.get(index)
     nothing = [""] * len(rows)
     columns["score"] = nothing[:] if part is None else [f"{each:.3f}" for each in part.tokens]
-    columns["share"] = nothing[:] if shares is None else [f"{each:+.0%}" for each in shares]
+    columns[margin.column] = nothing[:] if shares is None else list(map(margin.told, shares))
 
     def add(name: str, cells: Sequence[str]) -> None:
         rows.append(name)
@@ -157,10 +168,10 @@ def _choice_lines(
             column.append(cell)
 
     if part is not None and part.length:
-        share = "" if shares is None else f"{margin.length_shares[index]:+.0%}"
+        share = "" if shares is None else margin.told(margin.length_shares[index])
         add("(length)", [*([""] * len(heads)), f"{part.length:.3f}", share])
     sums = [f"{choice.log_likelihoods[head]:.3f}" for head in heads]
-    total = "" if shares is None else f"{shares.sum() + margin.length_shares[index]:+.0%}"
+    total = "" if shares is None else margin.told(shares.sum() + margin.length_shares[index])
     add("sum", [*sums, f"{choice.score:.3f}", total])
     return [*lines, textwrap.indent(layout(rows, columns, "token"), "    ")]
 
@@ -188,5 +199,7 @@ def _verdict(explanation: Explanation, margin: Margin) -> list[str]:
     ]
     parts.append((sum(margin.length_shares.values()), "length"))
     ranked = sorted(parts, key=lambda part: -abs(part[0]))
-    named = ", ".join(f"{name} ({share:+.0%})" for share, name in ranked[:MOST] if share)
+    named = ", ".join(f"{name} ({margin.told(share)})" for share, name in ranked[:MOST] if share)
+    if margin.column == "ahead":
+        text += ", nearly a tie"
     return textwrap.wrap(f"{text}. What decides most: {named}", WIDTH)

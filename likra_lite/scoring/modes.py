@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 __all__ = ["FREE_HEADS", "HEADS", "MODES", "Mode", "supported_modes"]
 
-FREE_HEADS = ("base", "neutral")  # the model as it is, with the question and without it
+FREE_HEADS = (
+    "base",
+    "neutral",
+)  # the model as it is, after the question and after the neutral context
 HEADS = (*FREE_HEADS, "positive", "negative")
 
 

@@ -262,7 +262,7 @@ class ChoiceScorer:
     def neutral(
         self, items: Sequence[Item], numbers: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Return the base log-likelihood of every choice without the question.
+        """Return the base log-likelihood of every choice after the neutral context.
 
         `numbers` is what the items are called in errors; 0, 1, ... by default.
         """

@@ -32,7 +32,7 @@ class LogLikelihoods:
         Item i has the choices ``offsets[i]`` to ``offsets[i + 1] - 1``.
     heads : dict of str to ndarray of shape (n_choices,)
         Sum of log-probabilities in nats under each head: ``base``, ``positive``,
-        ``negative``, and ``neutral``, the base model without the question.
+        ``negative``, and ``neutral``, the base model after the neutral context.
     lengths : dict of str to ndarray of shape (n_choices,)
         Of each choice in Python characters (``chars``), ``bytes`` of UTF-8, and ``tokens``; see
         :data:`likra_lite.scoring.lengths.LENGTHS`.

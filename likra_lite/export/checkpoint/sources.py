@@ -168,6 +168,11 @@ def _reason(model: str, revision: str | None, error: Exception) -> str:
 
     where = f"{model} (revision {revision})" if revision else model
     cannot = f"cannot load {where}, which is no local folder, from the Hugging Face hub"
+    version = f" --revision {revision}" if revision else ""
+    elsewhere = (
+        f"where there is network, run: hf download {model}{version} --local-dir DIR, bring DIR "
+        "here and give it in place of the name; or give a GGUF file"
+    )
     if isinstance(error, errors.GatedRepoError):
         return (
             f"{cannot}: it is gated; accept its terms on https://huggingface.co/{model}, then run: "
@@ -178,5 +183,10 @@ def _reason(model: str, revision: str | None, error: Exception) -> str:
     if isinstance(error, errors.RepositoryNotFoundError):
         return f"{cannot}: there is no such model, or it is private; for the latter: hf auth login"
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-        return f"{cannot}: it is not in the local cache, and HF_HUB_OFFLINE is set"
-    return f"{cannot}: {first_line(error)}"
+        return f"{cannot}: it is not in the local cache, and HF_HUB_OFFLINE is set; {elsewhere}"
+    if isinstance(error, errors.HfHubHTTPError):
+        return f"{cannot}: {first_line(error)}; {elsewhere}"
+    cause: BaseException = error  # what is wrong is told by the first error of a chain
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
+    return f"{cannot}: the hub cannot be reached ({first_line(cause)}); {elsewhere}"

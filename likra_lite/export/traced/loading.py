@@ -11,7 +11,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ...errors import ExportError, first_line
-from ..checkpoint.sources import check_decoder, check_local
+from ..checkpoint.sources import find_checkpoint
 
 __all__ = ["load_checkpoint", "logit_transform", "max_length", "name_of", "special_tokens"]
 
@@ -30,18 +30,12 @@ def load_checkpoint(
     """
     for library in ("transformers", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    check_local(model)
+    find_checkpoint(model, revision)
     where = f"{model} (revision {revision})" if revision else model
     try:
         config = AutoConfig.from_pretrained(model, revision=revision)
     except Exception as error:
-        raise ExportError(
-            f"cannot load {where}, which is no local folder, from the Hugging Face hub: "
-            f"{first_line(error)}"
-            if not Path(model).is_dir()
-            else f"cannot load {where}: {first_line(error)[:300]}"
-        ) from error
-    check_decoder(where, config.to_dict())
+        raise ExportError(f"cannot load {where}: {first_line(error)[:300]}") from error
     if not hasattr(config, "vocab_size"):
         raise ExportError(f"{where} is no plain language model: its configuration is nested")
     try:
