@@ -3,8 +3,9 @@
     python benchmarks/mutants.py likra_lite.scoring.lengths tests/test_ratio.py
 
 Each mutant is tested in a process that is forked off this one, so that a fast test file costs a
-fraction of a second. Prints the share of mutants that a test kills and, of every other, the line as
-it is and as it was changed. Tests that need the fixtures of ``conftest.py`` take ``--fixtures``.
+fraction of a second; Hypothesis draws few examples, the same for all. Prints the share of mutants
+that a test kills and, of every other, the line as it is and as it was changed. Tests that need the
+fixtures of ``conftest.py`` take ``--fixtures``.
 Linux only.
 """
 
@@ -48,6 +49,7 @@ SWAPS: dict[type, list[type]] = {
     ast.Or: [ast.And],
 }
 PATIENCE = 120  # seconds for the tests of one mutant
+EXAMPLES = 25  # of Hypothesis, for each test
 
 
 def _changes(node: ast.AST) -> Iterator[ast.AST]:
@@ -147,6 +149,10 @@ def _import_others(tests: list[str]) -> None:
     for name in [*sys.modules]:
         if name.partition(".")[0] in ("likra_lite", "conftest") or name.startswith("test_"):
             del sys.modules[name]
+    from hypothesis import settings  # not before pytest, which rewrites it
+
+    settings.register_profile("mutants", derandomize=True, database=None, max_examples=EXAMPLES)
+    settings.load_profile("mutants")
 
 
 def main() -> None:

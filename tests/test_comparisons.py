@@ -168,3 +168,53 @@ def test_no_share_of_what_was_not_found():
         "nothing of the gain over sft was found when the question is hidden "
         "(+0.3 +- 1.5 of +7.9 +- 1.4 points)"
     )
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [
+        (0.00099, "p < .001"),
+        (0.001, "p = .001"),
+        (0.0994, "p = .099"),
+        (0.1, "p = .10"),
+        (0.994, "p = .99"),
+        (0.996, "p = 1"),
+    ],
+)
+def test_how_p_is_shown(p, shown):
+    assert f"({shown});" in sentence(replace(NOT_FOUND, p_adjusted=p), level=0)
+
+
+def test_evidence_is_below_the_level_and_not_at_it():
+    assert "beats" in sentence(replace(FOUND, p_adjusted=0.0499))
+    assert "no difference" in sentence(replace(FOUND, p_adjusted=0.05))
+    for gain, hidden, beginning in (
+        ({"p_adjusted": 0.05}, {}, "no gain over sft was found"),
+        ({"difference": 0.0}, {}, "no gain over sft was found"),
+        ({}, {"p_adjusted": 0.05}, "nothing of the gain"),
+        ({}, {"difference": 0.0}, "less than 10 % of the gain"),
+        ({"difference": 0.1}, {"difference": 0.0099}, "less than 10 % of the gain"),
+        ({"difference": 0.5}, {"difference": 0.05}, "about 10 % of the gain"),
+        ({"difference": 0.5}, {"difference": 0.474}, "about 90 % of the gain"),
+        ({"difference": 1.0}, {"difference": 0.95}, "all of the gain"),
+    ):
+        said = remaining_share_sentence(replace(FOUND, **gain), replace(FOUND, **hidden))
+        assert said.startswith(beginning), (gain, hidden)
+
+
+def test_a_difference_of_every_item_can_be_detectable():
+    assert "only differences of 100.0 points or more" in sentence(
+        replace(NOT_FOUND, detectable=1.0)
+    )
+    assert "none would have been seen" in sentence(replace(NOT_FOUND, detectable=1.0001))
+
+
+def test_intervals_are_of_the_confidence_asked_for():
+    random = np.random.default_rng(2)
+    correct = {"base": random.random(300) < 0.5, "likra": random.random(300) < 0.55}
+    (found,) = compare_modes(correct, ["base"], confidence=0.8)
+    pair = correct["likra"], correct["base"]
+    assert (found.low, found.high) == bootstrap_interval(*pair, 0.8)
+    difference = correct["likra"].astype(float) - correct["base"]
+    expected = detectable_difference(300, np.mean(difference**2), level=0.2)
+    assert found.detectable == pytest.approx(expected)

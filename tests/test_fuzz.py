@@ -44,3 +44,46 @@ def test_verdicts(status, err, problems, monkeypatch):
     monkeypatch.syspath_prepend(str(FUZZ))
     runs = pytest.importorskip("runs")
     assert runs.verdict(runs.Outcome(status, "", err, 0.0)) == problems
+
+
+@pytest.fixture
+def soak(monkeypatch):
+    monkeypatch.syspath_prepend(str(FUZZ))
+    return pytest.importorskip("soak")
+
+
+BUSY = "likra-lite: error: scores.csv is being written by another process"
+
+
+def ran(soak, command, result, status=0, err=""):
+    from runs import Outcome
+
+    return soak.Ran("a kind", command, 0, Outcome(status, result[1], err, 0.0), result)
+
+
+@pytest.mark.parametrize(
+    ("out", "result", "err", "problem"),
+    [
+        ("out", (0, "right 3 of 4", "", {"a": "1"}), "", None),
+        ("out", (0, "right 2 of 4", "", {"a": "1"}), "", "printed"),
+        ("out", (0, "right 3 of 4", "warning", {"a": "1"}), "", "printed"),
+        ("out", (0, "right 3 of 4", "", {"a": "2"}), "", "wrote other ['a']"),
+        ("out", (0, "right 3 of 4", "", {"a": "1", "b": "2"}), "", "wrote other ['b']"),
+        ("out", (1, "", "", {}), BUSY, "refused"),
+        ("../../shared/x", (0, "right 3 of 4", "", {"a": "2"}), "", None),
+        ("../../shared/x", (0, "right 3 of 4", "", {"a": "3"}), "", "wrote other ['a']"),
+        ("../../shared/x", (1, "", "", {}), BUSY, None),
+        ("../../shared/x", (1, "", "", {}), "likra-lite: error: cannot write x", "refused"),
+    ],
+)  # fmt: skip
+def test_what_the_soak_calls_a_difference(out, result, err, problem, soak):
+    command = soak.Command("a kind", ("fit", "--out", out), out)
+    alone = (0, "right 3 of 4", "", {"a": "1"})
+    expected = soak.Expected({command: [alone, alone]}, {out: [alone[3], {"a": "2"}]}, {})
+    judged = soak.Soak(None, [])
+    judged.tallies = {"a kind": soak.Tally("a kind")}
+    judged.ran = [ran(soak, command, result, result[0], err)]
+    judged.judge(expected)
+    found = judged.tallies["a kind"].problems.get("difference", [])
+    assert len(found) == (problem is not None)
+    assert all(str(problem) in case for case in found)

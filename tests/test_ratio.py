@@ -80,6 +80,13 @@ def test_first_of_equal_choices_is_predicted():
     assert Decision("base").predict(table).tolist() == [1]
 
 
+def test_what_is_nearly_equal_is_no_tie():
+    table = make_table([2])
+    for ahead in (1e-3, 1e-6, 1e-12):
+        table.heads["base"][:] = [-2.0 - ahead, -2.0]
+        assert Decision("base").predict(table).tolist() == [1]
+
+
 def test_missing_head_is_named():
     table = make_table([2])
     del table.heads["negative"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from likra_lite.engine import folder_writing
 from likra_lite.engine.folder_writing import atomic_folder, check_folder_target, copy_file
 from likra_lite.errors import LikraError
 from likra_lite.system.atomic import atomic_text, partial_path, write_bytes
@@ -164,3 +166,61 @@ def test_empty_folders_of_others_are_kept(tmp_path):
     (tmp_path / "new" / "heads" / "plans").mkdir()
     with pytest.raises(LikraError, match="holds heads/plans, which is no part"):
         check_folder_target(tmp_path / "new")
+
+
+def model_folder_of(files, path):
+    path.mkdir()
+    (path / "likra.json").write_text(json.dumps({"files": {name: {} for name in files}}))
+    for name in files:
+        (path / name).write_text(name)
+    return path
+
+
+def test_checking_a_folder_while_another_process_replaces_it(tmp_path, monkeypatch):
+    """A list of the one folder and files of the other are no reason to refuse."""
+    target = model_folder_of(["a"], tmp_path / "target")
+    other = model_folder_of(["a", "b"], tmp_path / "other")
+    read, calls = folder_writing._manifest_bytes, []
+
+    def read_and_replace(path):
+        content = read(path)
+        calls.append(content)
+        if len(calls) == 1:
+            path.rename(tmp_path / "old")
+            other.rename(path)
+        return content
+
+    monkeypatch.setattr(folder_writing, "_manifest_bytes", read_and_replace)
+    check_folder_target(target)
+    (target / "mine.txt").touch()
+    with pytest.raises(LikraError, match=r"holds mine\.txt, which is no part"):
+        check_folder_target(target)
+
+
+def test_another_process_writes_the_same_new_folder(tmp_path, monkeypatch):
+    """Whoever is last stays, and both are whole."""
+    if not can_exchange(tmp_path):
+        pytest.skip("this operating system or file system cannot exchange folders")
+    target, calls = tmp_path / "new", []
+
+    def late(one, two):
+        calls.append(one)
+        if len(calls) == 1:  # the other one comes between this and the next step
+            model_folder_of(["other"], target)
+            return False
+        return exchange(one, two)
+
+    monkeypatch.setattr(folder_writing, "exchange", late)
+    with atomic_folder(target) as scratch:
+        (scratch / "mine").touch()
+    assert [path.name for path in target.iterdir()] == ["mine"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def can_exchange(folder):
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+    done = exchange(folder / "one", folder / "two")
+    for name in ("one", "two"):
+        (folder / name).rmdir()
+    return done

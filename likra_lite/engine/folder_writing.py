@@ -54,22 +54,36 @@ def check_folder_target(path: str | os.PathLike[str]) -> None:
         raise LikraError(f"cannot write {path}: {reason}")
     if not target.exists():
         return
-    try:
-        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-        known = {MANIFEST, *manifest["files"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        if any(target.iterdir()):
-            raise LikraError(
-                f"{target} exists and is not a model folder; choose another --out"
-            ) from None
-        return
-    found = {entry.relative_to(target).as_posix() for entry in target.rglob("*")}
-    known |= {parent.as_posix() for name in known for parent in Path(name).parents}
-    if found - known:
+    known, found = _known_and_found(target)
+    if known is None and found:
+        raise LikraError(f"{target} exists and is not a model folder; choose another --out")
+    if known is not None and found - known:
         raise LikraError(
             f"{target} holds {min(found - known)}, which is no part of a model folder; move it, "
             "or choose another --out"
         )
+
+
+def _known_and_found(target: Path) -> tuple[set[str] | None, set[str]]:
+    """Return what a folder should hold, None if it is no model folder, and what it holds."""
+    while True:
+        content = _manifest_bytes(target)
+        with suppress(FileNotFoundError):  # another process replaces the folder
+            found = {entry.relative_to(target).as_posix() for entry in target.rglob("*")}
+            if content == _manifest_bytes(target):
+                break
+    try:
+        known = {MANIFEST, *json.loads(content.decode("utf-8"))["files"]}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None, found
+    return known | {parent.as_posix() for name in known for parent in Path(name).parents}, found
+
+
+def _manifest_bytes(target: Path) -> bytes:
+    try:
+        return (target / MANIFEST).read_bytes()
+    except OSError:
+        return b""
 
 
 @contextmanager
@@ -101,10 +115,19 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(target) as scratch:
             yield scratch
-            if not exchange(scratch, target):
-                _replace(scratch, target, aside)
+            _take_place(scratch, target, aside)
     except OSError as error:
         raise LikraError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _take_place(folder: Path, target: Path, aside: Path) -> None:
+    if exchange(folder, target):
+        return
+    try:
+        _replace(folder, target, aside)
+    except OSError:  # another process has just put a folder there
+        if not exchange(folder, target):
+            raise
 
 
 def _replace(folder: Path, target: Path, aside: Path) -> None:
