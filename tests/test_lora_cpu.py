@@ -22,12 +22,11 @@ from safetensors.numpy import load_file
 
 from likra_lite import LikraClassifier, LikraError
 from likra_lite.engine.folder import LORA_GRADIENT, read_manifest, write_manifest
-from likra_lite.engine.sessions import open_graph
 from likra_lite.engine.trees import TokenTree
 from likra_lite.export import export_model, quantize_model
 from likra_lite.heads.lora_examples import shared_out
 from likra_lite.heads.lora_factors import Adam
-from likra_lite.heads.lora_learner import GraphLearner, chosen_modules, threads_of_a_pass
+from likra_lite.heads.lora_learner import GraphLearner, chosen_modules, open_for_training
 from likra_lite.heads.lora_rate import RateFinder
 from likra_lite.heads.peft_folder import read_peft_folder
 from likra_lite.heads.recipe import LoraRecipe
@@ -181,7 +180,7 @@ def test_a_gradient_is_the_sum_over_passes(model_folder, items, monkeypatch):
     model = LanguageModel(model_folder)
     pairs = [(item.question, [item.choices[0]]) for item in items[:9]]
     examples = [Example(tree) for tree in model.encoder.trees(pairs)[0]]
-    session = open_graph(model_folder, read_manifest(model_folder), LORA_GRADIENT, 1)
+    session = open_for_training(model_folder, read_manifest(model_folder), RECIPE, 1)
     results = []
     for budget, row in ((4096, 512), (64, 512), (64, 1)):
         monkeypatch.setattr("likra_lite.heads.lora_learner.ROW_TOKENS", row)
@@ -201,12 +200,34 @@ def test_a_gradient_is_the_same_to_the_bit_whatever_the_threads(model_folder, it
     examples = [Example(tree) for tree in LanguageModel(model_folder).encoder.trees(pairs)[0]]
     results = []
     for threads in (1, 2, 2):
-        per_pass = threads_of_a_pass(threads)
-        session = open_graph(model_folder, read_manifest(model_folder), LORA_GRADIENT, per_pass)
+        session = open_for_training(model_folder, read_manifest(model_folder), RECIPE, threads)
         learner = GraphLearner(session, RECIPE, "model", threads)
         learner.values[:] = np.random.default_rng(0).normal(0, 0.1, learner.values.shape)
         results.append((learner.loss_and_gradient(examples), learner.gradient.tobytes()))
     assert results[1:] == results[:1] * 2
+
+
+def test_gradients_of_lower_layers_are_left_out_where_only_upper_ones_learn(model_folder, items):
+    from likra_lite.engine.onnx import LanguageModel
+    from likra_lite.heads.lora_examples import Example
+
+    pairs = [(item.question, [item.choices[0]]) for item in items[:9]]
+    examples = [Example(tree) for tree in LanguageModel(model_folder).encoder.trees(pairs)[0]]
+    gradients = {}
+    for layers in (2, 1):
+        recipe = replace(RECIPE, top_layers=layers)
+        session = open_for_training(model_folder, read_manifest(model_folder), recipe, 1)
+        learner = GraphLearner(session, recipe, "model")
+        for name, factor in learner.factors.items():
+            if "layers.1." in name:
+                factor[:] = np.random.default_rng(len(name)).normal(0, 0.1, factor.shape)
+            elif name.endswith(".b"):
+                factor[:] = 0.0
+        learner.loss_and_gradient(examples)
+        gradients[layers] = (len(session.get_outputs()), learner.gradients)
+    assert gradients[1][0] == 1 + len(gradients[1][1]) < gradients[2][0]
+    for name, gradient in gradients[1][1].items():
+        np.testing.assert_allclose(gradient, gradients[2][1][name], rtol=1e-5, atol=1e-8)
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 4))

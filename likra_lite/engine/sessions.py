@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,10 @@ from .folder import (
 )
 from .forward import LoraTrunkRunner, TrunkRunner
 from .head import LORA
+from .subgraph import keep_needed
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from onnxruntime import InferenceSession, SessionOptions
 
 # What every graph takes, besides the past and LoRA factors.
@@ -42,9 +44,17 @@ INPUTS = {
 OTHER_INPUTS = ("past.", LORA)
 LONGEST = 200  # characters of a message about another graph's inputs
 
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"  # of a graph from memory
 IN_MEMORY = "add_external_initializers_from_files_in_memory"  # a method that came late
 
-__all__ = ["Sessions", "available_threads", "open_graph", "open_sessions", "session_options"]
+__all__ = [
+    "Sessions",
+    "available_threads",
+    "open_graph",
+    "open_sessions",
+    "read_graph",
+    "session_options",
+]
 
 
 class Sessions:
@@ -92,7 +102,13 @@ class Sessions:
             return self._graphs[name]
 
 
-def open_graph(folder: Path, manifest: Manifest, name: str, n_threads: int) -> InferenceSession:
+def open_graph(
+    folder: Path,
+    manifest: Manifest,
+    name: str,
+    n_threads: int,
+    outputs: Collection[str] | None = None,
+) -> InferenceSession:
     """Open one graph of a model folder; it stays open as long as the session is kept.
 
     Parameters
@@ -103,6 +119,8 @@ def open_graph(folder: Path, manifest: Manifest, name: str, n_threads: int) -> I
     name : str
         Of the graph's file.
     n_threads : int
+    outputs : collection of str, optional
+        Those that are wanted; what only others depend on is not computed. All by default.
 
     Raises
     ------
@@ -114,12 +132,17 @@ def open_graph(folder: Path, manifest: Manifest, name: str, n_threads: int) -> I
 
     path = folder / name
     with unchanged(folder, manifest, name, WEIGHTS):
-        _check_data(path)
+        model = read_graph(path)
         options = session_options(n_threads)
+        source: str | bytes = str(path)
+        if outputs is not None:
+            keep_needed(model.graph, outputs)
+            options.add_session_config_entry(WEIGHTS_FOLDER, str(folder))
+            source = model.SerializeToString()
         try:
             with _linked_weights(folder, options):
                 session = onnxruntime.InferenceSession(
-                    str(path), options, providers=["CPUExecutionProvider"]
+                    source, options, providers=["CPUExecutionProvider"]
                 )
         except Exception as error:  # ONNX Runtime's own exceptions share no useful base class
             raise ModelFolderError(
@@ -134,14 +157,21 @@ def open_graph(folder: Path, manifest: Manifest, name: str, n_threads: int) -> I
     return session
 
 
-def _check_data(path: Path) -> None:
-    """Raise ModelFolderError if a graph keeps tensors anywhere but in the weights file."""
+def read_graph(path: Path) -> ModelProto:
+    """Return the graph in a file, without its weights.
+
+    Raises
+    ------
+    ModelFolderError
+        If it is no graph, or keeps tensors anywhere but in the weights file.
+    """
     import onnx
 
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        model = onnx.load(path, load_external_data=False)
     except Exception as error:  # of protobuf
         raise ModelFolderError(f"{path} is no ONNX graph: {first_line(error)}") from error
+    graph = model.graph
     constants = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
     for tensor in [*graph.initializer, *constants]:
         for entry in tensor.external_data:
@@ -150,6 +180,7 @@ def _check_data(path: Path) -> None:
                     f"{path} reads {printable(repr(entry.value), 80)}; the graphs of a model "
                     f"folder keep their weights in {WEIGHTS}"
                 )
+    return model
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from ..engine.base import Engine
 from ..engine.folder import LORA_GRADIENT, WEIGHTS
 from ..engine.head import Lora
-from ..engine.sessions import available_threads, open_graph
+from ..engine.sessions import available_threads
 from ..errors import LikraError
 from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
 from .lora_examples import Example
-from .lora_learner import GraphLearner, threads_of_a_pass
+from .lora_learner import GraphLearner, open_for_training
 from .lora_loop import train
 from .lora_rate import RateFinder
 from .lora_runs import Training, accuracy_of, examples_for, fit_runs, scratch_folder
@@ -165,8 +165,7 @@ def train_on_graph(
 
     # Opened for each head, so that its memory is free when items are scored.
     threads = model.n_threads or available_threads()
-    per_pass = threads_of_a_pass(threads)
-    session = open_graph(model.folder, model.manifest, LORA_GRADIENT, per_pass)
+    session = open_for_training(model.folder, model.manifest, recipe, threads)
     learner = GraphLearner(session, recipe, str(model.manifest.base_model["id"]), threads)
     look = None if evaluate is None else lambda: evaluate(learner.lora())
     identity = model.manifest.files[WEIGHTS]["sha256"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.folder import LORA_GRADIENT, Manifest
 from ..engine.head import LORA, Lora
+from ..engine.sessions import open_graph, read_graph
 from ..errors import LikraError
 from .lora_examples import Batch, Example, pack_examples, shared_out
 from .lora_factors import Adam, initial_factors
@@ -20,7 +22,7 @@ from .recipe import LoraRecipe
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["GraphLearner", "adapted_shapes", "chosen_modules", "threads_of_a_pass"]
+__all__ = ["GraphLearner", "adapted_shapes", "chosen_modules", "open_for_training"]
 
 GRADIENT_OF = "gradient."  # before the name of a factor: the output that is its gradient
 
@@ -37,9 +39,41 @@ Shapes = dict[str, tuple[int, int]]
 Tensors = dict[str, FloatArray]
 
 
-def adapted_shapes(session: InferenceSession) -> Shapes:
-    """Return (n_in, n_out) of every matrix that a graph can adapt."""
-    sizes = {node.name: node.shape for node in session.get_inputs()}
+def open_for_training(
+    folder: Path, manifest: Manifest, recipe: LoraRecipe, n_threads: int
+) -> InferenceSession:
+    """Open the graph with the gradients that a recipe needs: lower layers may need none.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        As it was read when the folder was opened.
+    recipe : LoraRecipe
+    n_threads : int
+        Of the processor; see :data:`CALLERS` for how they are used.
+
+    Raises
+    ------
+    ModelFolderError
+        As :func:`likra_lite.engine.sessions.open_graph` does.
+    LikraError
+        If the recipe names matrices that the graph cannot adapt.
+    """
+    graph = read_graph(folder / LORA_GRADIENT).graph
+    sizes = {
+        entry.name: [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+        for entry in graph.input
+    }
+    trained = factor_names(chosen_modules(adapted_shapes(sizes), recipe))
+    outputs = ["loss", *(GRADIENT_OF + name for name in trained)]
+    # Passes run side by side: their sessions' threads are beside the callers' own.
+    per_pass = max(1, n_threads + 1 - CALLERS)
+    return open_graph(folder, manifest, LORA_GRADIENT, per_pass, outputs)
+
+
+def adapted_shapes(sizes: Mapping[str, Sequence[int]]) -> Shapes:
+    """Return (n_in, n_out) of every matrix that a graph with inputs of some sizes can adapt."""
     downs = [name for name in sizes if name.startswith(LORA) and name.endswith(".a")]
     return {name[len(LORA) : -2]: (sizes[name][1], sizes[f"{name[:-2]}.b"][2]) for name in downs}
 
@@ -83,9 +117,9 @@ def _layer_of(module: str) -> int:
     return next(int(part) for part in module.split(".") if part.isdigit())
 
 
-def threads_of_a_pass(n_threads: int) -> int:
-    """Return the threads that a session gets so that all passes together have so many."""
-    return max(1, n_threads + 1 - CALLERS)
+def factor_names(modules: Iterable[str]) -> list[str]:
+    """Return what the graph calls the factors of some matrices."""
+    return [f"{LORA}{module}.{side}" for module in modules for side in "ab"]
 
 
 class GraphLearner:
@@ -94,12 +128,12 @@ class GraphLearner:
     Parameters
     ----------
     session : InferenceSession
-        Of the graph with the loss and its gradients.
+        See :func:`open_for_training`.
     recipe : LoraRecipe
     base : str
         What the model is called.
     n_threads : int, default=1
-        Of the processor; see :func:`threads_of_a_pass` for the session's.
+        Of the processor.
     """
 
     library = "ONNX Runtime"
@@ -110,7 +144,7 @@ class GraphLearner:
     ) -> None:
         self.session, self.recipe, self.base = session, recipe, base
         self.callers = ThreadPoolExecutor(min(CALLERS, n_threads), "likra-lite-pass")
-        every = adapted_shapes(session)
+        every = adapted_shapes({node.name: node.shape for node in session.get_inputs()})
         self.shapes = chosen_modules(every, recipe)
         self.scale = np.float32(recipe.lora_alpha / recipe.rank)
         rank = recipe.rank
@@ -120,9 +154,7 @@ class GraphLearner:
             for side, shape in (("a", (1, n_in, rank)), ("b", (1, rank, n_out)))
         }
         # One vector holds all factors: they are views of it, and so is what a step changes.
-        trained = [
-            name for module in self.shapes for name in (f"{LORA}{module}.a", f"{LORA}{module}.b")
-        ]
+        trained = factor_names(self.shapes)
         self.values = np.zeros(sum(int(np.prod(sizes[name])) for name in trained), np.float32)
         self.gradient = np.zeros_like(self.values)
         self.factors = _views(self.values, trained, sizes)

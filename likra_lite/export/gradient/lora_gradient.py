@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ...engine.head import LORA
+from ...engine.subgraph import keep_needed
 from ..graphs.output_graphs import Projection, loss_graph
 from . import layer_rules, operator_rules  # noqa: F401  (they fill the table of rules)
 from .autodiff import append_gradients
@@ -54,7 +55,7 @@ def lora_gradient_graph(adapted: onnx.ModelProto, projection: Projection) -> onn
     graph = model.graph
     _drop_past(graph)
     use_norm_operator(graph)
-    _keep_needed(graph, ["hidden"])
+    keep_needed(graph, ["hidden"])
     runs = [_example(graph, sizes) for sizes in OBSERVED]
     observed = Observed(model, (runs[0], runs[1]))
     _append_loss(graph, projection)
@@ -71,7 +72,7 @@ def lora_gradient_graph(adapted: onnx.ModelProto, projection: Projection) -> onn
             )
     del graph.output[:]
     graph.output.extend(outputs)
-    _keep_needed(graph, [entry.name for entry in outputs])
+    keep_needed(graph, [entry.name for entry in outputs])
     return model
 
 
@@ -127,17 +128,3 @@ def _append_loss(graph: onnx.GraphProto, projection: Projection) -> None:
     graph.node.extend(loss.node)
     graph.initializer.extend(loss.initializer)
     graph.input.extend(entry for entry in loss.input if entry.name != "hidden")
-
-
-def _keep_needed(graph: onnx.GraphProto, outputs: list[str]) -> None:
-    """Drop nodes and constants that no output depends on."""
-    needed = set(outputs)
-    nodes = []
-    for node in reversed(graph.node):
-        if not needed.isdisjoint(node.output):
-            nodes.append(node)
-            needed.update(node.input)
-    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(nodes))
-    graph.initializer.extend(constants)
