@@ -287,6 +287,28 @@ def test_the_learning_rate_is_searched_for_once(best, tmp_path):
     assert learner.steps == steps
 
 
+def test_rates_share_a_first_step_and_it_counts_as_their_own(model_folder, items):
+    from likra_lite.engine.onnx import LanguageModel
+    from likra_lite.heads import lora_loop, lora_rate
+    from likra_lite.heads.lora_examples import Example
+
+    pairs = [(item.question, [item.choices[0]]) for item in items[:20]]
+    examples = [Example(tree) for tree in LanguageModel(model_folder).encoder.trees(pairs)[0]]
+    recipe = replace(RECIPE, weight_decay=0.1)
+    session = open_for_training(model_folder, read_manifest(model_folder), recipe, 1)
+    learner = GraphLearner(session, recipe, "model")
+    begin = learner.tensors()
+    tried = lora_rate._tried(learner, examples, lambda _: None)
+    for name, tensor in learner.tensors().items():
+        np.testing.assert_array_equal(tensor, begin[name])
+    for rate, loss in tried.items():
+        learner.restore(begin)
+        steps = lora_loop.steps_of(20, recipe)[: lora_rate.STEPS]
+        losses = [learner.step([examples[i] for i in step], rate, 0) for step in steps]
+        assert loss == pytest.approx(np.mean(losses[-lora_rate.JUDGED :]), rel=1e-4)
+    assert len(tried) > 2
+
+
 def test_a_search_leaves_no_trace(model_folder, tmp_path, items):
     recipe = replace(RECIPE, learning_rate=None, epochs=1)
     found = fit(model_folder, items, tmp_path / "found", recipe)

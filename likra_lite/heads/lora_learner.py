@@ -16,6 +16,7 @@ from ..engine.sessions import open_graph, read_graph
 from ..errors import LikraError
 from .lora_examples import Batch, Example, pack_examples, shared_out
 from .lora_factors import Adam, initial_factors
+from .lora_state import OPTIMIZER
 from .peft_folder import DOWN, PREFIX, UP, WEIGHTS, factors_of, write_peft_folder
 from .recipe import LoraRecipe
 
@@ -233,17 +234,17 @@ class GraphLearner:
         """Return factors and moments, each in one vector."""
         return {
             "values": self.values.copy(),
-            "optimizer.first": self.adam.first.copy(),
-            "optimizer.second": self.adam.second.copy(),
-            "optimizer.count": np.array([self.adam.count], np.float32),
+            f"{OPTIMIZER}first": self.adam.first.copy(),
+            f"{OPTIMIZER}second": self.adam.second.copy(),
+            f"{OPTIMIZER}count": np.array([self.adam.count], np.float32),
         }
 
     def restore(self, tensors: Tensors) -> None:
         """Set what :meth:`tensors` returned."""
         self.values[:] = tensors["values"]
-        self.adam.first[:] = tensors["optimizer.first"]
-        self.adam.second[:] = tensors["optimizer.second"]
-        self.adam.count = int(tensors["optimizer.count"][0])
+        self.adam.first[:] = tensors[f"{OPTIMIZER}first"]
+        self.adam.second[:] = tensors[f"{OPTIMIZER}second"]
+        self.adam.count = int(tensors[f"{OPTIMIZER}count"][0])
 
     def write_adapter(self, folder: Path) -> None:
         """Write the factors as PEFT does."""

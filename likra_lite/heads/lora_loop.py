@@ -23,7 +23,7 @@ from .lora_examples import Example, digest_of
 from .lora_state import TrainingState, read_state
 from .recipe import LoraRecipe
 
-__all__ = ["CHECKPOINTS", "FIRST_CHECKPOINT", "Learner", "steps_of", "train"]
+__all__ = ["CHECKPOINTS", "FIRST_CHECKPOINT", "Learner", "Tensors", "steps_of", "train"]
 
 FIRST_CHECKPOINT = 8  # examples; then 16, 32, 64, ...
 SAVE_EVERY = 20.0  # seconds

@@ -18,14 +18,16 @@ import numpy as np
 from ..progress import progress_bar
 from ..system.atomic import atomic_text
 from .lora_examples import Example
-from .lora_loop import Learner, steps_of
+from .lora_loop import Learner, Tensors, steps_of
+from .lora_state import OPTIMIZER
 
 __all__ = ["RateFinder"]
 
 START = 5e-3  # the first one that is tried
 FACTOR = 3.0  # between the rates that are tried
 LARGEST = 1.0
-STEPS = 5
+STEPS = 4
+JUDGED = 2  # of these, the last: a large rate is ahead at first, and behind soon after
 SHARE = 0.1  # of the rate that is best in a few steps
 NOTE = "learning_rate.json"
 
@@ -86,19 +88,22 @@ def _tried(
     advance: Callable[[int], object],
 ) -> dict[float, float]:
     """Return rates with their losses; the best one has worse neighbours on both sides."""
-    steps = steps_of(len(examples), learner.recipe)[:STEPS]
-    if len(steps) < 2:  # nothing is told by a step before which nothing was learnt
+    first, *others = steps_of(len(examples), learner.recipe)[:STEPS]
+    if not others:  # nothing is told by a step before which nothing was learnt
         return {START: float("inf")}
     begin = learner.tensors()
+    # The first step's loss is the base model's, and its gradient too, whatever the rate.
+    learner.step([examples[i] for i in first], START, 0)
+    advance(len(first))
+    after = learner.tensors()
 
     def loss_of(rate: float) -> float:
+        learner.restore(_as_if(rate / START, begin, after))
         losses = []
-        for number, chosen in enumerate(steps):
+        for number, chosen in enumerate(others, 1):
             losses.append(learner.step([examples[i] for i in chosen], rate, number))
             advance(len(chosen))
-        learner.restore(begin)
-        # The first step's loss is the base model's, whatever the rate.
-        return float(np.mean(losses[1:])) if np.isfinite(losses).all() else float("inf")
+        return float(np.mean(losses[-JUDGED:])) if np.isfinite(losses).all() else float("inf")
 
     tried = {START: loss_of(START)}
     for factor in (FACTOR, 1.0 / FACTOR):
@@ -110,4 +115,15 @@ def _tried(
             best *= factor
         if best != START:
             break
+    learner.restore(begin)
     return tried
+
+
+def _as_if(ratio: float, begin: Tensors, after: Tensors) -> Tensors:
+    """Return the tensors after a first step at another rate: what Adam adds is linear in it."""
+    return {
+        name: value
+        if name.startswith(OPTIMIZER)
+        else begin[name] + np.float32(ratio) * (value - begin[name])
+        for name, value in after.items()
+    }

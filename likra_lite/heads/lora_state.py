@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ..errors import LikraError
 from ..system.atomic import write_bytes
 
-__all__ = ["TrainingState", "read_state"]
+__all__ = ["OPTIMIZER", "TrainingState", "read_state"]
+
+OPTIMIZER = "optimizer."  # before the names of its tensors; the others are a head's factors
 
 FILE = "state.safetensors"
 

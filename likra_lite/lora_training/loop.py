@@ -6,27 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, reduce
-from numpy.typing import NDArray
 
 from ..errors import LikraError
 from ..heads import lora_loop
 from ..heads.lora_examples import Example, pack_examples
+from ..heads.lora_loop import Tensors
 from ..heads.lora_rate import RateFinder
-from ..heads.lora_state import TrainingState
+from ..heads.lora_state import OPTIMIZER, TrainingState
 from ..heads.peft_folder import WEIGHTS
 from ..heads.recipe import LoraRecipe
 from .decoder import LoraDecoder
 from .objectives import LOSSES, Loss
 
 __all__ = ["train_adapter"]
-
-OPTIMIZER = "optimizer."
-
-Tensors = dict[str, NDArray[np.float32]]
 
 
 def train_adapter(
