@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 from likra_lite import LikraClassifier, LikraError
 from likra_lite.engine.folder import LORA_GRADIENT, read_manifest, write_manifest
 from likra_lite.engine.trees import TokenTree
-from likra_lite.export import export_model, quantize_model
+from likra_lite.export import export_model
 from likra_lite.heads.lora_examples import shared_out
 from likra_lite.heads.lora_factors import Adam
 from likra_lite.heads.lora_learner import GraphLearner, chosen_modules, open_for_training
@@ -165,12 +165,6 @@ def test_a_folder_without_the_graph_says_what_to_do(model_folder, tmp_path, item
     write_manifest(tmp_path / "older", read_manifest(model_folder))
     with pytest.raises(LikraError, match=r"no lora_gradient\.onnx.*export the model again"):
         fit(tmp_path / "older", items)
-
-
-def test_a_folder_of_integers_says_what_to_do(model_folder, tmp_path, items):
-    quantize_model(model_folder, tmp_path / "int8")
-    with pytest.raises(LikraError, match=r"is int8.*fit with the float32 folder"):
-        fit(tmp_path / "int8", items)
 
 
 def test_a_gradient_is_the_sum_over_passes(model_folder, items, monkeypatch):

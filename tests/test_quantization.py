@@ -12,11 +12,11 @@ from checkpoints import needs_pytorch, save_checkpoint
 from command_line import run
 from safetensors import safe_open
 
-from likra_lite import LanguageModel, LikraClassifier, read_items
+from likra_lite import LanguageModel, LikraClassifier, LoraRecipe, read_items
 from likra_lite.engine.trees import TokenTree
 from likra_lite.errors import ExportError, LikraError, ModelFolderError
 from likra_lite.export import export_model, quantize_model
-from likra_lite.export.quantization import quantize_weight
+from likra_lite.export.quantization import column_scales, rounded_to
 from likra_lite.prompts import as_prompt
 from likra_lite.scoring.agreement import Agreement, compare_scores
 from likra_lite.scoring.scorer import ChoiceScorer
@@ -41,7 +41,8 @@ def test_weights_are_rounded_to_the_nearest_step():
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(40, 7)).astype(np.float32) * np.logspace(-3, 3, 7, dtype=np.float32)
     weight[:, 2] = 0
-    values, scale = quantize_weight(weight)
+    scale = column_scales(weight)
+    values = rounded_to(scale, weight)
     assert values.dtype == np.int8
     assert scale.shape == (7,)
     assert np.all(np.abs(values * scale - weight) <= scale / 2 * (1 + 1e-5))
@@ -51,7 +52,8 @@ def test_weights_are_rounded_to_the_nearest_step():
 def test_products_of_neighbours_fit_in_16_bits(size):
     """Which is all that processors without VNNI have for them."""
     rng = np.random.default_rng(0)
-    values, _ = quantize_weight(rng.normal(size=(size, 50)).astype(np.float32))
+    weight = rng.normal(size=(size, 50)).astype(np.float32)
+    values = rounded_to(column_scales(weight), weight)
     sums = np.add.reduceat(np.abs(values.astype(int)), np.arange(0, size, 2))
     assert 255 * sums.max() <= 2**15 - 1
     assert sums.max(axis=0).min() >= 126  # and nothing is given away
@@ -70,7 +72,7 @@ def test_scores_stay_close(kind, tmp_path, items):
 def test_no_matrix_product_with_weights_is_left_in_float(rounded):
     import onnx
 
-    for name in ("trunk.onnx", "head.onnx"):
+    for name in ("trunk.onnx", "head.onnx", "adapted.onnx"):
         graph = onnx.load(str(rounded / name), load_external_data=False).graph
         weights = {tensor.name for tensor in graph.initializer}
         kinds = [n.op_type for n in graph.node if len(n.input) > 1 and n.input[1] in weights]
@@ -113,6 +115,30 @@ def test_heads_are_fitted_and_saved(rounded, items, tmp_path):
     classifier.save(tmp_path / "fitted")
     found = LikraClassifier.load(tmp_path / "fitted").predict_proba(items)
     np.testing.assert_allclose(found, classifier.predict_proba(items), atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
+def test_lora_heads_are_fitted_and_saved(rounded, items, tmp_path):
+    recipe = LoraRecipe(rank=2, learning_rate=1e-2)
+    classifier = LikraClassifier(rounded, adapter="lora", recipe=recipe).fit(items)
+    classifier.save(tmp_path / "fitted")
+    found = LikraClassifier.load(tmp_path / "fitted").predict_proba(items)
+    np.testing.assert_allclose(found, classifier.predict_proba(items), atol=1e-9)
+    scored = classifier.log_likelihoods(items)
+    right = scored.offsets[:-1] + [item.answer for item in items]
+    assert scored.heads["positive"][right].mean() > scored.heads["base"][right].mean()
+
+
+def test_every_graph_reads_the_same_rounded_weights(rounded):
+    with safe_open(rounded / "weights.safetensors", framework="numpy") as weights:
+        names = weights.offset_keys()
+        slices = {name: weights.get_slice(name) for name in names}
+        large = [name for name in names if len(slices[name].get_shape()) == 2]
+        bytes_of = {name: weights.get_tensor(name).tobytes() for name in large}
+    assert len(set(bytes_of.values())) == len(large)
+    kinds = [slices[name].get_dtype() for name in large]
+    assert kinds.count("I8") > 10
+    assert kinds.count("F32") == 2  # the embedding, and the projection, which is not tied to it
 
 
 def test_a_tied_embedding_stays_in_float_and_is_stored_once(tmp_path):

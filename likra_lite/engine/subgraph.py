@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["keep_needed"]
+__all__ = ["keep_needed", "nodes_needed"]
 
 
 def keep_needed(graph: onnx.GraphProto, outputs: Collection[str]) -> None:
@@ -21,15 +21,22 @@ def keep_needed(graph: onnx.GraphProto, outputs: Collection[str]) -> None:
     outputs : collection of str
         Names of the outputs that stay.
     """
+    nodes = nodes_needed(graph, outputs)
+    needed = {name for node in nodes for name in node.input}.union(outputs)
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    kept = [entry for entry in graph.output if entry.name in outputs]
+    del graph.node[:], graph.initializer[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+    graph.output.extend(kept)
+
+
+def nodes_needed(graph: onnx.GraphProto, outputs: Collection[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that some outputs depend on, in their order."""
     needed = set(outputs)
     nodes = []
     for node in reversed(graph.node):
         if not needed.isdisjoint(node.output):
             nodes.append(node)
             needed.update(node.input)
-    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
-    kept = [entry for entry in graph.output if entry.name in outputs]
-    del graph.node[:], graph.initializer[:], graph.output[:]
-    graph.node.extend(reversed(nodes))
-    graph.initializer.extend(constants)
-    graph.output.extend(kept)
+    return nodes[::-1]

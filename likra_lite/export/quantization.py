@@ -4,12 +4,16 @@ Weights get one scale per output channel, activations one per token, found as th
 passes: the largest of its values becomes 127. A token's result therefore does not depend
 on what else is in the batch, as it does with one scale for the whole tensor. Embeddings,
 norms, attention and the adapters of heads stay in float32.
+
+Where LoRA heads are trained, the forward pass is that of scoring. The backward pass takes the
+rounded weights back in float32, one matrix at a time, and knows nothing of the rounding of
+activations (a straight-through estimate, Bengio et al. 2013, arXiv 1308.3432).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +21,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ..engine.folder import (
+    ADAPTED,
     GRADIENT,
     HEAD,
+    LORA_GRADIENT,
     TOKENIZER,
     TRUNK,
     WEIGHTS,
@@ -31,10 +37,11 @@ from ..engine.folder import (
     write_manifest,
 )
 from ..engine.folder_writing import atomic_folder, copy_file
+from ..engine.subgraph import nodes_needed
 from ..errors import ExportError
 from ..heads.saved import is_fitted_folder
-from .graphs.output_graphs import WEIGHT
-from .graphs.weights import load_graph, store_weights
+from .gradient.lora_gradient import LOSS, PROJECTION
+from .graphs.weights import LazyTensor, Reference, referring_graph, store_weights, stored_tensors
 
 __all__ = ["quantize_folder"]
 
@@ -56,32 +63,77 @@ def quantize_folder(folder: str | os.PathLike[str], out: str | os.PathLike[str])
             f"{folder} has fitted heads, which belong to its float32 hidden states; quantize the "
             "model without heads and fit again"
         )
-    graphs = {name: _Quantizer(load_graph(source / name)).run() for name in (TRUNK, HEAD)}
-    graphs[GRADIENT] = load_graph(source / GRADIENT)  # heads are fitted in float32
+    weights = _Weights(stored_tensors(source / WEIGHTS))
+    graphs = {
+        name: _Quantizer(referring_graph(source / name), weights).run()
+        for name in (TRUNK, HEAD, ADAPTED)
+        if name in manifest.files
+    }
+    # The vocabulary is projected on in float32 wherever heads are fitted.
+    graphs[GRADIENT] = referring_graph(source / GRADIENT)
+    if LORA_GRADIENT in manifest.files:
+        graph = referring_graph(source / LORA_GRADIENT)
+        graphs[LORA_GRADIENT] = _Quantizer(graph, weights, LOSS, {PROJECTION}).run()
     with atomic_folder(out) as scratch:
-        names = store_weights(graphs, scratch, WEIGHTS)
+        store_weights(graphs, scratch, WEIGHTS, weights.tensors)
         copy_file(source / TOKENIZER, scratch / TOKENIZER)
-        head = {**manifest.head, "weight": names[GRADIENT, WEIGHT]}
-        quantized = replace(manifest, precision=INT8, head=head)
-        return write_manifest(scratch, quantized)
+        return write_manifest(scratch, replace(manifest, precision=INT8))
 
 
-def quantize_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round a weight of shape (K, N) to 8 bits, with one scale for each of its N columns.
+def column_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the step of each of the N columns of a weight of shape (K, N), for 8 bits.
 
     Processors without VNNI multiply neighbours 2k and 2k+1 by activations of up to 255 and add
-    the two products to a 16-bit integer, which cuts off sums above 32,767. So the scale is such
+    the two products to a 16-bit integer, which cuts off sums above 32,767. So the step is such
     that the magnitudes of two neighbours add up to 127, and after rounding to 128 at most.
-
-    Returns
-    -------
-    rounded : ndarray of shape (K, N)
-        int8, such that ``rounded * scale`` is close to `weight`.
-    scale : ndarray of shape (N,)
     """
     largest = np.add.reduceat(np.abs(weight), np.arange(0, len(weight), 2)).max(axis=0)
-    scale = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
-    return np.round(weight / scale).astype(np.int8), scale
+    return np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
+
+
+def rounded_to(scale: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Return a weight of shape (K, N) in steps of its N columns' scales."""
+    return np.round(weight / scale).astype(np.int8)
+
+
+class _Weights:
+    """The tensors of all graphs: a rounded one is made once, and read when it is written.
+
+    Parameters
+    ----------
+    tensors : dict of str to LazyTensor
+        Those of the float32 folder, by their names in its weights file. The rounded ones are
+        added.
+    """
+
+    def __init__(self, tensors: dict[str, LazyTensor]) -> None:
+        self.tensors = tensors
+        self.scales: dict[str, NDArray[np.float32]] = {}
+
+    def rounded(self, weight: TensorProto, transposed: bool) -> tuple[TensorProto, TensorProto]:
+        """Return the initializers of a rounded weight, of shape (K, N), and of its scales."""
+        name = int8_name(weight.name)
+        if weight.data_location != TensorProto.EXTERNAL:  # a small one
+            array = _turned(numpy_helper.to_array(weight), transposed)
+            scale = column_scales(array)
+            values = numpy_helper.from_array(np.ascontiguousarray(rounded_to(scale, array)), name)
+            return values, numpy_helper.from_array(scale, scale_name(weight.name))
+        stored = weight.external_data[0].value
+        key = int8_name(f"{stored}.transposed" if transposed else stored)
+        if key not in self.tensors:
+            load = self.tensors[stored].load
+            scale = self.scales[key] = column_scales(_turned(load(), transposed))
+            self.tensors[key] = LazyTensor(
+                tuple(_turned(np.empty(tuple(weight.dims), bool), transposed).shape),
+                lambda: rounded_to(scale, _turned(load(), transposed)),
+                "int8",
+            )
+        values = Reference(key, self.tensors[key].shape, "int8").initializer(name)
+        return values, numpy_helper.from_array(self.scales[key], scale_name(weight.name))
+
+
+def _turned(weight: NDArray[Any], transposed: bool) -> NDArray[Any]:
+    return weight.T if transposed else weight
 
 
 def int8_name(name: str) -> str:
@@ -95,14 +147,33 @@ def scale_name(name: str) -> str:
 
 
 class _Quantizer:
-    """Rewrites the products of activations and weights in one graph."""
+    """Rewrites the products of activations and weights in one graph.
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    weights : _Weights
+    forward : str, optional
+        Products that this output does not depend on stay in float32. All are rewritten by default.
+    kept : collection of str, default=()
+        Weights whose products stay in float32.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        weights: _Weights,
+        forward: str | None = None,
+        kept: Collection[str] = (),
+    ) -> None:
+        self.model, self.source, self.kept = model, weights, kept
         self.graph = model.graph
         self.weights = {tensor.name: tensor for tensor in self.graph.initializer}
+        needed = None if forward is None else nodes_needed(self.graph, [forward])
+        self.forward = None if needed is None else {node.output[0] for node in needed}
         self.nodes: list[onnx.NodeProto] = []
         self.rows: dict[str, tuple[str, str]] = {}  # activation -> (rounded, scale of each row)
+        self.turned: dict[str, bool] = {}  # weight that was rounded -> whether transposed
 
     def run(self) -> onnx.ModelProto:
         """Return the rewritten graph, at the same inputs and outputs."""
@@ -111,10 +182,8 @@ class _Quantizer:
         self._constant("int8.step", np.float32(1 / LARGEST))
         self._constant("int8.last", np.array([-1]))
         for node in self.graph.node:
-            if node.op_type in ("MatMul", "Gemm") and self._is_matrix(node.input[1]):
-                self._product(node)
-            else:
-                self.nodes.append(node)
+            if not (self._is_product(node) and self._rounded(node)):
+                self._keep(node)
         used = {name for node in self.nodes for name in node.input}
         kept = [tensor for tensor in self.weights.values() if tensor.name in used]
         del self.graph.node[:]
@@ -124,8 +193,25 @@ class _Quantizer:
         self.model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
         return self.model
 
-    def _is_matrix(self, name: str) -> bool:
-        return name in self.weights and len(self.weights[name].dims) == 2
+    def _is_product(self, node: onnx.NodeProto) -> bool:
+        if node.op_type not in ("MatMul", "Gemm") or node.input[1] in self.kept:
+            return False
+        weight = self.weights.get(node.input[1])
+        ahead = self.forward is None or node.output[0] in self.forward
+        return ahead and weight is not None and len(weight.dims) == 2
+
+    def _keep(self, node: onnx.NodeProto) -> None:
+        """Keep a node; weights that are rounded elsewhere it takes back in float32."""
+        for place, name in enumerate(node.input):
+            if name in self.turned:
+                # Each use has its own, so that no float32 weight outlives its product.
+                back = f"{name}.back.{node.output[0]}"
+                inputs = [int8_name(name), scale_name(name)]
+                self._node("DequantizeLinear", inputs, back, axis=1)
+                if self.turned[name]:
+                    back = self._node("Transpose", [back], f"{back}.turned", perm=[1, 0])
+                node.input[place] = back
+        self.nodes.append(node)
 
     def _constant(self, name: str, value: Any) -> str:
         self.weights[name] = numpy_helper.from_array(np.asarray(value), name)
@@ -160,22 +246,23 @@ class _Quantizer:
     def _round_weight(self, name: str, transposed: bool) -> tuple[str, str]:
         """Return the rounded weight, of shape (K, N), and the scale of each of its columns."""
         rounded, scale = int8_name(name), scale_name(name)
-        if rounded not in self.weights:
-            weight = numpy_helper.to_array(self.weights[name])
-            values, steps = quantize_weight(weight.T if transposed else weight)
-            self._constant(rounded, np.ascontiguousarray(values))
-            self._constant(scale, steps)
+        if name not in self.turned:
+            self.turned[name] = transposed
+            for tensor in self.source.rounded(self.weights[name], transposed):
+                self.weights[tensor.name] = tensor
         return rounded, scale
 
-    def _product(self, node: onnx.NodeProto) -> None:
-        """Replace a MatMul, or a Gemm with its bias and factor, by an integer product."""
+    def _rounded(self, node: onnx.NodeProto) -> bool:
+        """Replace a product, with bias and factor, by one of integers, unless that cannot be."""
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         factor = attributes.get("alpha", 1.0)
         bias = node.input[2] if len(node.input) > 2 else None
         if attributes.get("transA", 0) or (bias and attributes.get("beta", 1.0) != factor):
-            self.nodes.append(node)
-            return
-        weight, scale = self._round_weight(node.input[1], bool(attributes.get("transB", 0)))
+            return False
+        transposed = bool(attributes.get("transB", 0))
+        if self.turned.get(node.input[1], transposed) != transposed:
+            return False
+        weight, scale = self._round_weight(node.input[1], transposed)
         size = self.weights[weight].dims[0]
         x, row_scale = self._round_rows(node.input[0], size)
         output = node.output[0]
@@ -193,3 +280,4 @@ class _Quantizer:
         for place, (kind, operand) in enumerate(steps, start=1):
             name = output if place == len(steps) else f"{output}.step{place}"
             result = self._node(kind, [result, operand], name)
+        return True

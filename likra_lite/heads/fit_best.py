@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import WEIGHTS
+from ..engine.folder import WEIGHTS, Manifest
 from ..progress import announce
 from ..questions.item import Item
 from ..scoring.modes import FREE_HEADS
@@ -103,13 +103,21 @@ def _costs(
     answers = {"positive": 1, "negative": settings.n_negatives}
     times = sum(answers[head] for head in settings.fitted_heads)
     vocabulary = manifest.hidden_size * manifest.vocab_size
-    inside = manifest.files[WEIGHTS]["bytes"] / FLOAT_BYTES - vocabulary
+    inside = _inside(manifest, vocabulary)
     # A product forward and one backward, two operations a weight each.
     per_pass = {
         "lora": 4 * inside * sum(map(len, trees)) * (1 + (settings.cv or 0)),
         "output": 4 * vocabulary * sum(len(tree.targets) for tree in trees) * ITERATIONS * FITS,
     }
     return {adapter: times * costs for adapter, costs in per_pass.items()}
+
+
+def _inside(manifest: Manifest, vocabulary: int) -> float:
+    """Return how many weights every token is multiplied with, from the size of their file."""
+    size = manifest.files[WEIGHTS]["bytes"]
+    if manifest.precision == "float32":
+        return size / FLOAT_BYTES - vocabulary
+    return size - (FLOAT_BYTES + 1) * vocabulary  # the embedding is there in float32, too
 
 
 def _trials(

@@ -80,11 +80,6 @@ def check_covered(model: Engine, recipe: LoraRecipe) -> None:
 def why_not_covered(model: Engine, recipe: LoraRecipe) -> str | None:
     """Return why a model folder cannot be trained by a recipe, and what to do; None if it can."""
     folder = model.folder
-    if model.manifest.precision != "float32":
-        return (
-            f"{folder} is {model.manifest.precision}: LoRA heads are trained on float32 weights; "
-            "fit with the float32 folder"
-        )
     if LORA_GRADIENT not in model.manifest.files:
         return (
             f"{folder} has no {LORA_GRADIENT}, which LoRA heads are trained with; export the model "

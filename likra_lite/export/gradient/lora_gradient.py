@@ -11,14 +11,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...engine.head import LORA
 from ...engine.subgraph import keep_needed
-from ..graphs.output_graphs import Projection, loss_graph
+from ..graphs.output_graphs import WEIGHT, Projection, loss_graph
 from . import layer_rules, operator_rules  # noqa: F401  (they fill the table of rules)
 from .autodiff import append_gradients
 from .norms import use_norm_operator
 from .observed import Observed
 
-__all__ = ["GRADIENT_OF", "lora_gradient_graph"]
+__all__ = ["GRADIENT_OF", "LOSS", "PROJECTION", "lora_gradient_graph"]
 
+LOSS = "loss"  # the first output, and what the names of its part of the graph begin with
+PROJECTION = f"{LOSS}.{WEIGHT}"  # the weight of the vocabulary projection
 GRADIENT_OF = "gradient."  # of an input: the name of the output that is its gradient
 
 # Texts, tokens in each, rows that are asked for and rank, in two runs.
@@ -61,7 +63,7 @@ def lora_gradient_graph(adapted: onnx.ModelProto, projection: Projection) -> onn
     _append_loss(graph, projection)
     factors = [entry.name for entry in graph.input if entry.name.startswith(LORA)]
     gradients = append_gradients(graph, observed, {"hidden": "residual"}, factors)
-    outputs = [helper.make_tensor_value_info("loss", TensorProto.FLOAT, [])]
+    outputs = [helper.make_tensor_value_info(LOSS, TensorProto.FLOAT, [])]
     for entry in graph.input:
         if entry.name in gradients:
             outputs.append(onnx.ValueInfoProto())
@@ -119,7 +121,7 @@ def _append_loss(graph: onnx.GraphProto, projection: Projection) -> None:
     loss = loss_graph(projection).graph
     outside = {entry.name for entry in [*loss.input, *loss.output]}
     inside = {name for node in loss.node for name in [*node.input, *node.output]} - outside
-    names = {name: f"loss.{name}" for name in inside}
+    names = {name: f"{LOSS}.{name}" for name in inside}
     for node in loss.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]

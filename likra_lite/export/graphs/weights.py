@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ...errors import ExportError
 
-__all__ = ["LazyTensor", "Reference", "load_graph", "store_weights"]
+__all__ = ["LazyTensor", "Reference", "referring_graph", "store_weights", "stored_tensors"]
 
 Names = dict[tuple[str, str], str]
 Tensors = dict[str, "NDArray[Any] | LazyTensor"]
@@ -36,31 +36,36 @@ class LazyTensor:
     ----------
     shape : tuple of int
     load : callable
-        Returns the float32 array, which may be read-only and in any order of its axes. The
-        caller does not keep it.
+        Returns the array, which may be read-only and in any order of its axes. The caller does
+        not keep it.
+    dtype : str, default="float32"
     """
 
     shape: tuple[int, ...]
-    load: Callable[[], NDArray[np.float32]]
+    load: Callable[[], NDArray[Any]]
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A float32 tensor of the weights file, for graphs that are made before it is written.
+    """A tensor of the weights file, for graphs that are made before it is written.
 
     Parameters
     ----------
     tensor : str
         Its name there.
     shape : tuple of int
+    dtype : str, default="float32"
     """
 
     tensor: str
     shape: tuple[int, ...]
+    dtype: str = "float32"
 
     def initializer(self, name: str) -> TensorProto:
         """Return the graph's initializer of the tensor; :func:`store_weights` completes it."""
-        proto = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=self.shape)
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        proto = TensorProto(name=name, data_type=kind, dims=self.shape)
         proto.data_location = TensorProto.EXTERNAL
         proto.external_data.add(key="location", value=self.tensor)
         return proto
@@ -134,10 +139,7 @@ def store_weights(
 
 def _write(path: Path, tensors: Tensors) -> dict[str, tuple[int, int]]:
     """Write a safetensors file tensor by tensor, and return where in it each one lies."""
-    widths = {
-        name: np.dtype(np.float32) if isinstance(tensor, LazyTensor) else tensor.dtype
-        for name, tensor in tensors.items()
-    }
+    widths = {name: np.dtype(tensor.dtype) for name, tensor in tensors.items()}
     order = sorted(tensors, key=lambda name: -widths[name].itemsize)  # each at its own alignment
     header: dict[str, Any] = {}
     end = 0
@@ -168,20 +170,45 @@ def _write(path: Path, tensors: Tensors) -> dict[str, tuple[int, int]]:
     }
 
 
-def load_graph(path: Path) -> onnx.ModelProto:
-    """Read a graph with the weights that it refers to.
-
-    As ``onnx.load`` does, which refuses a weights file that several model folders share by
-    hard links.
-    """
-    graph = onnx.load(str(path), load_external_data=False)
-    for tensor in graph.graph.initializer:
-        if tensor.data_location != TensorProto.EXTERNAL:
+def referring_graph(path: Path) -> onnx.ModelProto:
+    """Read a graph of a model folder; its weights are named as :class:`Reference` names them."""
+    model = onnx.load(str(path), load_external_data=False)
+    names: dict[str, dict[int, str]] = {}
+    for initializer in model.graph.initializer:
+        if initializer.data_location != TensorProto.EXTERNAL:
             continue
-        where = {entry.key: entry.value for entry in tensor.external_data}
-        with (path.parent / where["location"]).open("rb") as stream:
-            stream.seek(int(where["offset"]))
-            tensor.raw_data = stream.read(int(where["length"]))
-        tensor.data_location = TensorProto.DEFAULT
-        del tensor.external_data[:]
-    return graph
+        where = {entry.key: entry.value for entry in initializer.external_data}
+        file = where["location"]
+        if file not in names:
+            first, header = _header(path.parent / file)
+            names[file] = {first + entry["data_offsets"][0]: name for name, entry in header.items()}
+        del initializer.external_data[:]
+        tensor = names[file][int(where["offset"])]
+        initializer.external_data.add(key="location", value=tensor)
+    return model
+
+
+def stored_tensors(path: Path) -> dict[str, LazyTensor]:
+    """Return the tensors of a weights file by name, each read when it is needed."""
+    formats = {short: dtype for dtype, short in FORMATS.items()}
+    first, header = _header(path)
+    tensors = {}
+    for name, entry in header.items():
+        shape, dtype = tuple(entry["shape"]), formats[entry["dtype"]]
+        start = first + entry["data_offsets"][0]
+
+        def load(start: int = start, shape: tuple[int, ...] = shape, dtype: str = dtype) -> Any:
+            count = int(np.prod(shape))
+            return np.fromfile(path, dtype, count, offset=start).reshape(shape)
+
+        tensors[name] = LazyTensor(shape, load, dtype)
+    return tensors
+
+
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return where the tensors of a safetensors file begin, and what it says of each."""
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header: dict[str, Any] = json.loads(stream.read(size))
+    header.pop("__metadata__", None)
+    return 8 + size, header
