@@ -5,11 +5,11 @@
 
 Random weights, questions of ARC-like lengths, one answer each. Printed are tokens read per
 second and answer tokens learnt per second of likra-lite's loop, with a graph of gradients on the
-CPU and with PyTorch, and of TRL's SFTTrainer, with the same LoRA on the same tokens; the share of a
-large matrix product's speed on the same device; the memory; and, on a GPU, how far its float32
-scores and losses are from the CPU's. Each engine
-runs in a process of its own. Needs the extras train and baselines. Without a GPU it runs on the
-CPU in float32: take few examples.
+CPU, in float32 and in int8, and with PyTorch, and of TRL's SFTTrainer, with the same LoRA on the
+same tokens; the share of a large matrix product's speed on the same device; the memory; and, on a
+GPU, how far its float32 scores and losses are from the CPU's. Each engine runs in a process of its
+own; --engine chooses some. Needs the extras train and baselines. Without a GPU it runs on the CPU
+in float32: take few examples.
 """
 
 from __future__ import annotations
@@ -159,9 +159,17 @@ def export(checkpoint: str, folder: Path) -> None:
     export_model(checkpoint, folder)
 
 
-GRAPH = "likra-lite, ONNX Runtime"
+def quantize(exact: str, folder: Path) -> None:
+    """Write that model folder in int8."""
+    from likra_lite.export import quantize_model
+
+    quantize_model(exact, folder)
+
+
+GRAPH, ROUNDED = "likra-lite, ONNX Runtime", "likra-lite, ONNX Runtime, int8"
 ENGINES: dict[str, Callable[..., None]] = {
     GRAPH: train_graph,
+    ROUNDED: train_graph,
     "likra-lite, PyTorch": train_likra,
     "trl": train_trl,
 }
@@ -240,10 +248,12 @@ def agreement(folder: str, pairs: Sequence[Pair]) -> dict[str, float] | None:
 @with_setup
 @click.option("--examples", type=click.IntRange(min=64), default=256)
 @click.option("--batch-size", type=click.IntRange(min=1), default=32)
+@click.option("--engine", "engines", type=click.Choice(list(ENGINES)), multiple=True)
 def main(
     setup: Setup,
     examples: int,
     batch_size: int,
+    engines: tuple[str, ...],
 ) -> None:
     """Measure LoRA training."""
     with setup.checkpoint() as checkpoint:
@@ -257,11 +267,16 @@ def main(
             checkpoint.converted / "graphs",
             lambda path: alone(export, str(checkpoint.folder), path),
         )
+        rounded = made_once(
+            checkpoint.converted / "graphs-int8", lambda path: alone(quantize, str(graphs), path)
+        )
+        folders = {GRAPH: graphs, ROUNDED: rounded}
         peak = alone(product_speed, setup.threads)
         rows, result = [], {"shape": checkpoint.name, "peak_tflops": peak}
-        for engine in ENGINES:
+        first = 0.0
+        for engine in engines or ENGINES:
             progress(f"{checkpoint.name}: {engine}")
-            folder = graphs if engine == GRAPH else checkpoint.folder
+            folder = folders.get(engine, checkpoint.folder)
             arguments = (str(folder), pairs, batch_size, setup.threads)
             seconds, share, memory = alone(measure, engine, *arguments)
             speed = operations * share / seconds / 1e12
@@ -272,12 +287,13 @@ def main(
                 "memory_mb": memory,
             }
             cells = result[engine]
+            first = first or cells["tokens_per_s"]
             rows.append(
                 [
                     engine,
                     f"{cells['tokens_per_s']:,.0f}",
                     f"{cells['answer_tokens_per_s']:,.0f}",
-                    f"{cells['tokens_per_s'] / result[GRAPH]['tokens_per_s']:.2f}",
+                    f"{cells['tokens_per_s'] / first:.2f}",
                     f"{cells['share_of_peak']:.0%}",
                     f"{memory:,.0f}",
                 ]
