@@ -59,7 +59,7 @@ OPTIONS = {
     "schedule": _option(
         "schedule",
         Registered("heads.recipe:SCHEDULES"),
-        "constant",
+        "linear",
         "Course of the learning rate after the warmup.",
     ),
     "warmup": _option(

@@ -3,8 +3,8 @@
 What rate suits depends on the model: on the scale of its weights and activations, and on how far
 its predictions are from the answers. So some are tried on the first steps. Each step's loss is
 that of examples which have not been learnt yet, hence an honest one (prequential, Dawid 1984), and
-every rate sees the same examples. What is best in a few steps is too much for many: a tenth of it
-is taken, as is usual after such a range test (Smith 2017, arXiv 1506.01186).
+every rate sees the same examples. What is best in a few steps is too much for many, so that a
+part of it is taken, as is usual after such a range test (Smith 2017, arXiv 1506.01186).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FACTOR = 3.0  # between the rates that are tried
 LARGEST = 1.0
 STEPS = 4
 JUDGED = 2  # of these, the last: a large rate is ahead at first, and behind soon after
-SHARE = 0.1  # of the rate that is best in a few steps
+# Of the rate that is best in a few steps, by the schedule: two of them fall to zero.
+SHARES = {"constant": 0.1, "linear": 0.3, "cosine": 0.3}
 NOTE = "learning_rate.json"
 
 
@@ -68,7 +69,7 @@ class RateFinder:
                 return self.rate
             with progress_bar(None, "finding the learning rate", self.verbose, "example") as bar:
                 tried = _tried(learner, examples, bar.update)
-            self.rate = SHARE * min(tried, key=lambda rate: tried[rate])
+            self.rate = SHARES[learner.recipe.schedule] * min(tried, key=lambda rate: tried[rate])
             if learner.leads:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 losses = {

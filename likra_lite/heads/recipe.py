@@ -17,7 +17,9 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class LoraRecipe:
-    """Settings of LoRA training; the defaults are those of Hamdan & Yuret (2025) but for the rate.
+    """Settings of LoRA training.
+
+    The defaults are those of Hamdan & Yuret (2025) but for the learning rate and its schedule.
 
     Parameters
     ----------
@@ -36,8 +38,9 @@ class LoraRecipe:
         Of Adam (Kingma & Ba 2015). If None, it is found in a few trial steps, see
         :mod:`likra_lite.heads.lora_rate`. The paper takes 1e-4 for models of 7 billion parameters
         and 1e-3 for one of 3 billion.
-    schedule : {"constant", "linear", "cosine"}, default="constant"
-        How the learning rate goes on after `warmup`; the latter two end at zero.
+    schedule : {"constant", "linear", "cosine"}, default="linear"
+        How the learning rate goes on after `warmup`; the latter two end at zero. The paper's is
+        constant.
     warmup : int, default=0
         Steps in which the learning rate rises from zero.
     weight_decay : float, default=0.0
@@ -78,7 +81,7 @@ class LoraRecipe:
     target_modules: Sequence[str] | None = None
     top_layers: int | None = None
     learning_rate: float | None = None
-    schedule: str = "constant"
+    schedule: str = "linear"
     warmup: int = 0
     weight_decay: float = 0.0
     batch_size: int = 8
