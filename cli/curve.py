@@ -194,8 +194,8 @@ def curve(
     seeds, with the standard deviation between them.
 
     LoRA heads take minutes where output matrices take seconds, and are those that teach real
-    models something. The options from --rank to --patience are of their training; each seed has
-    one, which leaves the heads of all sizes that are powers of two.
+    models something. The options from --rank to --patience are of their training; with
+    --schedule constant, one training leaves the heads of all sizes that are powers of two.
 
     With --out, every fit is kept: after Ctrl-C, or to add sizes, seeds or controls, run
     the command again; compare tells which differences are real.

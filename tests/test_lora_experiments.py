@@ -15,7 +15,7 @@ from likra_lite.prompts import as_prompt
 from likra_lite.questions.inputs import answer_indices
 from likra_lite.scoring.scorer import ChoiceScorer
 
-RECIPE = LoraRecipe(rank=2, learning_rate=1e-2, batch_size=4)
+RECIPE = LoraRecipe(rank=2, learning_rate=1e-2, batch_size=4, schedule="constant")
 POINTS = [*grid([8, 16], [0, 1]), *grid([8], [0], ["other", "all"])]
 NEAR = 1e-4
 
