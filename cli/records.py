@@ -7,13 +7,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 from likra_lite.errors import LikraError, import_extra
 from likra_lite.system.atomic import atomic_bytes
 from likra_lite.system.resumable import ResumableFile
+
+if TYPE_CHECKING:
+    from likra_lite.questions.formats import Format
 
 __all__ = ["FORMATS", "FOR_PEOPLE", "Records", "format_of", "is_standard_output", "open_records"]
 
@@ -62,10 +66,16 @@ class Csv(_Text):
     Numbers have four decimals: where and by how many threads a model runs changes the fifth.
     """
 
-    def __init__(self, stream: IO[bytes], types: Mapping[str, Any], begun: bool) -> None:
+    def __init__(
+        self, stream: IO[bytes], types: Mapping[str, Any], begun: bool, like: Format | None = None
+    ) -> None:
         super().__init__(stream, types, begun)
-        self.rows = csv.DictWriter(self.text, list(_flat(types)), lineterminator="\n")
+        delimiter = (like and like.delimiter) or ","
+        self.rows = csv.DictWriter(
+            self.text, list(_flat(types)), delimiter=delimiter, lineterminator="\n"
+        )
         if not begun:
+            self.text.write("\ufeff" if like is not None and like.is_marked else "")
             self.rows.writeheader()
 
     def write(self, records: Sequence[Record]) -> None:
@@ -164,7 +174,11 @@ class Records:
 
 @contextmanager
 def open_records(
-    out: str | None, form: str, types: Mapping[str, Any], identity: str
+    out: str | None,
+    form: str,
+    types: Mapping[str, Any],
+    identity: str,
+    like: Format | None = None,
 ) -> Iterator[Records]:
     """Yield what writes records to a file, whole or not at all, or to standard output.
 
@@ -179,20 +193,23 @@ def open_records(
     identity : str
         A checksum of all that the records depend on: what an earlier run has left of the same is
         taken up.
+    like : Format, optional
+        A table whose delimiter and byte order mark CSV is to have.
     """
+    opened = partial(Csv, like=like) if form == "csv" else FORMATS[form]
     if is_standard_output(out):
         sys.stdout.flush()
-        with FORMATS[form](sys.stdout.buffer, types, False) as writer:
+        with opened(sys.stdout.buffer, types, False) as writer:
             yield Records(writer)
         return
     assert out is not None
     if form not in RESUMABLE or is_special(out):
-        with atomic_bytes(out) as stream, FORMATS[form](stream, types, False) as writer:
+        with atomic_bytes(out) as stream, opened(stream, types, False) as writer:
             yield Records(writer)
         return
     with (
         ResumableFile(out, identity) as file,
-        FORMATS[form](file.stream, types, file.state is not None) as writer,
+        opened(file.stream, types, file.state is not None) as writer,
     ):
         yield Records(writer, file)
 

@@ -88,9 +88,9 @@ def score(
     share of wrong answers among the others is at most as given, with confidence .9). Both are
     calibrated on the held-out items of the fit, and hold for items from the same source.
 
-    CSV is for people: it has the question too, a column for every field, lists as JSON, and
-    numbers to four decimals. JSON lines and Parquet have all digits. Parquet needs the extra: pip
-    install "likra-lite[data]".
+    CSV is for people: it has the question too, a column for every field, the delimiter of ITEMS,
+    lists as JSON, and numbers to four decimals. JSON lines and Parquet have all digits. Parquet
+    needs the extra: pip install "likra-lite[data]".
 
     After a kill the same command goes on behind what is done, which waits in FILE.partial and
     FILE.resume (JSON lines and CSV), and ends with the same bytes. Where ITEMS is a folder or a

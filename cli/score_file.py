@@ -61,7 +61,9 @@ class FileScorer:
         try:
             with (
                 progress_bar(total, "scoring") as bar,
-                open_records(out, form, types, self.identity(items, form)) as records,
+                open_records(
+                    out, form, types, self.identity(items, form), getattr(incoming, "format", None)
+                ) as records,
             ):
                 if records.state is not None:
                     done = records.state["items"]

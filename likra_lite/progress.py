@@ -73,7 +73,7 @@ class LogLines:
         self.done += count
         now = time.monotonic()
         self._first = self._first or (now, self.done)
-        if now < self._next:
+        if now < self._next or not self.done:
             return
         self._next = now + SELDOM
         line = f"{self.description}: {self.done:,}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import warnings
 
 import numpy as np
@@ -288,6 +289,21 @@ def test_embeddings_saved_with_an_adapter_say_what_to_do(llama, tmp_path, name):
     save_file(tensors, folder / "adapter_model.safetensors")
     with pytest.raises(ModelFolderError, match=rf"holds {name}, .*merge_and_unload"):
         read_peft_folder(folder)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_adapters_are_read_without_pytorch(kind, llama, tmp_path, monkeypatch):
+    folder = tmp_path / "adapter"
+    shutil.copytree(llama[2] / "positive", folder)
+    path = folder / "adapter_model.safetensors"
+    tensors = {name: tensor.to(kind) for name, tensor in load_file(path).items()}
+    save_file(tensors, path)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    adapter, config = read_peft_folder(folder)
+    for module, (down, up) in adapter.factors.items():
+        a, b = (tensors[f"base_model.model.{module}.lora_{side}.weight"].float() for side in "AB")
+        np.testing.assert_array_equal(down, a.numpy().T)
+        np.testing.assert_allclose(up, config["lora_alpha"] / config["r"] * b.numpy().T, rtol=1e-6)
 
 
 def test_ranks_of_both_matrices_agree(llama, tmp_path):

@@ -42,6 +42,31 @@ def test_records_carry_letter_text_and_whether_it_is_right(model_folder, capsys,
 
 
 @pytest.mark.parametrize(
+    ("delimiter", "encoding", "marked"),
+    [
+        (",", "utf-8", False),
+        (";", "utf-8-sig", True),
+        (";", "cp1252", True),
+        ("\t", "utf-16", True),
+    ],
+)
+def test_csv_opens_where_the_questions_do(
+    delimiter, encoding, marked, model_folder, capsys, tmp_path
+):
+    rows = [["question", "A", "B"], ["Wie heißt das; was?", "Öl", "ein Tier, groß"]]
+    with (tmp_path / "items.csv").open("w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=delimiter).writerows(rows)
+    out = tmp_path / "out.csv"
+    run("score", tmp_path / "items.csv", "--model", model_folder, "--out", out, capsys=capsys)
+    assert out.read_bytes().startswith(b"\xef\xbb\xbf") is marked
+    with out.open(encoding="utf-8-sig", newline="") as stream:
+        (row,) = csv.DictReader(stream, delimiter=delimiter)
+    assert row["question"] == rows[1][0]
+    assert row["text"] in rows[1]
+    assert len(json.loads(row["scores"])) == 2
+
+
+@pytest.mark.parametrize(
     ("answers", "told"),
     [
         ([0, 0, None], "wrote 3 predictions to {}; {} of 2 answered right ({:.3f})\n"),

@@ -68,6 +68,7 @@ def test_every_layout_gives_the_same_items(name, tmp_path):
         ("question,A,B,Answer", "q,x,y,0", ("x", "y"), 0),
         ("question,A,B,answer", "q,x,y,2.0", ("x", "y"), 1),
         ("question,choices,answer", "\"q\",\"['x', 'y']\",y", ("x", "y"), 1),
+        ("No.,Question:,A),B),(C),Answer?", "17,q,x,y,z,B", ("x", "y", "z"), 1),
         ("question,AnswerKey", "What is (1) in it? (A) x (B) y,B", ("x", "y"), 1),
     ],
 )

@@ -23,6 +23,7 @@ PREFIX = "base_model.model."
 EMBEDDINGS = re.compile(r"(^|\.)(lm_head|embed_tokens|embed_out|embed_in|wte)\.")
 DOWN, UP = "lora_A.weight", "lora_B.weight"
 SIDES = {DOWN: 0, UP: 1}
+FORMATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 def factors_of(tensors: Mapping[str, NDArray[np.float32]], scale: Callable[[str], float]) -> Lora:
@@ -141,12 +142,11 @@ def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:
     if not isinstance(content, dict):
         raise ModelFolderError(f"{folder / CONFIG} holds no settings")
     config = PeftConfig(content, str(folder))
-    from safetensors.torch import load_file  # NumPy has no bfloat16
+    from safetensors import deserialize  # which knows bfloat16, without PyTorch
 
     try:
-        tensors = {
-            name: tensor.float().numpy() for name, tensor in load_file(folder / WEIGHTS).items()
-        }
+        read: Any = deserialize
+        tensors = {name: _numbers(entry) for name, entry in read((folder / WEIGHTS).read_bytes())}
     except Exception as error:
         raise ModelFolderError(f"{folder / WEIGHTS} cannot be read: {error}") from None
     _check_vocabulary(folder, tensors)
@@ -158,6 +158,14 @@ def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:
                 f"matrices of rank {down.shape[1]}"
             )
     return adapter, content
+
+
+def _numbers(entry: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return a tensor of a safetensors file; bfloat16 is the upper half of a float32."""
+    values = np.frombuffer(entry["data"], FORMATS[entry["dtype"]])
+    if entry["dtype"] == "BF16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float32).reshape(entry["shape"])
 
 
 def _check_vocabulary(folder: Path, tensors: Mapping[str, Any]) -> None:

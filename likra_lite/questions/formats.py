@@ -36,12 +36,19 @@ class Format:
         What records are counted in: ``line``, or ``row`` where a file has no lines.
     class_labels : tuple of str
         Fields that hold indices from 0, as the file itself says.
+    delimiter : str or None
+        Of a table.
+    is_marked : bool
+        Whether a table has a byte order mark, or another encoding than UTF-8, as from a
+        spreadsheet, which reads UTF-8 only with the mark.
     """
 
     name: str
     records: Callable[[], Iterator[Record]]
     unit: str = "line"
     class_labels: tuple[str, ...] = ()
+    delimiter: str | None = None
+    is_marked: bool = False
 
 
 def format_of(source: Source, delimiter: str | None, encoding: str | None) -> Format:
@@ -114,4 +121,6 @@ def _table(source: Source, encoding: str, delimiter: str | None) -> Format:
     return Format(
         ", ".join(["table", dialect.name, *notes]),
         lambda: table_records(source.lines(encoding), dialect),
+        delimiter=dialect.delimiter,
+        is_marked=encoding != "utf-8",
     )

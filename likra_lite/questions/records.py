@@ -204,7 +204,10 @@ def _asked(values: _Values, question: Any, context: str | None) -> Any:
     if not is_missing(question):
         return number_text(question) or question
     if question is None and context is None:
-        raise ItemError(f"question is missing; got the fields {listed(values.names.values())}")
+        names = listed(values.names.values())
+        raise ItemError(
+            f"question is missing; got the fields {names}; call the one that holds it question"
+        )
     return question or ""
 
 

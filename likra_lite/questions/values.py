@@ -109,11 +109,16 @@ def number_text(value: Any) -> str | None:
 
 
 def fold(name: Any) -> str:
-    """Return a field's name without case, spaces, underscores and hyphens."""
+    """Return a field's name without case, spaces, underscores and hyphens, or signs around it.
+
+    ``No.``, ``Question:`` and ``A)`` are ``no``, ``question`` and ``a``.
+    """
     text = name if isinstance(name, str) else shown(name)
-    return text.casefold().translate(_SEPARATORS)
+    folded = text.casefold().translate(_SEPARATORS)
+    return folded.strip(_SIGNS) or folded
 
 
+_SIGNS = ".:?*#()"
 _SEPARATORS = str.maketrans("", "", " _-\t\ufeff")
 
 
