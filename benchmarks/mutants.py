@@ -76,10 +76,14 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_told_of(node: ast.AST) -> bool:
-    """Return whether a node holds no arithmetic: types and messages."""
-    return isinstance(node, ast.JoinedStr | ast.Raise) or (
-        isinstance(node, ast.Subscript | ast.BinOp)
-        and ast.unparse(node).startswith(("NDArray", "str |"))
+    """Return whether a node holds no arithmetic: types, messages, and `strict` of zip."""
+    return (
+        isinstance(node, ast.JoinedStr | ast.Raise)
+        or (isinstance(node, ast.keyword) and node.arg == "strict")
+        or (
+            isinstance(node, ast.Subscript | ast.BinOp)
+            and ast.unparse(node).startswith(("NDArray", "str |"))
+        )
     )
 
 

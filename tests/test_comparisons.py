@@ -185,6 +185,11 @@ def test_how_p_is_shown(p, shown):
     assert f"({shown});" in sentence(replace(NOT_FOUND, p_adjusted=p), level=0)
 
 
+def test_seeds_are_told_of_if_there_are_several():
+    assert "on 1,871 items, mean of 2 seeds (" in sentence(replace(FOUND, n_seeds=2))
+    assert "on 1,871 items (" in sentence(replace(FOUND, n_seeds=1))
+
+
 def test_evidence_is_below_the_level_and_not_at_it():
     assert "beats" in sentence(replace(FOUND, p_adjusted=0.0499))
     assert "no difference" in sentence(replace(FOUND, p_adjusted=0.05))

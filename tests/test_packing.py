@@ -9,22 +9,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from likra_lite.engine.trees import MASKED, PASS_COST, TokenTree, batches, pack
+from likra_lite.engine.ragged import span_indices
+from likra_lite.engine.trees import (
+    MASKED,
+    PASS_COST,
+    TokenTree,
+    batches,
+    common_length,
+    pack,
+    pieces,
+    row_lengths,
+    shared_tokens,
+)
 
 tokens = st.lists(st.integers(0, 5), min_size=1, max_size=6)
 trees = st.builds(TokenTree, tokens, st.lists(tokens, min_size=1, max_size=5))
 
 
-def read_back(batch, row: int, rows: list[int], targets: list[int]) -> list[int]:
-    """Follow the mask from each target's row to the tokens that it sees, and append the target."""
+def read_back(batch, row: int, rows: list[int], targets: list[int], past: int = 0) -> list[int]:
+    """Follow the mask from each target's row to the tokens that it sees, and append the target.
+
+    Tokens of the past, which all of them see, are left out.
+    """
     length = batch.input_ids.shape[1]
     sequence: list[int] = []
     for place, target in zip(rows, targets, strict=True):
         assert place // length == row
         node = place % length
-        seen = np.flatnonzero(batch.attention_bias[row, 0, node] == 0.0)
+        assert (batch.attention_bias[row, 0, node, :past] == 0.0).all()
+        seen = np.flatnonzero(batch.attention_bias[row, 0, node, past:] == 0.0)
         positions = batch.position_ids[row, seen]
-        assert sorted(positions) == list(range(len(seen))), "a path visits every depth once"
+        depths = list(range(past, past + len(seen)))
+        assert sorted(positions) == depths, "a path visits every depth once"
         sequence = [*batch.input_ids[row, seen[np.argsort(positions)]].tolist(), target]
     return sequence
 
@@ -110,3 +126,108 @@ def cut_at(ordered: list[int], cuts: tuple[bool, ...]) -> list[list[int]]:
             groups.append([])
         groups[-1].append(index)
     return groups
+
+
+@given(
+    start=st.lists(st.integers(0, 5), min_size=2, max_size=5),
+    rest=st.lists(
+        st.lists(
+            st.tuples(
+                st.lists(st.integers(0, 1), max_size=4), st.lists(tokens, min_size=1, max_size=3)
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    past=st.integers(0, 5),
+)
+def test_rows_of_several_trees_behind_a_past(start, rest, past):
+    past = min(past, len(start) - 1)
+    cases = [[(start + more, continuations) for more, continuations in row] for row in rest]
+    packed = [TokenTree(*case) for row in cases for case in row]
+    ends = np.cumsum([len(row) for row in cases])
+    rows = [list(range(end - len(row), end)) for row, end in zip(cases, ends, strict=True)]
+    batch = pack(packed, rows, past)
+    lengths = row_lengths(packed, rows, past)
+    assert lengths == [len(distinct_tokens(row, past)) for row in cases]
+    assert batch.input_ids.shape == (len(rows), max(lengths))
+    assert batch.attention_bias.shape == (len(rows), 1, max(lengths), past + max(lengths))
+    begin = 0
+    for place, row in enumerate(cases):
+        for context, continuations in row:
+            for continuation in continuations:
+                span = slice(begin, begin + len(continuation))
+                nodes = batch.rows[batch.target_rows[span]].tolist()
+                found = read_back(batch, place, nodes, continuation, past)
+                assert found == [*context, *continuation][past:]
+                begin += len(continuation)
+    assert begin == len(batch.targets)
+    assert len(set(batch.rows.tolist())) == len(batch.rows)
+
+
+def distinct_tokens(row: list[tuple[list[int], list[list[int]]]], past: int) -> list[object]:
+    """Return what must be read: beginnings that the context before does not have, and branches."""
+    found: list[object] = []
+    before: list[int] = []
+    for number, (context, continuations) in enumerate(row):
+        for end in range(past + 1, len(context) + 1):
+            if context[:end] != before[:end]:
+                found.append((number, end))
+        found += {(number, *c[:end]) for c in continuations for end in range(1, len(c))}
+        before = context
+    return found
+
+
+def predictions(tree: TokenTree) -> list[tuple[tuple[int, ...], int]]:
+    """Return every target in order, with the tokens that it is predicted from."""
+    found = []
+    for node, target in zip(tree.nodes.tolist(), tree.targets.tolist(), strict=True):
+        path = []
+        while node >= 0:
+            path.append(int(tree.tokens[node]))
+            node = int(tree.parents[node])
+        found.append((tuple(path[::-1]), target))
+    return found
+
+
+@given(tree=trees, size=st.integers(1, 9))
+def test_pieces_predict_the_same_from_the_same(tree, size):
+    parts = pieces(tree, size)
+    assert [p for part in parts for p in predictions(part)] == predictions(tree)
+    read = [len(part) - part.context_length for part in parts]
+    assert max(read) <= size
+    if len(tree) - tree.context_length <= size:
+        assert parts == [tree]
+
+
+def test_pieces_hold_as_much_as_they_can():
+    tree = TokenTree([1, 2], [[3, 4], [5, 6, 7], [8, 9], [1], [1, 2, 3, 4, 5, 6, 7], [2, 2]])
+    found = [
+        (part.context.tolist(), part.lengths.tolist(), part.targets.tolist())
+        for part in pieces(tree, 3)
+    ]
+    assert found == [
+        ([1, 2], [2, 3], [3, 4, 5, 6, 7]),
+        ([1, 2], [2, 1], [8, 9, 1]),
+        ([1, 2], [4], [1, 2, 3, 4]),
+        ([1, 2, 1, 2, 3, 4], [3], [5, 6, 7]),
+        ([1, 2], [2], [2, 2]),
+    ]
+
+
+@given(one=st.lists(st.integers(0, 2)), other=st.lists(st.integers(0, 2)))
+def test_common_beginnings(one, other):
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    expected = len(list(pairs))
+    assert common_length(np.array(one, np.int64), np.array(other, np.int64)) == expected
+    first, second = TokenTree([9, *one], [[1]]), TokenTree([9, *other], [[1, 2]])
+    assert shared_tokens(first, second) == 1 + expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=6))
+def test_spans(spans):
+    starts, lengths = np.array(spans, np.int64).reshape(-1, 2).T
+    expected = [index for start, length in spans for index in range(start, start + length)]
+    assert span_indices(starts, lengths).tolist() == expected

@@ -292,9 +292,8 @@ def draw_negatives(
     if contamination:
         swap = draw.rng.random(len(drawn)) < contamination
         drawn = [
-            (index, index, int(y[index])) if swapped else negative
-            for negative, swapped in zip(drawn, swap, strict=True)
-            for index in negative[:1]
+            (index, index, int(y[index])) if swapped else (index, source, choice)
+            for (index, source, choice), swapped in zip(drawn, swap, strict=True)
         ]
     if not drawn:
         raise LikraError(f"no wrong answer could be drawn: {chosen.none}")
