@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from ..errors import LikraError
 from .conditional_logit import ConditionalLogit
 from .fitted import PER, FittedDecision, feature_names, features_of
 from .modes import MODES, supported_modes
@@ -104,8 +103,6 @@ def fit_decision(
     heads = [head for head in table.heads if heads is None or head in heads]
     names = feature_names(heads)
     features = features_of(table, names)
-    if not np.isfinite(features).all():
-        raise LikraError("log-likelihoods are not finite; no weights can be fitted on them")
     centred = _centred(features, table.offsets)
     spread = np.std(centred, axis=0)
     varying = spread > 0

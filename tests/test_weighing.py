@@ -1,0 +1,138 @@
+"""Fitted weights, written down a second time: loops, a general optimiser, and numbers in full."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
+from test_ratio import make_table
+
+from likra_lite.scoring.conditional_logit import ConditionalLogit
+from likra_lite.scoring.table import LogLikelihoods
+from likra_lite.scoring.weighing import fit_decision, plain_ratios
+
+FEATURES = ("base", "negative", "base/chars", "negative/chars", "tokens", "chars")
+RATIOS = (
+    {"base": 1.0},
+    {"base": 1.0, "negative": -0.9},
+    {"base/chars": 1.0},
+    {"base/chars": 1.0, "negative/chars": -0.9},
+)
+
+
+def item_features(table: LogLikelihoods) -> list[np.ndarray]:
+    """Return the features of every item's choices, less their mean."""
+    columns = {
+        **{head: table.heads[head] for head in ("base", "negative")},
+        **{f"{head}/chars": table.heads[head] / table.n_chars for head in ("base", "negative")},
+        **{"tokens": table.n_tokens, "chars": table.n_chars},
+    }
+    rows = np.array([columns[name] for name in FEATURES], float).T
+    return [part - part.mean(axis=0) for part in np.split(rows, table.offsets[1:-1])]
+
+
+def mode_and_evidence(items, y, mean, covariance):
+    """Return what makes the answers most likely under a normal prior, and Laplace's evidence."""
+    precision = np.linalg.inv(covariance)
+
+    def loss_and_slope(w):
+        loss, slope = 0.5 * (w - mean) @ precision @ (w - mean), precision @ (w - mean)
+        for rows, right in zip(items, y, strict=True):
+            scores = rows @ w
+            loss += logsumexp(scores) - scores[right]
+            slope = slope + softmax(scores) @ rows - rows[right]
+        return loss, slope
+
+    def curvature(w):
+        total = precision.copy()
+        for rows in items:
+            shares = softmax(rows @ w)
+            centred = rows - shares @ rows
+            total += centred.T @ (shares[:, None] * centred)
+        return total
+
+    exact = {"gtol": 1e-9}
+    best = minimize(
+        loss_and_slope, mean, jac=True, hess=curvature, method="trust-exact", options=exact
+    )
+    logs = np.linalg.slogdet(precision)[1] - np.linalg.slogdet(curvature(best.x))[1]
+    return best.x, -best.fun + 0.5 * logs
+
+
+@pytest.mark.parametrize("n_items", [1, 6])
+def test_weights_are_the_mean_of_all_posteriors(n_items):
+    table = make_table([3, 2, 4, 5, 2, 3][:n_items], seed=n_items)
+    table = LogLikelihoods(
+        table.offsets, {h: table.heads[h] for h in ("base", "negative")}, table.lengths
+    )
+    y = np.random.default_rng(1).integers(table.n_choices)
+    items = item_features(table)
+    every = np.concatenate(items)
+    spread = every.std(axis=0)
+    items = [rows / spread for rows in items]
+    weights, evidence = [], []
+    for ratio in RATIOS:
+        plain = np.array([ratio.get(name, 0.0) for name in FEATURES])
+        centre = plain * spread / (every @ plain).std()
+        for scale in (0.1, 0.2, 0.4, 0.8, 1.6):
+            for apart in (0.1, 0.3):
+                covariance = scale**2 * (
+                    apart**2 * np.eye(len(FEATURES)) + 0.25 * np.outer(centre, centre)
+                )
+                found, log_evidence = mode_and_evidence(items, y, scale * centre, covariance)
+                weights.append(found / spread)
+                evidence.append(log_evidence)
+    expected = softmax(evidence) @ np.array(weights)
+    decision = fit_decision(table, y)
+    assert tuple(decision.weights) == FEATURES
+    np.testing.assert_allclose([*decision.weights.values()], expected, rtol=1e-4, atol=1e-7)
+    assert decision.typical == pytest.approx(
+        {name: np.median(column) for name, column in (*table.heads.items(), *table.lengths.items())}
+    )
+
+
+def test_ratios_of_the_prior():
+    raw = [
+        {"base": 1.0, "neutral": -0.5},
+        {"positive": 1.0},
+        {"positive": 1.0, "negative": -0.9},
+        {"base": 1.0, "negative": -0.9},
+        {"positive": 1.0, "base": -1.0},
+    ]
+    per = [{f"{head}/chars": weight for head, weight in ratio.items()} for ratio in raw]
+    assert plain_ratios(["base", "neutral", "positive", "negative"]) == [*raw, *per]
+    assert plain_ratios(["base", "negative"]) == list(RATIOS)
+
+
+def test_what_is_left_of_a_difference_by_rounding_is_no_ratio():
+    """A head that differs from the model by a thousandth counts; by less, it is the model."""
+    table = make_table([4] * 30, seed=5)
+    base = table.heads["base"]
+    y = np.random.default_rng(2).integers(0, 4, 30)
+    noise = np.random.default_rng(3).normal(size=len(base))
+    counted = []
+    for size in (3e-4, 3e-2):
+        heads = {"base": base, "positive": base + size * noise}
+        table = LogLikelihoods(table.offsets, heads, table.lengths)
+        fitted = []
+        plain = ConditionalLogit.posterior
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                ConditionalLogit,
+                "posterior",
+                lambda *given, plain=plain, fitted=fitted: fitted.append(1) or plain(*given),
+            )
+            fit_decision(table, y)
+        counted.append(len(fitted))
+    assert counted == [4 * 10, 6 * 10], "base and sft, raw and per character; then pos-base too"
+
+
+@pytest.mark.parametrize("size", [1e-13, 1e-6])
+def test_features_that_differ_by_rounding_only_have_no_weight(size):
+    table = make_table([4] * 30, seed=6)
+    noise = np.random.default_rng(4).normal(size=120)
+    heads = {"base": table.heads["base"], "neutral": -5.0 * (1 + size * noise)}
+    table = LogLikelihoods(table.offsets, heads, table.lengths)
+    weight = fit_decision(table, np.random.default_rng(5).integers(0, 4, 30)).weights["neutral"]
+    assert (weight == 0.0) == (size < 1e-9)
