@@ -219,3 +219,48 @@ def test_shares_out_of_range(share):
         abstention_threshold(table, decision, y, 0.1, share)
     with pytest.raises(LikraError, match="got bins=0; expected an integer"):
         reliability(table, decision, y, 0)
+
+
+def test_a_rank_is_not_rounded_up_for_the_last_digit():
+    """7 of 10 is the seventh largest, though .7 * 10 may be a little more than 7."""
+    table, decision, y = simulate(9, 13)
+    right = np.sort(decision.probabilities(table)[table.offsets[:-1] + y])
+    for coverage, rank in ((0.1, 1), (0.3, 3), (0.7, 7), (0.9, 9), (0.65, 7), (0.71, 8)):
+        assert set_threshold(table, decision, y, coverage) == right[9 - rank]
+
+
+def test_thresholds_are_tried_in_steps_of_a_hundredth_from_one_less_the_error_rate():
+    table, decision, y = simulate(2000, 14)
+    found = abstention_threshold(table, decision, y, 0.3)
+    top = np.maximum.reduceat(decision.probabilities(table), table.offsets[:-1])
+    wrong = decision.predict(table) != y
+    expected = None
+    for step in range(70):
+        at = 0.7 - 0.01 * step
+        answered = top >= at
+        if stats.binom.cdf(wrong[answered].sum(), answered.sum(), 0.3) > 1 - 0.9:
+            break
+        expected = at
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert found == abstention_threshold(table, decision, y, 0.3, 0.9) > 0.02
+
+
+def test_a_probability_of_one_is_in_the_last_of_ten_bins():
+    table = make_table([2] * 20, 15)
+    table.heads["base"][:] = np.tile([-1000.0, 0.0], 20)
+    table.heads["base"][:2] = np.log([0.05, 0.95])
+    found = reliability(table, Decision("base"), np.ones(20, np.int64))
+    assert found.n_items.tolist() == [20], ".95 and 1 are in one bin, and no bin is beyond"
+    assert found.accuracy.tolist() == [1.0]
+    assert found.expected_error == pytest.approx(0.05 / 20)
+    table.heads["base"][:2] = np.log([0.11, 0.89])
+    assert reliability(table, Decision("base"), np.ones(20, np.int64)).n_items.tolist() == [1, 19]
+
+
+def test_the_best_choice_is_kept_below_the_threshold_too():
+    table = make_table([3, 2], 16)
+    table.heads["base"][:] = np.log([0.3, 0.5, 0.2, 0.5, 0.5])
+    sets = prediction_sets(table, Decision("base"), 0.9)
+    assert [each.tolist() for each in sets] == [[1], [0]]
+    sets = prediction_sets(table, Decision("base"), 0.25)
+    assert [each.tolist() for each in sets] == [[1, 0], [0, 1]]

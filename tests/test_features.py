@@ -100,3 +100,26 @@ def test_many_states_are_taken_a_few_at_a_time(monkeypatch):
     assert taken == [3, 3], "six of seven"
     assert tokens_of(part) == [tokens_of(whole)[index] for index in (2, 0, 1)]
     assert len(whole.take(np.zeros(0, np.int64)).hidden) == 0
+
+
+def test_how_much_is_held_in_memory(monkeypatch):
+    """256 MiB, of arrays that take no room here; and 16384 rows are taken at a time."""
+    rows = module._Rows()
+    monkeypatch.setattr(module._Rows, "_spill", lambda self: spilled.append(self.count))
+    spilled: list[int] = []
+    rows.append(np.broadcast_to(np.float32(0), (2**23, 8)))
+    assert spilled == []
+    rows.append(np.zeros((1, 8), np.float32))
+    assert spilled == [2**23 + 1]
+
+
+def test_how_many_rows_are_taken_at_a_time(monkeypatch):
+    count, sizes = 16384 + 1, []
+    indices = np.arange(count)
+    whole = Features(np.zeros((count, 1), np.float32), indices, indices, np.array([count]))
+    append = module._Rows.append
+    monkeypatch.setattr(
+        module._Rows, "append", lambda self, rows: (sizes.append(len(rows)), append(self, rows))
+    )
+    assert len(whole.take(np.array([0])).hidden) == count
+    assert sizes == [16384, 1]

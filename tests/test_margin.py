@@ -30,7 +30,7 @@ def explain(decision, answer=0, base=None, negative=None, contexts=None) -> Expl
         lengths = {"chars": len(text), "bytes": len(text), "tokens": len(tokens)}
         weights, offset = decision.coefficients({n: np.array([x]) for n, x in lengths.items()})
         scores.append(float(offset[0] + sum(w[0] * sums[head] for head, w in weights.items())))
-        choices.append(ChoiceExplanation(text, tokens, logs, sums, lengths, scores[-1], 0.25))
+        choices.append(ChoiceExplanation(text, [*tokens], logs, sums, lengths, scores[-1], 0.25))
     return Explanation(item, decision, int(np.argmax(scores)), choices)
 
 
@@ -147,17 +147,22 @@ def test_text_tells_of_lengths():
     assert said.endswith("(+77%), ' cat' in [0] (+15%), length (-8%)")
 
 
-def test_long_tokens_and_titles_are_cut_and_wrapped():
+def test_long_tokens_are_cut():
     explanation = explain(Decision("base"))
-    long = "x" * 14
-    explanation.choices[0].tokens[:] = [long, long + "x"]
-    try:
-        text = margin_text(explanation)
-    finally:
-        explanation.choices[0].tokens[:] = TOKENS[0] = [" the", " cat"]
-    assert f"    {long!r} " in text, "16 characters with their quotes"
-    assert f"    {long + 'x'!r} " in text, "17"
+    explanation.choices[0].tokens[:] = ["x" * 15, "y" * 16]
+    text = margin_text(explanation)
+    assert f"    '{'x' * 15}' " in text, "17 characters with their quotes"
+    assert f"    '{'y' * 13}... " in text, "18"
     assert all(len(line) <= WIDTH for line in text.splitlines())
+
+
+def test_three_parts_are_named():
+    said = " ".join(margin_text(explain(Decision("base"), answer=1, negative=NEGATIVE)).split())
+    assert said.count("%)") == 3
+    base = [[-1.5, -1.0], [-3.0, -3.0, -0.5], [-4.0]]
+    contexts = ("At", "In", "On")
+    said = margin_text(explain(Decision("base"), answer=1, base=base, contexts=contexts))
+    assert said.count("%)") == 3, "of five that are not 0"
 
 
 @pytest.mark.parametrize(("value", "column"), [(0.5, "ahead"), (0.5625, "share")])

@@ -119,6 +119,11 @@ def test_batches_compute_the_fewest_tokens(lengths, budget):
     assert cost(batches(lengths, budget)) == best
 
 
+def test_a_pass_costs_as_much_as_32_tokens():
+    assert batches([1, 32], 100) == [[0, 1]], "31 tokens of padding are less"
+    assert batches([1, 34], 100) == [[0], [1]], "33 are more"
+
+
 def cut_at(ordered: list[int], cuts: tuple[bool, ...]) -> list[list[int]]:
     groups = [[ordered[0]]]
     for index, cut in zip(ordered[1:], cuts, strict=True):
@@ -152,6 +157,7 @@ def test_rows_of_several_trees_behind_a_past(start, rest, past):
     batch = pack(packed, rows, past)
     lengths = row_lengths(packed, rows, past)
     assert lengths == [len(distinct_tokens(row, past)) for row in cases]
+    assert row_lengths(packed, rows) == row_lengths(packed, rows, 0)
     assert batch.input_ids.shape == (len(rows), max(lengths))
     assert batch.attention_bias.shape == (len(rows), 1, max(lengths), past + max(lengths))
     begin = 0
