@@ -159,12 +159,13 @@ def compare(
     comparisons = compare_modes(correct, known)
     click.echo(comparison_text(correct, comparisons))
     if report_file is not None:
-        from likra_lite.report.from_results import report_of_results
+        from likra_lite.report.from_results import report_of
+        from likra_lite.report.measured import Measured
         from likra_lite.report.page import page
         from likra_lite.system.atomic import write_bytes
 
-        contents = report_of_results(results, setting.test, setting.alpha, setting.normalization)
-        write_bytes(report_file, page(contents).encode())
+        measured = Measured(results, setting.test, setting.alpha, setting.normalization)
+        write_bytes(report_file, page(report_of(measured)).encode())
     if is_results_folder(folder) and control == "none":
         remaining = what_remains(results, setting, comparisons)
         if not remaining and "hidden" in results.controls:

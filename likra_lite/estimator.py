@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .datasets.demo import bundled_model
-from .engine.folder import MANIFEST
+from .engine.manifest import MANIFEST
 from .engine.onnx import LanguageModel
 from .errors import DecisionError, ItemError, LikraError, RatioWarning, import_extra
 from .heads.fit_best import fit_best_heads

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .datasets.demo import bundled_model
-from .engine.folder import MANIFEST
+from .engine.manifest import MANIFEST
 from .errors import ItemError
 from .heads.opened import Opened, open_folder
 from .questions.inputs import as_items

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from likra_lite import LikraClassifier
-from likra_lite.engine.folder import LORA_GRADIENT, read_manifest, write_manifest
+from likra_lite.engine.folder import read_manifest, write_manifest
+from likra_lite.engine.manifest import LORA_GRADIENT
 from likra_lite.heads import fit_best
 from likra_lite.heads.lora_runs import held_out_places
 from likra_lite.heads.recipe import LoraRecipe

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from likra_lite import LikraClassifier, LikraError
-from likra_lite.engine.folder import LORA_GRADIENT, read_manifest, write_manifest
+from likra_lite.engine.folder import read_manifest, write_manifest
+from likra_lite.engine.manifest import LORA_GRADIENT
 from likra_lite.engine.trees import TokenTree
 from likra_lite.export import export_model
 from likra_lite.heads.lora_examples import shared_out

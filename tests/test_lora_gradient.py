@@ -9,7 +9,8 @@ from checkpoints import save_checkpoint
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from likra_lite.engine.folder import LORA_GRADIENT, read_manifest
+from likra_lite.engine.folder import read_manifest
+from likra_lite.engine.manifest import LORA_GRADIENT
 from likra_lite.engine.sessions import open_graph
 from likra_lite.engine.trees import TokenTree, pack
 from likra_lite.export import export_model, quantize_model

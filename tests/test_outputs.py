@@ -14,8 +14,9 @@ import pytest
 from command_line import messages, run
 
 from likra_lite import Item, LanguageModel, LikraClassifier, read_items
-from likra_lite.engine.folder import TOKENIZER, read_manifest, write_manifest
+from likra_lite.engine.folder import read_manifest, write_manifest
 from likra_lite.engine.folder_writing import copy_file
+from likra_lite.engine.manifest import TOKENIZER
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = ROOT / "examples" / "questions.jsonl"

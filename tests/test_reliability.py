@@ -161,7 +161,7 @@ def test_folders_with_numbers_that_are_none(name, fitted_copy, capsys):
 
 
 def read_manifest_unchecked(folder: Path):
-    from likra_lite.engine.folder import MANIFEST, Manifest
+    from likra_lite.engine.manifest import MANIFEST, Manifest
 
     content = json.loads((folder / MANIFEST).read_text())
     del content["format_version"]

@@ -39,7 +39,8 @@ from likra_lite.report.charts import (
 )
 from likra_lite.report.contents import ChoiceRow, ItemRow, Report
 from likra_lite.report.figure import line_style, picture
-from likra_lite.report.from_results import report_of_experiment, report_of_results
+from likra_lite.report.from_results import report_of, with_experiment
+from likra_lite.report.measured import Measured
 from likra_lite.report.numbers import numbers
 from likra_lite.report.page import drawings, page
 from likra_lite.report.paper import PAPER
@@ -77,7 +78,8 @@ def results(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def report(experiment: Experiment, results: Results) -> Report:
     with threadpool_limits(1):
-        return report_of_experiment(experiment, results, ALPHA)
+        measured = Measured(results, "demo", ALPHA, "none")
+        return with_experiment(report_of(measured), measured, experiment)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +218,7 @@ def test_items_are_answered_as_in_the_table_and_tokens_sum_to_scores(report, res
 
 
 def test_scores_per_character(results):
-    found = report_of_results(results, normalization="chars")
+    found = report_of(Measured(results, "demo", ALPHA, "chars"))
     assert "alpha 0.9, scores per character. " in found.curve.caption
     y, shares = results.y("demo"), []
     for point in grid([16], SEEDS):
@@ -244,15 +246,13 @@ def test_calibration_counts_every_item_once(report):
 
 
 def test_what_was_not_measured_is_left_out(results, report):
-    without = report_of_results(results)
+    without = report_of(Measured(results, "demo", ALPHA, "none"))
     assert without.items == ()
     assert "The questions" not in page(without)
-    with pytest.raises(LikraError, match="not those of the test set 'demo'"):
-        report_of_results(results, items=load_demo("test").items[:5])
     assert ("of them training items too", "0") in report.setup
     older = Results(results.folder)
     del older.experiment["tests"][0]["overlap"]
-    assert "training items too" not in page(report_of_results(older))
+    assert "training items too" not in page(report_of(Measured(older, "demo", ALPHA, "none")))
     empty = page(Report("Nothing"))
     assert "<section" not in empty
     assert "<nav" not in empty

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .features import Features, OutputProjection
-from .folder import Manifest
 from .head import Head
+from .manifest import Manifest
 from .tokens import TextEncoder
 from .trees import TokenTree
 

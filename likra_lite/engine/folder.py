@@ -13,39 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import ModelFolderError
-from .manifest import (
-    ADAPTED,
-    FORMAT_VERSION,
-    GRADIENT,
-    HEAD,
-    LORA_GRADIENT,
-    MANIFEST,
-    MODEL_FILES,
-    TOKENIZER,
-    TRUNK,
-    WEIGHTS,
-    Manifest,
-    parse_manifest,
-    unreadable,
-)
+from .manifest import FORMAT_VERSION, MANIFEST, WEIGHTS, Manifest, parse_manifest, unreadable
 
-__all__ = [
-    "ADAPTED",
-    "FORMAT_VERSION",
-    "GRADIENT",
-    "HEAD",
-    "LORA_GRADIENT",
-    "MANIFEST",
-    "MODEL_FILES",
-    "TOKENIZER",
-    "TRUNK",
-    "WEIGHTS",
-    "Manifest",
-    "check_weights",
-    "read_manifest",
-    "unchanged",
-    "write_manifest",
-]
+__all__ = ["check_weights", "read_manifest", "unchanged", "write_manifest"]
+
 LARGEST_MANIFEST = 2**24  # bytes; one that lists ten thousand files is a tenth of it
 
 

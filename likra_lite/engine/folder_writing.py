@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import LikraError
 from ..system.exchange import exchange
 from ..system.scratch import scratch_folder
-from .folder import MANIFEST
+from .manifest import MANIFEST
 
 __all__ = ["atomic_folder", "check_folder_target", "copy_file"]
 

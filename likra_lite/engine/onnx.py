@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ..errors import LikraError, ModelFolderError
 from ..validation import as_path, check_integer
 from .features import Features, OutputProjection
-from .folder import ADAPTED, TOKENIZER, WEIGHTS, Manifest, read_manifest, unchanged
+from .folder import read_manifest, unchanged
 from .forward import TOKEN_BUDGET
 from .head import Head, Lora, OutputMatrix
+from .manifest import ADAPTED, TOKENIZER, WEIGHTS, Manifest
 from .sessions import Sessions, available_threads, open_sessions
 from .tokens import TextEncoder
 from .trees import TokenTree

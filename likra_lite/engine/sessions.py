@@ -14,18 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelFolderError, first_line, printable
-from .folder import (
-    ADAPTED,
-    GRADIENT,
-    HEAD,
-    LORA_GRADIENT,
-    TRUNK,
-    WEIGHTS,
-    Manifest,
-    unchanged,
-)
+from .folder import unchanged
 from .forward import LoraTrunkRunner, TrunkRunner
 from .head import LORA
+from .manifest import ADAPTED, GRADIENT, HEAD, LORA_GRADIENT, TRUNK, WEIGHTS, Manifest
 from .subgraph import keep_needed
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..engine.folder import Manifest
 from ..engine.folder_writing import check_folder_target
+from ..engine.manifest import Manifest
 from ..errors import ExportError, import_extra
 from ..system.scratch import temporary_folder
 from ..validation import check_one_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import onnx
 
-from ..engine.folder import ADAPTED, GRADIENT, HEAD, LORA_GRADIENT
+from ..engine.manifest import ADAPTED, GRADIENT, HEAD, LORA_GRADIENT
 from ..errors import ExportError, NoGradientWarning
 from .gradient.lora_gradient import lora_gradient_graph
 from .graphs.output_graphs import Projection, gradient_graph, head_graph

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.folder import write_manifest
 from ..engine.head import Lora
+from ..engine.manifest import Manifest
 from ..engine.onnx import LanguageModel
 from ..engine.trees import TokenTree
 from ..errors import ExportError, first_line
 
-__all__ = ["TOLERANCE", "Case", "check_parity", "draw_cases", "random_adapter"]
+__all__ = ["Case", "draw_cases", "random_adapter", "write_checked"]
 
 TOLERANCE = 1e-3  # nats per continuation
 LONGEST = 1024  # tokens; long enough for the sliding windows of small models
@@ -52,36 +56,60 @@ def random_adapter(modules: Mapping[str, tuple[int, int]]) -> Lora:
     return Lora({name: (draw(n_in, 4), draw(4, n)) for name, (n_in, n) in modules.items()})
 
 
-def check_parity(
-    model: LanguageModel,
+def write_checked(
+    folder: Path,
+    manifest: Manifest,
     cases: list[Case],
-    expected: NDArray[np.float64],
-    architecture: str,
+    expected: Sequence[tuple[Lora | None, NDArray[np.float64]]],
     reference: str,
-    adapter: Lora | None = None,
-) -> float:
-    """Compare a model folder with scores that were found otherwise.
+) -> Manifest:
+    """Write the manifest of a new model folder, with how far it is from another implementation.
 
     Parameters
     ----------
-    model : LanguageModel
+    folder : Path
+        Complete but for the manifest.
+    manifest : Manifest
     cases : list of (context, continuations)
-    expected : ndarray of shape (n_continuations,)
-    architecture, reference : str
-        The model and what scored it, for the message.
-    adapter : Lora, optional
-        With which the reference scored.
+    expected : sequence of (adapter or None, scores of shape (n_continuations,))
+        What the reference found with adapters, and without.
+    reference : str
+        What that is, for the message.
 
     Returns
     -------
-    float
-        The largest difference, in nats.
+    Manifest
+        With the largest difference, in nats.
 
     Raises
     ------
     ExportError
         If it exceeds :data:`TOLERANCE`.
     """
+    write_manifest(folder, manifest)
+    model = LanguageModel(folder)
+    architecture = str(manifest.base_model["architecture"])
+    differences = [
+        _difference(model, cases, scores, adapter, architecture) for adapter, scores in expected
+    ]
+    largest = float(np.max(differences))
+    if not largest <= TOLERANCE:
+        raise ExportError(
+            f"{architecture} cannot be exported: the graphs differ from {reference} by "
+            f"{largest:.3g} nats, more than {TOLERANCE:g}"
+        )
+    parity = {"max_difference_nats": largest, "tolerance_nats": TOLERANCE}
+    return write_manifest(folder, replace(manifest, parity=parity))
+
+
+def _difference(
+    model: LanguageModel,
+    cases: list[Case],
+    expected: NDArray[np.float64],
+    adapter: Lora | None,
+    architecture: str,
+) -> float:
+    """Return how far scores are from those expected at most; NaN if one is none."""
     trees = [TokenTree(context, continuations) for context, continuations in cases]
     try:
         if adapter is None:
@@ -93,10 +121,4 @@ def check_parity(
         raise ExportError(
             f"{architecture} was exported but cannot be run by ONNX Runtime: {first_line(error)}"
         ) from error
-    difference = float(np.max(np.abs(scores - expected)))
-    if not difference <= TOLERANCE:
-        raise ExportError(
-            f"{architecture} cannot be exported: the graphs differ from {reference} by "
-            f"{difference:.3g} nats, more than {TOLERANCE:g}"
-        )
-    return difference
+    return float(np.max(np.abs(scores - expected)))

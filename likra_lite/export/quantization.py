@@ -23,7 +23,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ..engine.folder import (
+from ..engine.folder import check_weights, read_manifest, write_manifest
+from ..engine.folder_writing import atomic_folder, copy_file
+from ..engine.manifest import (
     ADAPTED,
     GRADIENT,
     HEAD,
@@ -32,11 +34,7 @@ from ..engine.folder import (
     TRUNK,
     WEIGHTS,
     Manifest,
-    check_weights,
-    read_manifest,
-    write_manifest,
 )
-from ..engine.folder_writing import atomic_folder, copy_file
 from ..engine.subgraph import nodes_needed
 from ..errors import ExportError
 from ..heads.saved import is_fitted_folder

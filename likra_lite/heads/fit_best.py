@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import WEIGHTS, Manifest
+from ..engine.manifest import WEIGHTS, Manifest
 from ..progress import announce
 from ..questions.item import Item
 from ..scoring.modes import FREE_HEADS

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.base import Engine
-from ..engine.folder import LORA_GRADIENT, WEIGHTS
 from ..engine.head import Lora
+from ..engine.manifest import LORA_GRADIENT, WEIGHTS
 from ..engine.sessions import available_threads
 from ..errors import LikraError
 from ..progress import progress_bar

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import LORA_GRADIENT, Manifest
 from ..engine.head import LORA, Lora
+from ..engine.manifest import LORA_GRADIENT, Manifest
 from ..engine.sessions import open_graph, read_graph
 from ..errors import LikraError
 from .lora_examples import Batch, Example, pack_examples, shared_out

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.cache import default_cache
-from ..engine.folder import MANIFEST, Manifest, read_manifest, write_manifest
+from ..engine.folder import read_manifest, write_manifest
 from ..engine.folder_writing import atomic_folder, copy_file
 from ..engine.head import Head, OutputMatrix, head_of_tensors
+from ..engine.manifest import MANIFEST, Manifest
 from ..engine.onnx import LanguageModel
 from ..errors import ModelFolderError
 from ..prompts import Prompt, as_prompt

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import Manifest, unchanged
+from ..engine.folder import unchanged
+from ..engine.manifest import Manifest
 from ..errors import ModelFolderError
 
 __all__ = ["check_identity", "read_json", "read_tensors", "readable", "write_tensors"]

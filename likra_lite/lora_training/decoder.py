@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from ..engine.folder import TOKENIZER
 from ..engine.head import Lora
+from ..engine.manifest import TOKENIZER
 from ..engine.tokens import TextEncoder
 from ..engine.trees import PackedBatch, TokenTree
 from ..errors import LikraError

@@ -12,8 +12,8 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
-from ..engine.folder import WEIGHTS
 from ..engine.head import Lora
+from ..engine.manifest import WEIGHTS
 from ..errors import SlowTrainingWarning, import_extra
 from ..export.traced.targets import find_targets
 from ..heads.lora_rate import RateFinder

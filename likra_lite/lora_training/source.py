@@ -11,7 +11,7 @@ from typing import Any
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from ..engine.folder import MANIFEST
+from ..engine.manifest import MANIFEST
 from ..engine.onnx import LanguageModel
 from ..errors import LikraError
 from ..export.traced.targets import Targets

@@ -18,7 +18,7 @@ from .records import Draft, Reader, Summary
 from .streams import LineError, Source, check_encoding
 from .tables import check_delimiter
 
-__all__ = ["ItemFile", "count_items", "iter_items", "read_file", "read_items"]
+__all__ = ["ItemFile", "iter_items", "read_file", "read_items"]
 
 
 class ItemFile:
@@ -238,14 +238,6 @@ def read_file(file: ItemFile, require_answer: bool = False) -> list[Item]:
             raise ItemError(f"{place}: the item has no answer{hint}; {NEEDS_ANSWER}")
     warn_of_duplicates(located)
     return [item for _, item in located]
-
-
-def count_items(path: str | os.PathLike[str], **options: Any) -> int:
-    """Check every item of a file without holding it in memory, and return their number.
-
-    Takes the options of :func:`read_items`, and raises and warns like it.
-    """
-    return len(ItemFile(path, **options))
 
 
 def iter_items(path: str | os.PathLike[str], **options: Any) -> Iterator[Item]:

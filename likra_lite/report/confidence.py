@@ -24,7 +24,8 @@ __all__ = [
     "with_temperature",
 ]
 
-ENOUGH = 100  # held-out items, to fit a temperature on and to calibrate sets of coverage .9
+COVERAGE = 0.9  # of prediction sets
+ENOUGH = 100  # held-out items, to fit a temperature on and to calibrate sets
 
 IntArray = NDArray[np.int64]
 
@@ -158,7 +159,6 @@ def set_size_chart(
     table: LogLikelihoods,
     y: IntArray,
     decision: Decision,
-    coverage: float = 0.9,
 ) -> BarChart:
     """Return how many choices a set needs to contain the right one with a stated probability.
 
@@ -171,7 +171,6 @@ def set_size_chart(
         Test items.
     y : ndarray of shape (n_items,)
     decision : Decision
-    coverage : float, default=0.9
 
     Returns
     -------
@@ -182,7 +181,7 @@ def set_size_chart(
     LikraError
         If the held-out items are too few for the coverage.
     """
-    threshold = set_threshold(held_out, decision, held_out_y, coverage)
+    threshold = set_threshold(held_out, decision, held_out_y, COVERAGE)
     sets = prediction_sets(table, decision, threshold)
     sizes = np.array([len(kept) for kept in sets])
     covered = float(np.mean([right in kept for right, kept in zip(y, sets, strict=True)]))
@@ -192,7 +191,7 @@ def set_size_chart(
         "choices in the set",
         "share of questions",
         tuple(Bar(str(size), float(np.mean(sizes == size))) for size in range(1, most + 1)),
-        f"Sets that should hold the right answer with probability {coverage:g}, calibrated on "
+        f"Sets that should hold the right answer with probability {COVERAGE:g}, calibrated on "
         f"{len(held_out_y):,} held-out items (split conformal prediction); on {len(y):,} test "
         f"items {covered:.3f} of them do, with {sizes.mean():.2f} choices on average.",
     )

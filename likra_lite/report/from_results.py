@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..errors import LikraError
-from ..experiments import Experiment, Results
-from ..questions.item import Item
+from ..experiments import Experiment
 from ..scoring.lengths import mode_name
-from ..scoring.scorer import ChoiceScorer
 from .accuracies import control_charts, curve_chart, kind_plots, sweep_charts
 from .captions import bands
 from .charts import LineChart
@@ -18,100 +15,15 @@ from .confidence import ENOUGH, confidence_charts, with_temperature
 from .contents import Report
 from .findings import findings
 from .forest import comparison_forest
-from .measured import RATIOS, Fit, Measured
+from .measured import RATIOS, Measured
 from .paper import PAPER
 from .question_rows import item_rows
 from .sentences import sentences, typeset
 from .trajectories import MeanLogLikelihood, trajectory_charts
 
-__all__ = [
-    "report_of",
-    "report_of_claims",
-    "report_of_experiment",
-    "report_of_results",
-    "with_experiment",
-]
+__all__ = ["report_of", "report_of_claims", "with_experiment"]
 
 CONFIDENT = (*RATIOS, "sft", "base")  # modes whose abstention is shown
-
-
-def report_of_results(
-    results: Results,
-    test: str | None = None,
-    alpha: float | str = 0.9,
-    normalization: str = "none",
-    items: Sequence[Item] | None = None,
-    scorer_of: Callable[[Fit], ChoiceScorer] | None = None,
-    advance: Callable[[int], object] | None = None,
-) -> Report:
-    """Arrange what a folder of results holds; what was not measured is left out.
-
-    Parameters
-    ----------
-    results : Results
-        With at least one finished point of the learning curve.
-    test : str, optional
-        A test set; the first by default.
-    alpha : float or "auto", default=0.9
-        Weight of the negative head, fixed beforehand, or chosen on unused training items.
-    normalization : str, default="none"
-        Length that the scores of fitted modes are divided by.
-    items : sequence of Item, optional
-        The test set's items, for the list of questions.
-    scorer_of : callable, optional
-        Returns the language model with the heads of a fit, for the questions' tokens.
-    advance : callable, optional
-        Called with 1 after every item that was read token by token.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    LikraError
-        If there is no such test set, nothing was finished yet, or `items` are not the test
-        set's.
-    """
-    name = results.tests[0] if test is None else test
-    measured = Measured(results, name, alpha, normalization)
-    report = report_of(measured)
-    if items is None:
-        return report
-    return _with_items(report, measured, items, scorer_of, advance)
-
-
-def report_of_experiment(
-    experiment: Experiment,
-    results: Results,
-    alpha: float | str = 0.9,
-    normalization: str = "none",
-    read: Callable[[int], object] | None = None,
-) -> Report:
-    """Arrange what an experiment has measured, with the items of its first test set.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    results : Results
-        Of this experiment.
-    alpha, normalization : optional
-        See :func:`report_of_results`.
-    read : callable, optional
-        Called with the number of items read: those of training, to fit one pair of heads
-        again, and those of the test set, token by token.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    LikraError
-        If no point of the learning curve is finished.
-    """
-    measured = Measured(results, results.tests[0], alpha, normalization)
-    return with_experiment(report_of(measured), measured, experiment, read)
 
 
 def report_of_claims(measured: Measured, sources: str) -> Report:
@@ -149,14 +61,23 @@ def with_experiment(
         On that test set.
     experiment : Experiment
     read : callable, optional
-        See :func:`report_of_experiment`.
+        Called with the number of items read: those of training, to fit one pair of heads again,
+        and those of the test set.
     """
-
-    def scorer_of(fit: Fit) -> ChoiceScorer:
-        return experiment.fit(fit, measured.results, read)
-
+    results, fit = measured.results, measured.held_out_fit or measured.largest[0]
+    table, y = results.table(measured.test, fit), results.y(measured.test)
+    decision = measured.decision(fit, "likra")
+    held_out, held_out_y = results.unused_table(fit)
+    if len(held_out_y) >= ENOUGH:
+        decision = with_temperature(decision, held_out, held_out_y)
     items = next(iter(experiment.tests.values()))
-    return _with_items(report, measured, items, scorer_of, read)
+    scorer = experiment.fit(fit, results, read)
+    return replace(
+        report,
+        items=item_rows(items, y, table, decision, scorer, read),
+        decision=f"Answered by {mode_name('likra', measured.normalization)} at alpha "
+        f"{decision.alpha:g} after {fit.n_items:,} examples, seed {fit.seed}.",
+    )
 
 
 def report_of(measured: Measured) -> Report:
@@ -246,31 +167,3 @@ def _confidence(measured: Measured) -> dict[str, Any]:
         measured.results.y(measured.test),
         {mode: measured.decision(fit, mode) for mode in CONFIDENT},
     )._asdict()
-
-
-def _with_items(
-    report: Report,
-    measured: Measured,
-    items: Sequence[Item],
-    scorer_of: Callable[[Fit], ChoiceScorer] | None,
-    advance: Callable[[int], object] | None,
-) -> Report:
-    """Return the report with the test items as one fit answers them."""
-    results, fit = measured.results, measured.held_out_fit or measured.largest[0]
-    table, y = results.table(measured.test, fit), results.y(measured.test)
-    if [len(item.choices) for item in items] != table.n_choices.tolist():
-        raise LikraError(
-            f"got {len(items)} items that are not those of the test set {measured.test!r}; give "
-            "the file that was measured"
-        )
-    decision = measured.decision(fit, "likra")
-    held_out, held_out_y = results.unused_table(fit)
-    if len(held_out_y) >= ENOUGH:
-        decision = with_temperature(decision, held_out, held_out_y)
-    scorer = None if scorer_of is None else scorer_of(fit)
-    return replace(
-        report,
-        items=item_rows(items, y, table, decision, scorer, advance),
-        decision=f"Answered by {mode_name('likra', measured.normalization)} at alpha "
-        f"{decision.alpha:g} after {fit.n_items:,} examples, seed {fit.seed}.",
-    )

@@ -23,7 +23,7 @@ def item_rows(
     y: NDArray[np.int64],
     table: LogLikelihoods,
     decision: LinearDecision,
-    scorer: ChoiceScorer | None = None,
+    scorer: ChoiceScorer,
     advance: Callable[[int], object] | None = None,
 ) -> tuple[ItemRow, ...]:
     """Return a row for each item.
@@ -37,9 +37,8 @@ def item_rows(
         Of these items, with ``base`` and the heads of the mode.
     decision : LinearDecision
         Its temperature makes the probabilities.
-    scorer : ChoiceScorer, optional
-        With the fitted heads: reads every item again, token by token. Without it, rows have
-        no tokens.
+    scorer : ChoiceScorer
+        With the fitted heads: reads every item again, token by token.
     advance : callable, optional
         Called with 1 after every item that was read.
 
@@ -54,16 +53,15 @@ def item_rows(
     rows = []
     for index, item in enumerate(items):
         tokens: list[tuple[tuple[str, ...], tuple[float, ...]]] = [((), ())] * len(item.choices)
-        if scorer is not None:
-            explanation = explain_item(scorer, decision, item)
-            parts = margin_of(explanation).contributions
-            if parts is not None:
-                tokens = [
-                    (tuple(choice.tokens), tuple(part.tokens.tolist()))
-                    for choice, part in zip(explanation.choices, parts, strict=True)
-                ]
-            if advance is not None:
-                advance(1)
+        explanation = explain_item(scorer, decision, item)
+        parts = margin_of(explanation).contributions
+        if parts is not None:
+            tokens = [
+                (tuple(choice.tokens), tuple(part.tokens.tolist()))
+                for choice, part in zip(explanation.choices, parts, strict=True)
+            ]
+        if advance is not None:
+            advance(1)
         choices = tuple(
             ChoiceRow(text, float(score), float(share), *pieces)
             for text, score, share, pieces in zip(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.folder import WEIGHTS, Manifest
+from ..engine.manifest import WEIGHTS, Manifest
 from ..errors import TruncationWarning, UnscorableItemError
 from ..questions.item import Item
 from .table import LogLikelihoods

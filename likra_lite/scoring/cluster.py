@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..engine.folder import MANIFEST, Manifest, read_manifest
+from ..engine.folder import read_manifest
+from ..engine.manifest import MANIFEST, Manifest
 from ..errors import LikraError, ModelFolderError, first_line, import_extra
 from ..system.scratch import scratch_folder, temporary_folder
 

@@ -135,12 +135,6 @@ class DecisionRule:
         """The heads that are needed."""
         return frozenset(self.heads if self.mode == "auto" else MODES[self.mode].heads)
 
-    @property
-    def is_fixed(self) -> bool:
-        """Whether held-out items have a say in predictions; in probabilities they always have."""
-        chosen = self.alpha == "auto" and MODES[self.mode].weighted if self.mode in MODES else True
-        return not (chosen or self.normalization == "auto")
-
     def decide(self, table: LogLikelihoods, y: IntArray) -> LinearDecision:
         """Decide on held-out log-likelihoods.
 

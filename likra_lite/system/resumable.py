@@ -53,8 +53,6 @@ class ResumableFile:
         To write to.
     state : dict or None
         As the earlier run noted it behind what is taken up; None at the beginning.
-    is_other : bool
-        Whether something of another making was found, and is written over.
 
     Raises
     ------
@@ -66,7 +64,6 @@ class ResumableFile:
         self.target = Path(path).resolve()
         self.identity = identity
         self.state: dict[str, Any] | None = None
-        self.is_other = False
         self._noted = False
 
     def __enter__(self) -> Self:
@@ -108,8 +105,6 @@ class ResumableFile:
                 size, checksum, self.state = note["bytes"], note["crc32"], note["state"]
                 good += len(line)
                 self._noted = True
-        else:
-            self.is_other = header is not None
         self._notes.truncate(good)
         self._notes.seek(good)
         if not good:

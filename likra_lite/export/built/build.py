@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import onnx
 from threadpoolctl import threadpool_limits
 
-from ...engine.folder import (
-    ADAPTED,
-    HEAD,
-    TOKENIZER,
-    TRUNK,
-    WEIGHTS,
-    Manifest,
-    write_manifest,
-)
 from ...engine.folder_writing import atomic_folder, check_folder_target
-from ...engine.onnx import LanguageModel
+from ...engine.manifest import ADAPTED, HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest
 from ...errors import ExportError
 from ...progress import progress_bar
 from ...prompts import PROMPTS
 from ..folder_graphs import complete
 from ..graphs.output_graphs import WEIGHT, Projection
 from ..graphs.weights import Reference, store_weights
-from ..parity import TOLERANCE, check_parity, draw_cases, random_adapter
+from ..parity import draw_cases, random_adapter, write_checked
 from .decoder_graph import adapted_graph, lora_shapes, trunk_graph
 from .decoder_spec import Checkpoint, check_tensors
 from .reference import reference_scores
@@ -95,7 +85,6 @@ def build_model_folder(
             exporter="built",
             chat=checkpoint.chat,
         )
-        write_manifest(folder, manifest)
         bar.update()
         bar.set_description(STEPS[1])
         window = min((layer.window for layer in spec.layers if layer.window), default=None)
@@ -104,13 +93,8 @@ def build_model_folder(
         expected = reference_scores(checkpoint, cases, [None, probe])
         bar.update()
         bar.set_description(STEPS[2])
-        written = LanguageModel(folder)
-        differences = [
-            check_parity(written, cases, scores, spec.architecture, NUMPY, adapter)
-            for scores, adapter in zip(expected, (None, probe), strict=True)
-        ]
-        parity = {"max_difference_nats": max(differences), "tolerance_nats": TOLERANCE}
-        return write_manifest(folder, replace(manifest, parity=parity))
+        found = list(zip((None, probe), expected, strict=True))
+        return write_checked(folder, manifest, cases, found, NUMPY)
 
 
 def _projection(checkpoint: Checkpoint) -> Projection:

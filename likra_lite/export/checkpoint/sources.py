@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...engine.folder import MANIFEST
+from ...engine.manifest import MANIFEST
 from ...errors import ExportError, first_line
 
 __all__ = ["Source", "check_decoder", "check_local", "find_checkpoint", "read_settings"]

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
 from transformers import PreTrainedModel
 
-from ...engine.folder import (
-    ADAPTED,
-    HEAD,
-    TOKENIZER,
-    TRUNK,
-    WEIGHTS,
-    Manifest,
-    write_manifest,
-)
 from ...engine.folder_writing import atomic_folder, check_folder_target
-from ...engine.onnx import LanguageModel
+from ...engine.manifest import ADAPTED, HEAD, TOKENIZER, TRUNK, WEIGHTS, Manifest
 from ...errors import ExportError, first_line
 from ...progress import progress_bar
 from ...prompts import PROMPTS
@@ -29,7 +19,7 @@ from ..exporters import default_tracer
 from ..folder_graphs import complete
 from ..graphs.output_graphs import WEIGHT, Projection
 from ..graphs.weights import store_weights
-from ..parity import TOLERANCE, check_parity, random_adapter
+from ..parity import random_adapter, write_checked
 from .adapted import AdaptedTrunk
 from .loading import load_checkpoint, logit_transform, max_length, name_of, special_tokens
 from .targets import Targets, find_targets
@@ -97,14 +87,9 @@ def export_checkpoint(
                 prompt=PROMPTS["question"],
                 chat=chat_settings(tokenizer.chat_template, tokenizer.special_tokens_map),
             )
-            write_manifest(folder, manifest)
             step(4)
-            written = LanguageModel(folder)
-            difference = check_parity(written, cases, expected, architecture, "PyTorch")
-            lora = check_parity(written, cases, adapted, architecture, "PyTorch", probe)
-            difference = max(difference, lora)
-            parity = {"max_difference_nats": difference, "tolerance_nats": TOLERANCE}
-            return write_manifest(folder, replace(manifest, parity=parity))
+            found = [(None, expected), (probe, adapted)]
+            return write_checked(folder, manifest, cases, found, "PyTorch")
 
 
 def _graphs(
