@@ -8,10 +8,8 @@ from typing import Any
 import click
 
 from .curve import MODES
+from .kinds import ListOfRegistered, NumberOrAuto, Registered
 from .options import (
-    ListOfRegistered,
-    NumberOrAuto,
-    Registered,
     cache_option,
     contamination_option,
     debug_option,

@@ -9,10 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .kinds import ListOf, ListOfRegistered, Registered
 from .options import (
-    ListOf,
-    ListOfRegistered,
-    Registered,
     cache_option,
     cluster_option,
     debug_option,

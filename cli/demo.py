@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from .options import ListOf, debug_option, model_option, reading_options, threads_option
+from .kinds import ListOf
+from .options import debug_option, model_option, reading_options, threads_option
 from .recipe import heads_options, take_recipe
 
 __all__ = ["demo"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .options import Registered, debug_option, out_option, reading_options
+from .kinds import Registered
+from .options import debug_option, out_option, reading_options
 from .quantize import compare_items_option, report
 
 __all__ = ["export"]

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .kinds import NumberOrAuto, Registered
 from .options import (
-    NumberOrAuto,
-    Registered,
     cache_option,
     check_decision_options,
     contamination_option,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .options import Registered, debug_option, items_argument, model_option, threads_option
+from .kinds import Registered
+from .options import debug_option, items_argument, model_option, threads_option
 
 __all__ = ["inspect"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Registered
+from .kinds import Registered
 
 if TYPE_CHECKING:
     from likra_lite.heads.recipe import LoraRecipe

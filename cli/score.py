@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from .kinds import Registered
 from .options import (
-    Registered,
     cache_option,
     cluster_option,
     debug_option,

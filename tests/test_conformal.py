@@ -15,12 +15,11 @@ from likra_lite import LanguageModel
 from likra_lite.datasets import bundled_model, load_demo
 from likra_lite.errors import AbstentionWarning, LikraError
 from likra_lite.prompts import Prompt
+from likra_lite.scoring.calibration import reliability, risk_coverage
 from likra_lite.scoring.conformal import (
     abstention_threshold,
     predict_or_abstain,
     prediction_sets,
-    reliability,
-    risk_coverage,
     set_threshold,
 )
 from likra_lite.scoring.decision import Decision, fit_temperature

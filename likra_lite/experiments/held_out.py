@@ -14,9 +14,9 @@ from ..engine.head import Lora
 from ..engine.pairs import Pair
 from ..questions.inputs import answer_indices
 from ..questions.item import Item
-from ..scoring.chunk import warn_of_truncation
-from ..scoring.scorer import ChoiceScorer, choice_table, items_named
-from ..scoring.table import LogLikelihoods
+from ..scoring.chunk import items_named, warn_of_truncation
+from ..scoring.scorer import ChoiceScorer
+from ..scoring.table import LogLikelihoods, choice_table
 
 __all__ = ["HeldOut", "score_texts"]
 

@@ -13,10 +13,10 @@ from ..engine.features import Features
 from ..engine.head import OutputMatrix
 from ..errors import LikraError
 from ..questions.item import Item
-from ..scoring.chunk import warn_of_truncation
+from ..scoring.chunk import items_named, warn_of_truncation
 from ..scoring.decision import Decision
-from ..scoring.scorer import ChoiceScorer, choice_table, items_named
-from ..scoring.table import LogLikelihoods
+from ..scoring.scorer import ChoiceScorer
+from ..scoring.table import LogLikelihoods, choice_table
 from .negatives import Negatives, draw_negatives, kind_of
 from .output import fit_output_matrix
 from .settings import FitSettings

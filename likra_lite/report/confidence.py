@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scoring.conformal import prediction_sets, reliability, risk_coverage, set_threshold
+from ..scoring.calibration import reliability, risk_coverage
+from ..scoring.conformal import prediction_sets, set_threshold
 from ..scoring.decision import Decision, fit_temperature
 from ..scoring.table import LogLikelihoods
 from .charts import Bar, BarChart, Bin, Level, Line, LineChart, Point, ReliabilityChart

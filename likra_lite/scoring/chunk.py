@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from ..errors import TruncationWarning, UnscorableItemError
 from ..questions.item import Item
 from .table import LogLikelihoods
 
-__all__ = ["Chunk", "chunk_size", "chunked", "warn_of_truncation"]
+__all__ = ["Chunk", "chunk_size", "chunked", "items_named", "warn_of_truncation"]
 
 # A chunk takes some seconds on one core: long beside what it costs to hand it to a worker, short
 # beside what is lost with one. The time is that of the weights, once for every item.
@@ -61,6 +62,35 @@ def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while some := list(islice(iterator, size)):
         yield some
+
+
+@contextmanager
+def items_named(
+    items: Sequence[Item], owners: NDArray[np.int64], numbers: NDArray[np.int64] | None = None
+) -> Iterator[None]:
+    """Let an error that tells of pairs tell of the items that they belong to.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    owners : ndarray of shape (n_pairs,)
+        Index of every pair's item.
+    numbers : ndarray of shape (n_items,), optional
+        What the items are called; 0, 1, ... by default.
+    """
+    try:
+        yield
+    except UnscorableItemError as error:
+        problems: dict[int, str] = {}
+        places: dict[int, str] = {}
+        for pair, reason in error.problems.items():
+            index = int(owners[pair])
+            number = index if numbers is None else int(numbers[index])
+            problems.setdefault(number, reason)
+            source = items[index].source
+            if source is not None:
+                places[number] = source
+        raise UnscorableItemError(problems, places) from None
 
 
 def warn_of_truncation(

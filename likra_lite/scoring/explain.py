@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from ..engine.pairs import Pair
 from ..engine.trees import TokenTree
 from ..questions.item import Item
+from .chunk import items_named
 from .columns import layout
 from .decision import LinearDecision
-from .scorer import ChoiceScorer, choice_table, items_named
+from .scorer import ChoiceScorer
+from .table import choice_table
 
 __all__ = ["ChoiceExplanation", "Explanation", "explain_item"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,52 +15,10 @@ from ..engine.pairs import Pair, PairScorer
 from ..errors import UnscorableItemError
 from ..prompts import Prompt, as_prompt
 from ..questions.item import Item
-from .chunk import Chunk, chunk_size, chunked, warn_of_truncation
-from .lengths import lengths_of
-from .table import LogLikelihoods
+from .chunk import Chunk, chunk_size, chunked, items_named, warn_of_truncation
+from .table import LogLikelihoods, choice_table
 
-__all__ = ["ChoiceScorer", "choice_table", "items_named"]
-
-
-def choice_table(
-    items: Sequence[Item], n_tokens: NDArray[np.int64], heads: Mapping[str, NDArray[np.float64]]
-) -> LogLikelihoods:
-    """Put the log-likelihoods of every choice of `items` into a table."""
-    choices = [choice for item in items for choice in item.choices]
-    return LogLikelihoods(
-        offsets=np.concatenate([[0], np.cumsum([len(item.choices) for item in items])]),
-        heads=dict(heads),
-        lengths=lengths_of(choices, n_tokens),
-    )
-
-
-@contextmanager
-def items_named(
-    items: Sequence[Item], owners: NDArray[np.int64], numbers: NDArray[np.int64] | None = None
-) -> Iterator[None]:
-    """Let an error that tells of pairs tell of the items that they belong to.
-
-    Parameters
-    ----------
-    items : sequence of Item
-    owners : ndarray of shape (n_pairs,)
-        Index of every pair's item.
-    numbers : ndarray of shape (n_items,), optional
-        What the items are called; 0, 1, ... by default.
-    """
-    try:
-        yield
-    except UnscorableItemError as error:
-        problems: dict[int, str] = {}
-        places: dict[int, str] = {}
-        for pair, reason in error.problems.items():
-            index = int(owners[pair])
-            number = index if numbers is None else int(numbers[index])
-            problems.setdefault(number, reason)
-            source = items[index].source
-            if source is not None:
-                places[number] = source
-        raise UnscorableItemError(problems, places) from None
+__all__ = ["ChoiceScorer"]
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..engine.ragged import span_indices
 from ..errors import LikraError
+from ..questions.item import Item
 from ..validation import shown, type_name
-from .lengths import LENGTHS
+from .lengths import LENGTHS, lengths_of
 
-__all__ = ["LogLikelihoods"]
+__all__ = ["LogLikelihoods", "choice_table"]
 
 COLUMN = "log_likelihood."  # before the name of a head, among named arrays
 
@@ -151,3 +152,15 @@ class LogLikelihoods:
                 for name in tables[0].lengths
             },
         )
+
+
+def choice_table(
+    items: Sequence[Item], n_tokens: NDArray[np.int64], heads: Mapping[str, NDArray[np.float64]]
+) -> LogLikelihoods:
+    """Put the log-likelihoods of every choice of `items` into a table."""
+    choices = [choice for item in items for choice in item.choices]
+    return LogLikelihoods(
+        offsets=np.concatenate([[0], np.cumsum([len(item.choices) for item in items])]),
+        heads=dict(heads),
+        lengths=lengths_of(choices, n_tokens),
+    )
