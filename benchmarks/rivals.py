@@ -19,8 +19,9 @@ from typing import Any
 
 import click
 import numpy as np
+from setup import CONTEXT, progress, with_questions
 
-from likra_lite import Item, LikraClassifier, read_items
+from likra_lite import Item, LikraClassifier
 from likra_lite.export import export_model
 from likra_lite.heads.recipe import LoraRecipe
 from likra_lite.scoring.comparisons import compare_modes, sentence
@@ -33,10 +34,11 @@ REFERENCES = ("base", "lora sft", "lora likra")
 class Contest:
     """Items, a model, and where results are kept."""
 
-    def __init__(self, train: str, test: str, model: str, validation: int, out: str) -> None:
-        pool = read_items(train, require_answer=True)
-        self.pool, self.held_out = pool[:-validation], pool[-validation:]
-        self.test = read_items(test, require_answer=True)
+    def __init__(
+        self, train: list[Item], test: list[Item], model: str, validation: int, out: str
+    ) -> None:
+        self.pool, self.held_out = train[:-validation], train[-validation:]
+        self.test = test
         self.y = np.array([item.answer for item in self.test])
         self.model = model
         self.out = Path(out)
@@ -121,17 +123,22 @@ def _gather(results: list[dict[str, Any]], mode: str) -> tuple[np.ndarray, float
     return correct, float(np.median([result["seconds"] for result in results]))
 
 
-@click.command()
-@click.argument("train")
-@click.argument("test")
-@click.option("--model", required=True, help="Checkpoint: a local folder or a hub id.")
+@click.command(context_settings=CONTEXT)
+@with_questions("Checkpoint: a local folder or a hub id.")
 @click.option("--out", required=True, help="Folder of results.")
-@click.option("--sizes", default="64,512", show_default=True)
-@click.option("--seeds", default=5, show_default=True)
-@click.option("--validation", default=200, show_default=True, help="Validation items.")
-@click.option("--rates", default="1e-4,1e-3,3e-3", show_default=True, help="Learning rates.")
+@click.option("--sizes", default="64,512")
+@click.option("--seeds", default=5)
+@click.option("--validation", default=200, help="Validation items.")
+@click.option("--rates", default="1e-4,1e-3,3e-3", help="Learning rates.")
 def main(
-    train: str, test: str, model: str, out: str, sizes: str, seeds: int, validation: int, rates: str
+    train: list[Item],
+    test: list[Item],
+    model: str,
+    out: str,
+    sizes: str,
+    seeds: int,
+    validation: int,
+    rates: str,
 ) -> None:
     """Compare the ratio with its rivals and print a table with paired tests."""
     warnings.simplefilter("ignore")
@@ -143,7 +150,7 @@ def main(
         for name, column, seconds, note in _columns(contest, size, seeds, learning_rates):
             correct[name] = column
             notes[name] = f"{seconds:.1f} s {note}"
-            click.echo(f"{size} {name}: {column.mean():.3f} {notes[name]}", err=True)
+            progress(f"{size} {name}: {column.mean():.3f} {notes[name]}")
         click.echo(f"\n{size} examples, {seeds} seeds, {len(contest.y)} test items")
         for name, column in correct.items():
             shares = np.atleast_2d(column).mean(axis=1)

@@ -1,4 +1,4 @@
-"""What the commands of the benchmarks are told alike: a checkpoint, threads, where results go."""
+"""What the commands of the benchmarks are told alike: models, questions, where results go."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from tables import cpu_name, versions
 from workers import Worker, fix_threads
 from workloads import Item, longest_row
 
-__all__ = ["CONTEXT", "Setup", "check_window", "progress", "with_setup", "write"]
+__all__ = [
+    "CONTEXT",
+    "Setup",
+    "check_window",
+    "progress",
+    "with_questions",
+    "with_setup",
+    "write",
+]
 
 CONTEXT = {"show_default": True, "max_content_width": 100}
 OPTIONS = (
@@ -102,6 +110,28 @@ def with_setup(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(OPTIONS):
         run = option(run)
     return run
+
+
+def with_questions(model: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the items of two files, to train and to test on, and a model.
+
+    Parameters
+    ----------
+    model : str
+        What the model is, for the help.
+    """
+    from likra_lite import read_items
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(train: str, test: str, **others: Any) -> None:
+            items = (read_items(path, require_answer=True) for path in (train, test))
+            command(*items, **others)
+
+        run = click.option("--model", required=True, help=model)(run)
+        return click.argument("train")(click.argument("test")(run))
+
+    return decorate
 
 
 def check_window(items: list[Item], checkpoint: Checkpoint) -> None:
