@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,10 @@ from likra_lite.cli.opening import open_experiment
 
 from likra_lite import LikraClassifier, read_items
 from likra_lite.datasets import load_demo
+from likra_lite.engine.folder import read_manifest, write_manifest
+from likra_lite.engine.manifest import LORA_GRADIENT
 from likra_lite.experiments import Results
 from likra_lite.experiments.predictions import Setting, correct_by_mode
-from likra_lite.export import quantize_model
 from likra_lite.heads.recipe import LoraRecipe
 from likra_lite.scoring.comparisons import compare_modes
 from likra_lite.scoring.decision import Decision
@@ -148,8 +150,11 @@ def test_heads_that_serve_the_model_best(files, model_folder, tmp_path, capsys):
     assert "LoRA heads are trained, as by fit" in capsys.readouterr().err
     assert recipe(None) is None
     assert "LoRA" not in capsys.readouterr().err
-    quantize_model(model_folder, tmp_path / "int8")
-    assert recipe(str(tmp_path / "int8")) is None
+    untrainable = tmp_path / "untrainable"
+    shutil.copytree(model_folder, untrainable)
+    (untrainable / LORA_GRADIENT).unlink()
+    write_manifest(untrainable, read_manifest(model_folder))
+    assert recipe(str(untrainable)) is None
     assert "output matrices are fitted, no LoRA heads: " in capsys.readouterr().err
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from likra_lite import LikraError
 from likra_lite.datasets import load_demo, make_stories
-from likra_lite.datasets.stories import ROLES, Narrator, narrate, sentences_of
+from likra_lite.datasets.narrator import Narrator
+from likra_lite.datasets.stories import ROLES, narrate, sentences_of
 
 # The bundled model was trained on text without these items' stories. If this changes, run
 # examples/train_demo_model.py again.

@@ -9,7 +9,8 @@ from .experiment import Experiment
 from .held_out import HeldOut
 from .output_bench import OutputBench
 from .points import CONTROLS, Point, grid
-from .results import Results, is_results_folder
+from .results import Results
+from .results_folder import is_results_folder
 from .run import run
 from .summaries import summarize_rows, write_csv
 from .tidy import observations, trajectories
