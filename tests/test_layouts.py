@@ -271,6 +271,11 @@ RIGHT_AND_WRONG = [
     ("right and wrong answers (Open Trivia)",
      {"question": ASKED, "correct_answer": "honey", "incorrect_answers": LISTED[1:]}),
     ("right and wrong answers", {"question": ASKED, "correct": "honey", "incorrect": LISTED[1:]}),
+    ("a right answer and wrong ones",
+     {"Question": ASKED, "Correct answer": "honey", "Wrong 1": LISTED[1], "Wrong 2": LISTED[2], "Wrong 3": LISTED[3]}),
+    ("a right answer and wrong answers",
+     {"Question": ASKED, "Correct answer": "honey", "Wrong answer 1": LISTED[1], "Wrong answer 2": LISTED[2],
+      "Wrong answer 3": LISTED[3]}),
 ]  # fmt: skip
 
 

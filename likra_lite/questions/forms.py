@@ -221,4 +221,7 @@ class InsideQuestion:
         answer = text_of(values.get("answer")) or ""
         if answer.strip().casefold() in ("true", "false"):
             return Options(["no", "yes"])
-        raise ItemError(f"choices are missing; got the fields {listed(values.names.values())}")
+        names = listed(values.names.values())
+        raise ItemError(
+            f"choices are missing; got the fields {names}; call those that hold one A, B, C, ..."
+        )

@@ -143,6 +143,8 @@ LAYOUTS: tuple[Layout, ...] = (
         RightAndWrong("correctanswer", "incorrectanswers"),
     ),
     Layout("right and wrong answers", RightAndWrong("correct", "incorrect")),
+    Layout("a right answer and wrong ones", RightAndWrong("correctanswer", "wrong")),
+    Layout("a right answer and wrong answers", RightAndWrong("correctanswer", "wronganswer")),
     Layout("preferences", RightAndWrong("chosen", "rejected"), question=("prompt", *QUESTION)),
     Layout(
         "MedMCQA", Columns(("opa", "opb", "opc", "opd")), answer=("cop",),
