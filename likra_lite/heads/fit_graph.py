@@ -13,7 +13,6 @@ from ..engine.head import Lora
 from ..engine.manifest import LORA_GRADIENT, WEIGHTS
 from ..engine.sessions import available_threads
 from ..errors import LikraError
-from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
 from .lora_examples import Example
@@ -21,7 +20,7 @@ from .lora_learner import GraphLearner, open_for_training
 from .lora_loop import train
 from .lora_rate import RateFinder
 from .lora_runs import Training, accuracy_of, examples_for, fit_runs, scratch_folder
-from .lora_task import LoraTask, task_of
+from .lora_task import task_of
 from .recipe import LoraRecipe
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
@@ -65,7 +64,10 @@ def fit_lora_heads(
     finder = RateFinder(recipe.learning_rate, folder, settings.verbose)
 
     def learn(head: str, run: Training, advance: Callable[[int], None]) -> Lora:
-        return _train(scorer, task, head, run, finder, advance, settings.verbose)
+        examples, looked_at = examples_for(scorer, task, head, run)
+        look = None if looked_at is None else _accuracy(scorer, looked_at, head)
+        place = run.folder / head
+        return train_on_graph(scorer.model, recipe, examples, place, look, advance, finder)
 
     return fit_runs(scorer, task, settings, held_out, folder, learn)
 
@@ -97,34 +99,6 @@ def why_not_covered(model: Engine, recipe: LoraRecipe) -> str | None:
                 'model, and install the extra: pip install "likra-lite[train]"'
             )
     return None
-
-
-def _train(
-    scorer: ChoiceScorer,
-    task: LoraTask,
-    head: str,
-    run: Training,
-    finder: RateFinder,
-    advance: Callable[[int], None],
-    verbose: bool,
-) -> Lora:
-    examples, looked_at = examples_for(scorer, task, head, run)
-    total = task.recipe.epochs * len(examples)
-    with progress_bar(total, f"training {head}", verbose, "example") as bar:
-
-        def advance_both(count: int) -> None:
-            bar.update(count)
-            advance(count)
-
-        return train_on_graph(
-            scorer.model,
-            task.recipe,
-            examples,
-            run.folder / head,
-            None if looked_at is None else _accuracy(scorer, looked_at, head),
-            advance_both,
-            finder,
-        )
 
 
 def train_on_graph(

@@ -96,8 +96,19 @@ def fit_runs(
     runs = _trainings(settings, task, folder, held_out)
     count = sum(len(task.pairs(head, run.keep)) for run in runs for head in task.heads)
     pace = Pace(task.recipe.epochs * count, f"training on {count} answers", settings.verbose)
+
+    def trained(head: str, run: Training) -> Lora:
+        total = task.recipe.epochs * len(task.pairs(head, run.keep))
+        with progress_bar(total, f"training {head}", settings.verbose, "example") as bar:
+
+            def advance(count: int) -> None:
+                bar.update(count)
+                pace.advance(count)
+
+            return train(head, run, advance)
+
     for run in runs:
-        heads = {head: train(head, run, pace.advance) for head in task.heads}
+        heads = {head: trained(head, run) for head in task.heads}
         fitted = replace(scorer, fitted=heads)
         if run.held_out is not None:
             with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:

@@ -22,7 +22,6 @@ from ..heads.lora_task import LoraTask, task_of
 from ..heads.recipe import LoraRecipe
 from ..heads.settings import FitSettings
 from ..heads.training_set import FittedHeads, HeldOutItems
-from ..progress import progress_bar
 from ..questions.item import Item
 from ..scoring.scorer import ChoiceScorer
 from .decoder import LoraDecoder, choose_dtype
@@ -97,7 +96,7 @@ def fit_lora(
     finder = RateFinder(recipe.learning_rate, folder, settings.verbose)
 
     def train(head: str, run: Training, advance: Callable[[int], None]) -> Lora:
-        return _train(decoder, task, head, run, scorer, finder, advance, settings.verbose)
+        return _train(decoder, task, head, run, scorer, finder, advance)
 
     return fit_runs(scorer, task, settings, held_out, folder, train)
 
@@ -110,39 +109,27 @@ def _train(
     scorer: ChoiceScorer,
     finder: RateFinder,
     advance: Callable[[int], None],
-    verbose: bool,
 ) -> Lora:
     recipe, folder = task.recipe, run.folder / head
-    pairs = task.pairs(head, run.keep)
-    total = recipe.epochs * len(pairs)
-    with progress_bar(total, f"training {head}", verbose, "example") as bar:
-
-        def advance_both(count: int) -> None:
-            bar.update(count)
-            advance(count)
-
-        if recipe.objective == "dpo":
-            preferences: Any = import_extra("likra_lite.lora_training.preferences", "baselines")
-            window = scorer.model.manifest.max_length
-            return preferences.train_preferences(
-                decoder.name,
-                decoder.revision,
-                pairs,
-                recipe,
-                decoder.targets,
-                window,
-                folder,
-                advance_both,
-            )
-        examples, looked_at = examples_for(scorer, task, head, run)
-        evaluate = None
-        if looked_at is not None:
-            evaluate = _accuracy(decoder, scorer, looked_at, head)
-        identity = scorer.model.manifest.files[WEIGHTS]["sha256"]
-        # The optimiser's state belongs to one run: every run has an adapter of its own.
-        name = f"{run.folder.name}-{head}".replace(".", "-")
-        train_adapter(decoder, name, examples, folder, identity, evaluate, advance_both, finder)
-        return decoder.adapter(name)
+    if recipe.objective == "dpo":
+        preferences: Any = import_extra("likra_lite.lora_training.preferences", "baselines")
+        return preferences.train_preferences(
+            decoder.name,
+            decoder.revision,
+            task.pairs(head, run.keep),
+            recipe,
+            decoder.targets,
+            scorer.model.manifest.max_length,
+            folder,
+            advance,
+        )
+    examples, looked_at = examples_for(scorer, task, head, run)
+    evaluate = None if looked_at is None else _accuracy(decoder, scorer, looked_at, head)
+    identity = scorer.model.manifest.files[WEIGHTS]["sha256"]
+    # The optimiser's state belongs to one run: every run has an adapter of its own.
+    name = f"{run.folder.name}-{head}".replace(".", "-")
+    train_adapter(decoder, name, examples, folder, identity, evaluate, advance, finder)
+    return decoder.adapter(name)
 
 
 def _accuracy(
