@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 from types import SimpleNamespace
 
@@ -115,3 +117,24 @@ def test_commands_show_none_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr("tqdm.std.tqdm.refresh", lambda *_, **__: pytest.fail("a bar"))
     status, _, err = run("score", "handwritten", capsys=capsys)
     assert (status, messages(err)) == (0, "")
+
+
+def test_a_fit_without_a_terminal_tells_what_it_does(items, capsys, tmp_path, monkeypatch):
+    """In plain lines, with how long training takes; the library says nothing unasked."""
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "SELDOM", 0.0)
+    lines = [
+        json.dumps({"question": i.question, "choices": i.choices, "answer": i.answer})
+        for i in items
+    ]
+    (tmp_path / "items.jsonl").write_text("\n".join(lines))
+    arguments = ["--adapter", "lora", "--learning-rate", "1e-3", "--out", str(tmp_path / "heads")]
+    status, out, err = run("fit", tmp_path / "items.jsonl", *arguments, capsys=capsys)
+    assert status == 0, err
+    assert re.search(r"^training positive: \d+ of \d+ examples", err, flags=re.M)
+    assert re.search(r"^training on \d+ answers: about \d+ s to go$", err, flags=re.M)
+    assert re.search(r"^scoring: .* to go$", err, flags=re.M)
+    assert "\r" not in err
+    assert "held-out accuracy on" in out
+    LikraClassifier(adapter="none").fit(items[:20])
+    assert capsys.readouterr() == ("", "")
