@@ -171,6 +171,7 @@ def main() -> None:
     parts = given.module.split(".")
     path = Path(__file__).resolve().parent.parent.joinpath(*parts).with_suffix(".py")
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    os.environ.setdefault("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # looked up anew for each mutant
     tests = [*given.tests, *([] if given.fixtures else ["--noconftest"])]
     _import_others(tests)
     if not _survives(given.module, path, tree, tests):

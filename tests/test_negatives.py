@@ -126,6 +126,16 @@ def test_drawn_answers_as_texts():
     assert drawn.take(np.array([1])).source.tolist() == [2]
 
 
+def test_an_answer_stands_in_its_own_context_and_under_its_own_letter():
+    places = Item("", ("north", "south"), 0, contexts=("It is cold in the", "It is warm in the"))
+    drawn = Negatives(np.array([0]), np.array([0]), np.array([1]))
+    ((context, texts),) = drawn.pairs([places], as_prompt("completion"))
+    assert context.endswith("It is warm in the")
+    assert texts == [" south"]
+    ((_, texts),) = drawn.pairs([Item("Where?", ("a", "b"), 0)], as_prompt("letters"))
+    assert texts == [" B"]
+
+
 def in_roles(*roles):
     names = tuple(f"{place}" for place in range(len(roles)))
     return Item("q", names, roles.index("right"), metadata={"roles": roles})

@@ -99,6 +99,8 @@ def test_batches_cover_everything_within_the_budget(lengths, budget):
     assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
+    read = [lengths[index] for group in groups for index in group]
+    assert read == sorted(read), "shortest first"
 
 
 @given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=9), budget=st.integers(1, 60))
@@ -209,7 +211,10 @@ def test_pieces_predict_the_same_from_the_same(tree, size):
 
 
 def test_pieces_hold_as_much_as_they_can():
-    tree = TokenTree([1, 2], [[3, 4], [5, 6, 7], [8, 9], [1], [1, 2, 3, 4, 5, 6, 7], [2, 2]])
+    large = [1, 2, 3, 4, 5, 6, 7]
+    tree = TokenTree(
+        [1, 2], [[3, 4], [5, 6, 7], [8, 9], [1], large, [2, 2], [6, 6, 6, 6], [7], [8, 8]]
+    )
     found = [
         (part.context.tolist(), part.lengths.tolist(), part.targets.tolist())
         for part in pieces(tree, 3)
@@ -220,6 +225,8 @@ def test_pieces_hold_as_much_as_they_can():
         ([1, 2], [4], [1, 2, 3, 4]),
         ([1, 2, 1, 2, 3, 4], [3], [5, 6, 7]),
         ([1, 2], [2], [2, 2]),
+        ([1, 2], [4, 1], [6, 6, 6, 6, 7]),
+        ([1, 2], [2], [8, 8]),
     ]
 
 
