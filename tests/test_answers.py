@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from likra_lite import Item, as_items, read_items
 from likra_lite.errors import ItemError
+from likra_lite.questions.answers import Convention, Given, letter
 from likra_lite.questions.inputs import answer_indices
+from likra_lite.questions.values import shown
 
 READINGS = ("letter", "text", "index", "index-from-1")
 
@@ -266,3 +268,128 @@ def test_numbers_in_y_are_indices_whatever_the_choices_say():
     with pytest.raises(ItemError, match="--answers text or --answers index"):
         answer_indices(numbers, ["2"])
     assert answer_indices(numbers, ["2"], answers="text").tolist() == [1]
+
+
+LETTERS = ("u", "v", "w", "x")
+MANY = tuple(f"c{n}" for n in range(200))
+
+
+def read(name, value, choices=LETTERS, labels=None):
+    """Read one answer in one way: an index, None, or the message that refuses it."""
+    convention = Convention([name])
+    given_answer = Given(value, choices, labels)
+    try:
+        convention.see(given_answer, "here")
+    except ItemError as error:
+        return str(error).removeprefix("here: ")
+    assert convention.settle() == name
+    return convention.read(given_answer)
+
+
+@pytest.mark.parametrize("number", [0, 1, 9, 10, 99, 100, 150, 199])
+def test_numbers_however_they_are_written(number):
+    for value in (number, float(number), f"{number}", f" {number}.0 ", f"+{number}", [number]):
+        assert read("index", value, MANY) == number
+        assert read("index-from-1", value, MANY[:-1]) == (
+            number - 1 if number else "answer " + shown(value) + OUT_OF_RANGE
+        )
+    assert read("text", number, tuple(str(n) for n in range(200))) == number
+
+
+OUT_OF_RANGE = " is out of range for 199 choices, expected 1 to 199"
+
+
+@pytest.mark.parametrize("value", [-1, -1.0, "-1", "-1.0", None, ""])
+def test_no_answer(value):
+    for name in ("letter", "text", "index", "index-from-1"):
+        assert read(name, value) is None
+    assert read("label", value, labels=("p", "q", "r", "s")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("index", 4, "answer 4 is out of range for 4 choices, expected 0 to 3; if answers count "
+         "from 1, pass --answers index-from-1"),
+        ("index", 5, "answer 5 is out of range for 4 choices, expected 0 to 3"),
+        ("index", -2, "answer -2 is out of range for 4 choices, expected 0 to 3"),
+        ("index", "999999999", "answer '999999999' is out of range for 4 choices, expected 0 to 3"),
+        ("index", "1000000000", "answer '1000000000' is not an index from 0 to 3"),
+        ("index", 999_999_999.0, "answer 999999999.0 is out of range for 4 choices, expected 0 to "
+         "3"),
+        ("index", 1e9, "answer 1000000000.0 is not an index from 0 to 3"),
+        ("index", 1.5, "answer 1.5 is not an index from 0 to 3"),
+        ("index", True, "answer True is not an index from 0 to 3"),
+        ("index-from-1", 0, "answer 0 is out of range for 4 choices, expected 1 to 4"),
+        ("index-from-1", 5, "answer 5 is out of range for 4 choices, expected 1 to 4"),
+        ("index-from-1", "x", "answer 'x' is not an index from 1 to 4"),
+        ("letter", "E", "answer 'E' is out of range for 4 choices"),
+        ("letter", "AB", "answer 'AB' is not a letter from A to D"),
+        ("letter", 2, "answer 2 is not a letter from A to D"),
+        ("text", "E", "answer 'E' is not the text of a choice"),
+        ("text", 7, "answer 7 is not the text of a choice"),
+        ("text", [], "got 0 right answers in a list; an item has one"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit(name, value, message):
+    assert read(name, value) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "index"),
+    [("a", 0), ("D", 3), ("(B)", 1), ("[b]", 1), ("C.", 2), ("C:", 2), ("B) v", 1), ("A.  u", 0)],
+)
+def test_letters_however_they_are_written(value, index):
+    assert read("letter", value) == index
+
+
+def test_a_letter_with_the_text_of_another_choice_is_none():
+    assert "is not a letter" in read("letter", "B) u")
+    assert "is not a letter" in read("letter", "E) u")
+
+
+def test_labels_however_they_are_written():
+    assert read("label", "q", labels=("P", "Q")) == 1
+    assert read("label", "Q", labels=("q", "Q")) == 1, "as it is written goes first"
+    assert "is not one of the labels" in read("label", "ß", labels=("SS", "ss"))
+    assert read("label", 2.0, labels=("1", "2")) == 1
+    assert read("label", "2.0", labels=("1", "2")) == 1
+    assert read("label", -1, labels=("0", "-1")) == 1, "a label, and not the mark of no answer"
+    for name in ("index", "index-from-1"):
+        said = read(name, 1, labels=("5", "x"))
+        assert said == "answer 1 counts nothing beside the labels 5, x; pass --answers label"
+    assert read("index", 1, labels=("P", "Q")) == 1
+
+
+def test_words_of_booleans():
+    for value, index in ((True, 1), (False, 0), ("TRUE", 1), ("no", 0)):
+        assert read("text", value, ("No", "Yes")) == index
+    assert read("text", True, ("true", "yes")) == 0, "as it is written goes first"
+    assert read("text", "Yes", ("yes", "Yes")) == 1
+    assert "is not the text" in read("text", True, ("No", "Maybe"))
+
+
+def test_what_several_answers_leave_possible():
+    convention = Convention(["letter", "text", "index", "index-from-1"])
+    for value in ("", "-1"):
+        convention.see(Given(value, LETTERS), "a")
+    assert (convention.n_answers, convention.possible) == (0, convention.allowed)
+    convention.see(Given(2, LETTERS), "b")
+    assert (convention.n_answers, convention.possible) == (1, ("index", "index-from-1"))
+    with pytest.raises(ItemError, match=r"b: answer 2 means choice C, 'w' .* or choice B, 'v' "):
+        convention.settle()
+    with pytest.raises(ItemError, match=r"c: answer 'w' is not an index .*, as the answers before"):
+        convention.see(Given("w", LETTERS), "c")
+    convention.see(Given(0, LETTERS), "d")
+    assert convention.settle() == "index"
+    assert convention.read(Given(3, LETTERS)) == 3
+    preferred = Convention(["index", "index-from-1"], "index-from-1")
+    preferred.see(Given(2, LETTERS), "e")
+    assert preferred.settle() == "index-from-1"
+    preferred.see(Given(0, LETTERS), "f")
+    assert preferred.settle() == "index", "what is preferred no longer fits"
+
+
+def test_letters_go_on_behind_z():
+    names = {0: "A", 1: "B", 25: "Z", 26: "AA", 51: "AZ", 52: "BA", 701: "ZZ", 702: "AAA"}
+    assert {index: letter(index) for index in names} == names

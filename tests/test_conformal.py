@@ -263,3 +263,7 @@ def test_the_best_choice_is_kept_below_the_threshold_too():
     assert [each.tolist() for each in sets] == [[1], [0]]
     sets = prediction_sets(table, Decision("base"), 0.25)
     assert [each.tolist() for each in sets] == [[1, 0], [0, 1]]
+    exactly = Decision("base").probabilities(table)[0]
+    assert prediction_sets(table, Decision("base"), exactly)[0].tolist() == [1, 0]
+    more = np.nextafter(exactly, 1)
+    assert prediction_sets(table, Decision("base"), more)[0].tolist() == [1]

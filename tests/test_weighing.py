@@ -112,7 +112,7 @@ def test_what_is_left_of_a_difference_by_rounding_is_no_ratio():
     y = np.random.default_rng(2).integers(0, 4, 30)
     noise = np.random.default_rng(3).normal(size=len(base))
     counted = []
-    for size in (3e-4, 3e-2):
+    for size in (1e-3, 1e-2):  # of log-likelihoods that differ by some 3 nats
         heads = {"base": base, "positive": base + size * noise}
         table = LogLikelihoods(table.offsets, heads, table.lengths)
         fitted = []
@@ -128,11 +128,12 @@ def test_what_is_left_of_a_difference_by_rounding_is_no_ratio():
     assert counted == [4 * 10, 6 * 10], "base and sft, raw and per character; then pos-base too"
 
 
-@pytest.mark.parametrize("size", [1e-13, 1e-6])
-def test_features_that_differ_by_rounding_only_have_no_weight(size):
+@pytest.mark.parametrize(("level", "size"), [(5, 1e-13), (5, 1e-6), (1e6, 1e-10), (1e-6, 1e-6)])
+def test_features_that_differ_by_rounding_only_have_no_weight(level, size):
+    """By less than a billionth of themselves."""
     table = make_table([4] * 30, seed=6)
     noise = np.random.default_rng(4).normal(size=120)
-    heads = {"base": table.heads["base"], "neutral": -5.0 * (1 + size * noise)}
+    heads = {"base": table.heads["base"], "neutral": -level * (1 + size * noise)}
     table = LogLikelihoods(table.offsets, heads, table.lengths)
     weight = fit_decision(table, np.random.default_rng(5).integers(0, 4, 30)).weights["neutral"]
     assert (weight == 0.0) == (size < 1e-9)

@@ -131,12 +131,16 @@ def _text(written: _Written, given: Given) -> int | None:
     return UNANSWERED if written.number == UNANSWERED else None
 
 
+def _numbered(given: Given) -> bool:
+    """Return whether labels are numbers, which is what a number then refers to."""
+    return given.labels is not None and any(map(_NUMBER.fullmatch, given.labels))
+
+
 def _counted(first: int) -> Callable[[_Written, Given], int | None]:
     def read(written: _Written, given: Given) -> int | None:
         if written.number is None or written.number == UNANSWERED:
             return written.number
-        # Labels that are numbers are what a number refers to.
-        if given.labels is not None and any(map(_NUMBER.fullmatch, given.labels)):
+        if _numbered(given):
             return None
         place = written.number - first
         return place if 0 <= place < len(given.choices) else None
@@ -235,6 +239,9 @@ class Convention:
         out_of_range = f"{answer} is out of range for {n_choices} choices"
         if given.labels is not None and self.possible[0] == "label":
             return f"{answer} is not one of the labels {listed(given.labels, 80)}"
+        if written.number is not None and _numbered(given) and self.possible[0].startswith("index"):
+            labels = listed(given.labels or (), 60)
+            return f"{answer} counts nothing beside the labels {labels}; pass --answers label"
         if written.number is not None and "index" in self.possible:
             hint = "; if answers count from 1, pass --answers index-from-1"
             is_next = written.number == n_choices and "index-from-1" not in self.allowed
