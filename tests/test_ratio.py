@@ -118,6 +118,35 @@ def test_temperature_is_the_best_of_a_grid():
     assert 0.7 * true < fitted < 1.4 * true
 
 
+def test_temperature_has_bounds():
+    """From a thousandth of the scores' spread to ten thousand times it."""
+    scores, offsets = np.tile([0.0, 2.0], 20), np.arange(0, 41, 2)
+    never = fit_temperature(scores, offsets, np.zeros(20, np.int64))
+    assert never == pytest.approx(1e4, rel=0.01)
+    always = fit_temperature(scores, offsets, np.ones(20, np.int64))
+    assert 1e-3 * 0.99 < always < 0.1
+    alike = fit_temperature(np.zeros(40), offsets, np.zeros(20, np.int64))
+    assert 1e-3 * 0.99 < alike < 1e4 * 1.01
+
+
+def test_what_a_decision_may_leave_out():
+    assert Decision("likra") == Decision("likra", 1.0, "none", 1.0)
+    assert Decision("likra", 0.9, "chars").reference == Decision("base", normalization="chars")
+    assert str(Decision("likra", 0.9)) == "mode likra, alpha 0.9, normalization none"
+    assert str(Decision("sft", 0.9, "chars")) == "mode sft, normalization chars"
+    assert Decision(**Decision("pmi", 0.3, "bytes", 2.0).to_json()) == Decision(
+        "pmi", 0.3, "bytes", 2.0
+    )
+
+
+def test_scores_that_are_none_are_an_error():
+    table = make_table([2, 3])
+    for broken in (np.nan, np.inf, -np.inf):
+        table.heads["base"][1] = broken
+        with pytest.raises(LikraError, match=f"a score is {broken} by mode base, norm"):
+            Decision("base").predict(table)
+
+
 def test_choose_is_the_best_of_a_loop():
     rng = np.random.default_rng(0)
     table = make_table(rng.integers(2, 6, 200))
