@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .curve import MODES
-from .kinds import ListOfRegistered, NumberOrAuto, Registered
+from .curve import MODES, modes_option, negatives_option
+from .kinds import NumberOrAuto, Registered
 from .options import (
     cache_option,
     contamination_option,
@@ -29,13 +29,7 @@ __all__ = ["compare"]
 @click.option(
     "--size", type=click.IntRange(min=1), help="Number of examples.  [default: the largest]"
 )
-@click.option(
-    "--modes",
-    type=ListOfRegistered(Registered("scoring.modes:MODES", last="auto"), "modes"),
-    default=lambda: MODES.choices,
-    show_default="all but auto",
-    help="What is scored; auto fits weights on unused training items.",
-)
+@modes_option
 @click.option(
     "--reference",
     "references",
@@ -56,13 +50,7 @@ __all__ = ["compare"]
     type=Registered("scoring.lengths:NORMALIZATIONS"),
     help="Length that scores are divided by.  [default: none, or that of the model folder]",
 )
-@click.option(
-    "--negatives",
-    type=ListOfRegistered(Registered("heads.negatives:NEGATIVES"), "kinds"),
-    default="own",
-    show_default=True,
-    help="Kinds of wrong answers; with several, each is compared.",
-)
+@negatives_option
 @n_negatives_option
 @contamination_option
 @click.option(

@@ -37,6 +37,18 @@ modes_option = click.option(
     show_default="all but auto",
     help="What is scored; auto fits weights on unused training items.",
 )
+negatives_option = click.option(
+    "--negatives",
+    type=ListOfRegistered(Registered("heads.negatives:NEGATIVES"), "kinds"),
+    default="own",
+    show_default=True,
+    help="Which wrong answers the negative head learns; with several kinds, each is measured.",
+)
+sizes_option = click.option(
+    "--sizes",
+    type=ListOf("N,...", int, "numbers, such as 8,64"),
+    help="Numbers of examples.  [default: 1, 2, 4, 8, ... as far as there are items]",
+)
 alpha_option = click.option(
     "--alpha",
     "alphas",
@@ -66,11 +78,7 @@ normalization_option = click.option(
     "nothing is fitted]",
 )
 @model_option
-@click.option(
-    "--sizes",
-    type=ListOf("N,...", int, "numbers, such as 8,64"),
-    help="Numbers of examples.  [default: 1, 2, 4, 8, ... as far as there are items]",
-)
+@sizes_option
 @click.option(
     "--draws",
     "--seeds",
@@ -83,13 +91,7 @@ normalization_option = click.option(
 @modes_option
 @alpha_option
 @normalization_option
-@click.option(
-    "--negatives",
-    type=ListOfRegistered(Registered("heads.negatives:NEGATIVES"), "kinds"),
-    default="own",
-    show_default=True,
-    help="Which wrong answers the negative head learns.",
-)
+@negatives_option
 @click.option(
     "--n-negatives",
     type=ListOf("N,...", int, "numbers, such as 1,2"),

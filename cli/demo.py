@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .kinds import ListOf
+from .curve import sizes_option
 from .options import debug_option, model_option, reading_options, threads_option
 from .recipe import heads_options, take_recipe
 
@@ -40,11 +40,7 @@ __all__ = ["demo"]
     show_default=True,
     help="How often examples are drawn anew.",
 )
-@click.option(
-    "--sizes",
-    type=ListOf("N,...", int, "numbers, such as 8,64"),
-    help="Numbers of examples.  [default: 1, 2, 4, 8, ... as far as there are items]",
-)
+@sizes_option
 @click.option(
     "--alpha",
     type=float,

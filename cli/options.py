@@ -27,9 +27,22 @@ __all__ = [
     "reading_options",
     "strict_option",
     "threads_option",
+    "together",
 ]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def together(*options: Decorator) -> Decorator:
+    """Return what gives a command several options, in this order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
 
 model_option: Decorator = click.option(
     "--model",
@@ -91,7 +104,7 @@ debug_option: Decorator = click.option(
 )
 
 
-PROMPT_OPTIONS: tuple[Decorator, ...] = (
+prompt_options = together(
     click.option(
         "--prompt",
         help="question, completion, letters, chat for the model's chat template, or a template "
@@ -105,14 +118,7 @@ PROMPT_OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-def prompt_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options ``prompt`` and ``answer_delimiter``."""
-    for option in reversed(PROMPT_OPTIONS):
-        command = option(command)
-    return command
-
-
-DECISION_OPTIONS: tuple[Decorator, ...] = (
+decision_options = together(
     click.option(
         "--mode",
         type=Registered("scoring.modes:MODES", first="auto"),
@@ -137,13 +143,6 @@ DECISION_OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-def decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options ``mode``, ``alpha`` and ``normalization``."""
-    for option in reversed(DECISION_OPTIONS):
-        command = option(command)
-    return command
-
-
 READING = "likra_lite.reading"  # in the context of a command: how its files of items are to be read
 
 
@@ -157,49 +156,36 @@ def reading() -> dict[str, Any]:
     return {} if context is None else dict(context.meta.get(READING, {}))
 
 
-READING_OPTIONS: tuple[Decorator, ...] = (
-    click.option(
+def _reading_option(name: str, text: str, **how: Any) -> Decorator:
+    return click.option(name, expose_value=False, callback=_keep, help=text, **how)
+
+
+reading_options = together(
+    _reading_option(
         "--answers",
+        "How answers are written.  [default: the one way that fits a whole file]",
         type=Registered("questions.answers:CONVENTIONS"),
-        expose_value=False,
-        callback=_keep,
-        help="How answers are written.  [default: the one way that fits a whole file]",
     ),
-    click.option(
+    _reading_option(
         "--delimiter",
+        "Character between the cells of a table, or tab.  [default: found out]",
         metavar="CHARACTER",
-        expose_value=False,
-        callback=_keep,
-        help="Character between the cells of a table, or tab.  [default: found out]",
     ),
-    click.option(
+    _reading_option(
         "--encoding",
+        "Encoding of text files.  [default: UTF-8, UTF-16 with a mark, or cp1252 for tables]",
         metavar="NAME",
-        expose_value=False,
-        callback=_keep,
-        help="Encoding of text files.  [default: UTF-8, UTF-16 with a mark, or cp1252 for tables]",
     ),
-    click.option(
+    _reading_option(
         "--labels",
+        "File with the answers, one on each line, for items that have none.",
         metavar="FILE",
         type=click.Path(),
-        expose_value=False,
-        callback=_keep,
-        help="File with the answers, one on each line, for items that have none.",
     ),
 )
-
-
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of reading files of items; see :func:`reading`."""
-    for option in reversed(READING_OPTIONS):
-        command = option(command)
-    return command
-
-
-def items_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument ``items`` and the options of reading it."""
-    return click.argument("items", type=click.Path(allow_dash=True))(reading_options(command))
+items_argument = together(
+    click.argument("items", type=click.Path(allow_dash=True)), reading_options
+)
 
 
 def check_decision_options(context: click.Context) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .kinds import Registered
+from .options import together
 
 if TYPE_CHECKING:
     from likra_lite.heads.recipe import LoraRecipe
@@ -105,11 +106,7 @@ OPTIONS = {
 }
 
 
-def lora_options(command: Command) -> Command:
-    """Add the options of :class:`likra_lite.heads.recipe.LoraRecipe` to a command."""
-    for option in reversed(OPTIONS.values()):
-        command = option(command)
-    return command
+lora_options = together(*OPTIONS.values())
 
 
 def heads_options(default: str) -> Callable[[Command], Command]:

@@ -445,9 +445,6 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
                 f"got a recipe of type {type(self.recipe).__name__}; expected a LoraRecipe"
             )
 
-    def _progress(self, total: int | None, description: str) -> Any:
-        return progress_bar(total, description, self.verbose)
-
     def _rule(self) -> DecisionRule:
         if self.adapter == "none":
             heads: tuple[str, ...] = FREE_HEADS
@@ -540,7 +537,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         for head in heads if isinstance(heads, Sequence) else [heads] if heads is not None else ():
             check_one_of("head", head, self.scorer_.heads)
         items = as_items(X)
-        with self._progress(len(items), "scoring") as bar:
+        with progress_bar(len(items), "scoring", self.verbose) as bar:
             return score_table(self.scorer_, items, heads, self.n_jobs, bar.update)
 
     def _table(self, X: Any) -> LogLikelihoods:
