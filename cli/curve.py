@@ -120,7 +120,7 @@ normalization_option = click.option(
     show_default=True,
     help="Strength of the L2 penalty on output matrices, in tokens.",
 )
-@heads_options("auto")
+@heads_options("auto", "output", "lora")
 @prompt_options
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N of ITEMS only.", metavar="N"

@@ -52,7 +52,7 @@ __all__ = ["demo"]
 @click.option(
     "--report", "page_file", metavar="FILE", type=click.Path(), help="Page to write (HTML)."
 )
-@heads_options("output")
+@heads_options("output", "lora")
 @threads_option
 @debug_option
 @click.pass_obj

@@ -109,22 +109,20 @@ OPTIONS = {
 lora_options = together(*OPTIONS.values())
 
 
-def heads_options(default: str) -> Callable[[Command], Command]:
-    """Give a command that measures fitted heads their kind, and the options of LoRA training."""
-    auto = " auto: LoRA, as fit has it, if the model folder can be trained; output for the bundled"
-    kinds = ["output", "lora"]
+AUTO = " auto is LoRA, as fit has it, if a model folder is given and can be trained, else output."
 
-    def decorate(command: Command) -> Command:
-        return click.option(
-            "--adapter",
-            type=click.Choice([default, *kinds] if default not in kinds else kinds),
-            default=default,
-            show_default=True,
-            help="Heads: output matrices, behind the model, or LoRA, inside it, which takes longer "
-            f"and learns more.{auto + ' one.' if default == 'auto' else ''}",
-        )(lora_options(command))
 
-    return decorate
+def heads_options(*kinds: str) -> Callable[[Command], Command]:
+    """Give a command that measures heads their kind, the first by default, and LoRA's options."""
+    adapter = click.option(
+        "--adapter",
+        type=click.Choice(kinds),
+        default=kinds[0],
+        show_default=True,
+        help="Heads: output matrices, behind the model, or LoRA, inside it, which takes longer and "
+        "learns more." + AUTO * ("auto" in kinds),
+    )
+    return together(adapter, lora_options)
 
 
 def take_recipe(parameters: dict[str, Any], seed: int, context: click.Context) -> LoraRecipe | None:
