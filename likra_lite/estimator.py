@@ -680,7 +680,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         LikraError
             If the folder cannot be written. Nothing is left behind then.
         """
-        from .heads.saved import Saved, save_heads
+        from .heads.saving import Saved, save_heads
 
         check_is_fitted(self, "held_out_")
         parameters = self.get_params()

@@ -125,7 +125,7 @@ def test_failure_while_saving_leaves_nothing(fitted, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("likra_lite.heads.saved.write_manifest", full)
+    monkeypatch.setattr("likra_lite.heads.saving.write_manifest", full)
     with pytest.raises(LikraError, match=r"cannot write .*saved: No space left on device"):
         fitted.save(tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,8 @@
-"""A fitted classifier in a model folder: heads, settings, held-out scores. No pickle."""
+"""Reading a fitted classifier: heads, settings, held-out scores. No pickle."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.cache import default_cache
-from ..engine.folder import read_manifest, write_manifest
-from ..engine.folder_writing import atomic_folder, copy_file
+from ..engine.folder import read_manifest
 from ..engine.head import Head, OutputMatrix, head_of_tensors
 from ..engine.manifest import MANIFEST, Manifest
 from ..engine.onnx import LanguageModel
 from ..errors import ModelFolderError
-from ..prompts import Prompt, as_prompt
+from ..prompts import as_prompt
 from ..scoring.decision import Decision, LinearDecision
 from ..scoring.fitted import FittedDecision
 from ..scoring.lengths import NORMALIZATIONS
@@ -29,29 +26,31 @@ from ..scoring.table import LogLikelihoods
 from ..validation import check_number, check_one_of
 from .negatives import Negatives
 from .recipe import LoraRecipe
-from .saved_files import check_identity, read_json, read_tensors, readable, write_tensors
-from .settings import FITTED_HEADS
+from .saved_files import (
+    HASHES,
+    HELD_OUT,
+    NEGATIVES,
+    SETTINGS,
+    TRAINING,
+    VERSION,
+    check_identity,
+    head_file,
+    read_json,
+    read_tensors,
+    readable,
+)
+from .saving import Saved
 from .training_set import FittedHeads
 from .trials import Trial
 
 __all__ = [
     "Fitted",
-    "Saved",
     "is_fitted_folder",
     "read_fitted",
     "read_held_out",
     "read_saved",
     "read_training_hashes",
-    "save_heads",
 ]
-
-SETTINGS = "classifier.json"
-# Of these settings; 1 had no fitted weights and no version, 2 did not tell the model.
-VERSION = 3
-HASHES = "hashes"
-HELD_OUT = "held_out.safetensors"
-NEGATIVES = "negatives.safetensors"
-TRAINING = "training.safetensors"  # hashes of the items; not in folders of earlier versions
 
 
 def is_fitted_folder(folder: Path) -> bool:
@@ -69,102 +68,6 @@ def is_fitted_folder(folder: Path) -> bool:
             "move it away, or fit again"
         )
     return listed
-
-
-def _head_file(name: str) -> str:
-    """Return where a head is stored, if there may be a head of this name."""
-    check_one_of("head", name, FITTED_HEADS)
-    return f"heads/{name}.safetensors"
-
-
-class Saved(NamedTuple):
-    """A fitted classifier, as it is stored.
-
-    Attributes
-    ----------
-    fitted : FittedHeads
-    decision : LinearDecision
-        In force.
-    rule : DecisionRule
-        How it was come to.
-    parameters : dict
-        Of the classifier, without its model.
-    n_classes : int
-    """
-
-    fitted: FittedHeads
-    decision: LinearDecision
-    rule: DecisionRule
-    parameters: dict[str, Any]
-    n_classes: int
-
-
-def save_heads(folder: Path, saved: Saved) -> None:
-    """Write a model with its heads, what they were fitted on and how they decide.
-
-    Parameters
-    ----------
-    folder : Path
-        A new folder, or a model folder to be replaced.
-    saved : Saved
-
-    Raises
-    ------
-    LikraError
-        If the folder cannot be written. Nothing is left behind then.
-    ModelFolderError
-        If the model is no longer where it was opened.
-    """
-    fitted = saved.fitted
-    model = fitted.scorer.model
-    settings = {
-        "version": VERSION,
-        "model": model.manifest.fingerprint,
-        "parameters": saved.parameters,
-        "prompt": fitted.scorer.prompt.settings(),
-        "heads": list(fitted.scorer.fitted),
-        "penalty": fitted.penalty,
-        "trials": [asdict(trial) for trial in fitted.trials],
-        "n_items": fitted.n_items,
-        "n_classes": saved.n_classes,
-        "decision": saved.decision.to_json(),
-        "rule": asdict(saved.rule),
-    }
-    for name in model.manifest.model_files:
-        if not (model.folder / name).is_file():
-            raise ModelFolderError(
-                f"{model.folder / name} is gone; fit again with the model where it is now"
-            )
-    table, drawn = fitted.table, fitted.negatives
-    tensors: dict[str, Mapping[str, NDArray[Any]]] = {
-        _head_file(name): head.tensors() for name, head in fitted.scorer.fitted.items()
-    }
-    tensors[HELD_OUT] = {**table.to_arrays(), "y": fitted.y}
-    tensors[NEGATIVES] = {"item": drawn.item, "source": drawn.source, "choice": drawn.choice}
-    tensors[TRAINING] = {HASHES: np.sort(fitted.training)}
-    with atomic_folder(folder) as scratch:
-        for name in model.manifest.model_files:
-            copy_file(model.folder / name, scratch / name)
-        for name, arrays in tensors.items():
-            write_tensors(scratch / name, arrays, model.manifest.fingerprint)
-        (scratch / SETTINGS).write_text(
-            json.dumps(settings, indent=2, default=_plain, allow_nan=False) + "\n", encoding="utf-8"
-        )
-        written = write_manifest(scratch, model.manifest)
-        if written.fingerprint != model.manifest.fingerprint:
-            raise ModelFolderError(
-                f"{model.folder} has been replaced by another model since the heads were "
-                "fitted; fit again"
-            )
-
-
-def _plain(value: Any) -> Any:
-    """Turn a NumPy number, a prompt, a recipe or a path among the parameters into plain JSON."""
-    if isinstance(value, Prompt):
-        return value.settings()
-    if isinstance(value, LoraRecipe):
-        return asdict(value)
-    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 class Fitted(NamedTuple):
@@ -215,7 +118,7 @@ def read_fitted(folder: Path, n_threads: int | None) -> Fitted:
         rule = DecisionRule(**settings["rule"])
         decision = _decision_of(settings["decision"])
         heads = {
-            name: _read_head(folder, model.manifest, _head_file(name)) for name in settings["heads"]
+            name: _read_head(folder, model.manifest, head_file(name)) for name in settings["heads"]
         }
         scorer = ChoiceScorer(model, as_prompt(settings["prompt"]), heads, default_cache())
         return Fitted(scorer, decision, rule, settings)

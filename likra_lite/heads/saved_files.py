@@ -14,10 +14,38 @@ from numpy.typing import NDArray
 from ..engine.folder import unchanged
 from ..engine.manifest import Manifest
 from ..errors import ModelFolderError
+from ..validation import check_one_of
+from .settings import FITTED_HEADS
 
-__all__ = ["check_identity", "read_json", "read_tensors", "readable", "write_tensors"]
+__all__ = [
+    "HASHES",
+    "HELD_OUT",
+    "NEGATIVES",
+    "SETTINGS",
+    "TRAINING",
+    "VERSION",
+    "check_identity",
+    "head_file",
+    "read_json",
+    "read_tensors",
+    "readable",
+    "write_tensors",
+]
 
+SETTINGS = "classifier.json"
+# Of these settings; 1 had no fitted weights and no version, 2 did not tell the model.
+VERSION = 3
+HASHES = "hashes"
+HELD_OUT = "held_out.safetensors"
+NEGATIVES = "negatives.safetensors"
+TRAINING = "training.safetensors"  # hashes of the items; not in folders of earlier versions
 MODEL = "model"  # in the metadata: the fingerprint of the model
+
+
+def head_file(name: str) -> str:
+    """Return where a head is stored, if there may be a head of this name."""
+    check_one_of("head", name, FITTED_HEADS)
+    return f"heads/{name}.safetensors"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], model: str) -> None:
