@@ -155,7 +155,9 @@ def _import_others(tests: list[str]) -> None:
             del sys.modules[name]
     from hypothesis import settings  # not before pytest, which rewrites it
 
-    settings.register_profile("mutants", derandomize=True, database=None, max_examples=EXAMPLES)
+    settings.register_profile(
+        "mutants", derandomize=True, database=None, deadline=None, max_examples=EXAMPLES
+    )
     settings.load_profile("mutants")
 
 
