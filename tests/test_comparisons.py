@@ -223,3 +223,22 @@ def test_intervals_are_of_the_confidence_asked_for():
     difference = correct["likra"].astype(float) - correct["base"]
     expected = detectable_difference(300, np.mean(difference**2), level=0.2)
     assert found.detectable == pytest.approx(expected)
+
+
+def test_how_large_differences_must_be_in_all_comparisons():
+    for detectable, seen in (
+        ((1.0, 0.3), "only differences of 100.0 points or more would have been seen"),
+        ((0.2, 0.3), "only differences of 30.0 points or more would have been seen"),
+        ((1.1, 1.0), "with so few items hardly any would have been seen"),
+        ((1.1, 1.2), "with so few items none would have been seen"),
+    ):
+        shown = [replace(NOT_FOUND, p_adjusted=0.05, detectable=each) for each in detectable]
+        (said,) = findings(shown)
+        where = "in any of the 2 comparisons on 977 items"
+        assert said == f"no difference was found {where}; {seen}"
+    two = replace(NOT_FOUND, n_seeds=2)
+    assert findings([FOUND, two]) == [sentence(FOUND), sentence(two)]
+    assert (
+        "in the other 2 comparisons on 977 items, mean of 2 seeds;"
+        in findings([FOUND, two, NOT_FOUND])[1]
+    )

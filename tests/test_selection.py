@@ -44,6 +44,20 @@ def test_the_first_of_equals_is_chosen():
     assert choose(table, np.zeros(20, np.int64), "base").normalization == "none"
 
 
+def test_a_normalization_that_is_given_is_not_chosen():
+    table = make_table([3] * 30)
+    y = np.zeros(30, np.int64)
+    for name in ("none", "chars", "bytes", "tokens"):
+        decision = DecisionRule("sft", normalization=name).decide(table, y)
+        assert (decision.normalization, decision.alpha) == (name, 1.0)
+    best = DecisionRule("sft", normalization="auto").decide(table, y)
+    losses = {
+        name: mean_loss(DecisionRule("sft", normalization=name).decide(table, y), table, y)
+        for name in ("none", "chars", "bytes", "tokens")
+    }
+    assert best.normalization == min(losses, key=losses.get)
+
+
 @pytest.mark.parametrize(
     ("mode", "alpha", "normalization", "fixed"),
     [

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from test_ratio import make_table
 
+from likra_lite.errors import LikraError
 from likra_lite.scoring.conditional_logit import ConditionalLogit
 from likra_lite.scoring.table import LogLikelihoods
 from likra_lite.scoring.weighing import fit_decision, plain_ratios
@@ -137,3 +138,65 @@ def test_features_that_differ_by_rounding_only_have_no_weight(level, size):
     table = LogLikelihoods(table.offsets, heads, table.lengths)
     weight = fit_decision(table, np.random.default_rng(5).integers(0, 4, 30)).weights["neutral"]
     assert (weight == 0.0) == (size < 1e-9)
+
+
+def test_scores_of_any_size_have_probabilities():
+    features = np.array([[2000.0], [0.0], [-3000.0], [0.0], [-1.0]])
+    logit = ConditionalLogit(features, np.array([0, 3, 5]), np.array([0, 0]))
+    shares, log_likelihood = logit.probabilities(np.array([1.0]))
+    np.testing.assert_allclose(shares, [1, 0, 0, *softmax([0.0, -1.0])])
+    assert log_likelihood == pytest.approx(-np.log1p(np.exp(-1.0)))
+    assert logit.probabilities(np.array([-1.0]))[1] < -4000
+
+
+def counted(logit: ConditionalLogit, monkeypatch) -> list[np.ndarray]:
+    """Return the weights at which derivatives are taken."""
+    places: list[np.ndarray] = []
+    plain = logit.derivatives
+    monkeypatch.setattr(logit, "derivatives", lambda w: (places.append(w), plain(w))[1])
+    return places
+
+
+def test_newtons_method_takes_few_steps(monkeypatch):
+    """And halves one that leads too far until it is worth a part of what it promised."""
+    rng = np.random.default_rng(0)
+    features, y = rng.normal(size=(300, 2)), rng.integers(0, 3, 100)
+    logit = ConditionalLogit(features, np.arange(0, 301, 3), y)
+    near = counted(logit, monkeypatch)
+    found = logit.posterior(np.zeros(2), np.eye(2))
+    assert 2 <= len(near) <= 5
+    far = counted(logit, monkeypatch)
+    start = np.array([40.0, -40.0])
+    again = logit.posterior(np.zeros(2), 1e-3 * np.eye(2), start)
+    assert len(far) < 60
+    steps = [place - start for place in far[1:4]]
+    np.testing.assert_allclose(steps[1], steps[0] / 2)
+    np.testing.assert_allclose(steps[2], steps[0] / 4)
+    np.testing.assert_allclose(again.weights, found.weights, atol=0.1)
+
+
+def test_what_does_not_converge_is_an_error(monkeypatch):
+    rng = np.random.default_rng(1)
+    logit = ConditionalLogit(rng.normal(size=(40, 2)), np.arange(0, 41, 2), np.zeros(20, np.int64))
+    monkeypatch.setattr("likra_lite.scoring.conditional_logit.MAX_STEPS", 1)
+    with pytest.raises(
+        LikraError, match=r"did not converge: Newton's method stopped where .* nats"
+    ):
+        logit.posterior(np.zeros(2), np.eye(2))
+
+
+def test_steps_that_lead_nowhere_are_an_error(monkeypatch):
+    """As rounding may cause: here whatever is tried is worse than the start."""
+    logit = ConditionalLogit(np.array([[1.0], [0.0]]), np.array([0, 2]), np.array([0]))
+    plain = logit.derivatives
+    tried = []
+
+    def worse(weights):
+        tried.append(weights)
+        value, *others = plain(weights)
+        return (value - 100 * (len(tried) > 1), *others)
+
+    monkeypatch.setattr(logit, "derivatives", worse)
+    with pytest.raises(LikraError, match="did not converge"):
+        logit.posterior(np.zeros(1), np.eye(1))
+    assert 30 < len(tried) < 40, "halved to less than a ten billionth"

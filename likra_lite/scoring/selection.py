@@ -216,7 +216,7 @@ def worse_than_base(
     """
     ours, theirs = (d.predict(table) == y for d in (decision, reference))
     difference, error = paired_difference(ours, theirs)
-    if difference >= -error or difference >= 0:
+    if difference >= -error:
         return None
     return (
         f"mode {mode!r} does worse than the base model on held-out items: accuracy "
