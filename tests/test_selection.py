@@ -58,22 +58,6 @@ def test_a_normalization_that_is_given_is_not_chosen():
     assert best.normalization == min(losses, key=losses.get)
 
 
-@pytest.mark.parametrize(
-    ("mode", "alpha", "normalization", "fixed"),
-    [
-        ("auto", 0.9, "none", False),
-        ("likra", "auto", "none", False),
-        ("likra", 0.9, "none", True),
-        ("likra", 0.9, "auto", False),
-        ("sft", "auto", "none", True),
-        ("sft", 1.0, "auto", False),
-        ("pmi", "auto", "chars", True),
-    ],
-)
-def test_whether_held_out_items_have_a_say(mode, alpha, normalization, fixed):
-    assert DecisionRule(mode, alpha, normalization).is_fixed == fixed
-
-
 def test_what_rules_read():
     for mode in MODES:
         assert DecisionRule(mode).read == set(MODES[mode].heads)
