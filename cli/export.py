@@ -71,5 +71,5 @@ def export(
             f"{manifest.parity['max_difference_nats']:.1e} nats per answer"
         )
         if precision == "int8":
-            quantize_model(exact, out)
-            report(exact, out, items)
+            written = quantize_model(exact, out)
+            report(exact, out, written.fingerprint, items)

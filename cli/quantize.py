@@ -37,12 +37,16 @@ def quantize(model: str, out: str, items: str | None) -> None:
     check_folder_target(out)
     if Path(out).resolve() == Path(model).resolve():
         raise LikraError(f"--out is {model} itself; choose another folder")
-    quantize_model(model, out)
-    report(model, out, items)
+    written = quantize_model(model, out)
+    report(model, out, written.fingerprint, items)
 
 
-def report(model: str, out: str, items: str | None) -> None:
-    """Tell the sizes of a model and its rounded twin, and how far their scores are apart."""
+def report(model: str, out: str, fingerprint: str, items: str | None) -> None:
+    """Tell the sizes of a model and its rounded twin, and how far their scores are apart.
+
+    The twin at `out` must still be that of this fingerprint.
+    """
+    from likra_lite.errors import LikraError
     from likra_lite.progress import progress_bar
     from likra_lite.questions.item import Item
     from likra_lite.scoring.agreement import compare_scores
@@ -51,6 +55,8 @@ def report(model: str, out: str, items: str | None) -> None:
     from .opening import open_model, stream_items
 
     before, after = (open_model(folder, None, cached=False).scorer for folder in (model, out))
+    if after.model.manifest.fingerprint != fingerprint:
+        raise LikraError(f"{out} was replaced by another process when it had just been written")
 
     def megabytes(scorer: ChoiceScorer) -> float:
         return sum(file["bytes"] for file in scorer.model.manifest.files.values()) / 1e6

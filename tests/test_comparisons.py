@@ -242,3 +242,9 @@ def test_how_large_differences_must_be_in_all_comparisons():
         "in the other 2 comparisons on 977 items, mean of 2 seeds;"
         in findings([FOUND, two, NOT_FOUND])[1]
     )
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 1.5])
+def test_confidence_is_between_0_and_1(confidence):
+    with pytest.raises(LikraError, match="got confidence="):
+        compare_modes({"base": np.ones(3, bool)}, ["base"], confidence)

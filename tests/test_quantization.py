@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from checkpoints import needs_pytorch, save_checkpoint
 from command_line import run
+from likra_lite.cli.quantize import report
 from safetensors import safe_open
 
 from likra_lite import LanguageModel, LikraClassifier, LoraRecipe, read_items
@@ -214,3 +215,9 @@ def test_commands(llama_checkpoint, model_folder, tmp_path, capsys):
         status, out, err = run(*arguments.split(), capsys=capsys)
         assert status != 0
         assert re.search(message, err)
+
+
+def test_a_report_is_of_what_was_written(rounded, model_folder):
+    """Not of what another process has put there meanwhile."""
+    with pytest.raises(LikraError, match="was replaced by another process"):
+        report(str(model_folder), str(rounded), "another fingerprint", None)

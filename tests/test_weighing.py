@@ -200,3 +200,36 @@ def test_steps_that_lead_nowhere_are_an_error(monkeypatch):
     with pytest.raises(LikraError, match="did not converge"):
         logit.posterior(np.zeros(1), np.eye(1))
     assert 30 < len(tried) < 40, "halved to less than a ten billionth"
+
+
+def test_a_step_must_gain_a_ten_thousandth_of_what_it_promises(monkeypatch):
+    logit = ConditionalLogit(np.array([[1.0], [0.0]]), np.array([0, 2]), np.array([0]))
+    plain = logit.derivatives
+    tried = []
+
+    def barely(weights):
+        value, gradient, information = plain(weights)
+        tried.append(float(weights[0]))
+        if len(tried) == 2:  # half of that, after the prior's penalty
+            first, slope, curvature = plain(np.zeros(1))
+            gain = float(slope[0] ** 2 / (curvature[0, 0] + 1))
+            value = first + 0.5e-4 * gain + 0.5 * float(weights[0]) ** 2
+        return value, gradient, information
+
+    monkeypatch.setattr(logit, "derivatives", barely)
+    logit.posterior(np.zeros(1), np.eye(1))
+    assert tried[2] == tried[1] / 2
+
+
+def test_a_hundred_steps_are_tried(monkeypatch):
+    logit = ConditionalLogit(np.array([[1.0], [0.0]]), np.array([0, 2]), np.array([0]))
+    tried = []
+
+    def endless(weights):
+        tried.append(weights)
+        return 1e6 * len(tried), np.ones(1) + weights, np.zeros((1, 1))
+
+    monkeypatch.setattr(logit, "derivatives", endless)
+    with pytest.raises(LikraError, match="did not converge"):
+        logit.posterior(np.zeros(1), np.eye(1))
+    assert len(tried) == 1 + 100

@@ -28,9 +28,16 @@ PATIENCE = 900.0  # seconds, after which a command hangs; all share the cores
 GRACE = 10.0  # seconds in which workers must end after the last command
 REPEATED = 0.3  # share of commands that run again over what they have left
 TIMES = re.compile(r"\b\d+\.\d s\b")  # what is different in every run
-GOING_ON = re.compile(r"going on from .*|likra-lite: going on behind item .*")
+# What a slow command says of its progress, and one that goes on with what another has begun.
+PASSING = re.compile(
+    r"going on from .*|likra-lite: going on behind item .*"
+    r"|[a-z][a-z0-9 ]*: (\d+ of \d+ \w+.*|about .* to go)"
+)
 # Who writes what another process is writing may be refused, for these reasons only.
-REFUSALS = re.compile(r".* is being written by another process|.* holds training with .*")
+REFUSALS = re.compile(
+    r".* is being written by another process|.* was replaced by another process .*"
+    r"|.* holds training with .*"
+)
 READERS = [Command("score of a shared model", ("score", "handwritten", "--model", f"{SHARED}/fit"))]
 Result = tuple[int, str, str, dict[str, str]]  # status, stdout, stderr, checksums of files
 
@@ -109,7 +116,7 @@ def whole_snapshot(out: Path) -> dict[str, str]:
 
 def _timeless(text: str) -> str:
     lines = TIMES.sub("N s", text).splitlines(keepends=True)
-    return "".join(line for line in lines if not GOING_ON.fullmatch(line.strip()))
+    return "".join(line for line in lines if not PASSING.fullmatch(line.strip()))
 
 
 def _alone(commands: list[Command], folder: Path) -> Expected:
