@@ -11,25 +11,31 @@ from test_ratio import make_table
 from likra_lite.errors import LikraError
 from likra_lite.scoring.conditional_logit import ConditionalLogit
 from likra_lite.scoring.table import LogLikelihoods
-from likra_lite.scoring.weighing import fit_decision, plain_ratios
+from likra_lite.scoring.weighing import fit_decision, plain_ratios, prior_of
 
-FEATURES = ("base", "negative", "base/chars", "negative/chars", "tokens", "chars")
-RATIOS = (
-    {"base": 1.0},
-    {"base": 1.0, "negative": -0.9},
-    {"base/chars": 1.0},
-    {"base/chars": 1.0, "negative/chars": -0.9},
-)
+# Weights of the plain ratios, and what each has of the prior: half is the fitted heads' own.
+RATIOS = {
+    ("base", "negative"): [({"base": 1.0}, 1), ({"base": 1.0, "negative": -0.9}, 1)],
+    ("positive", "negative"): [
+        ({"base": 1.0}, 1),
+        ({"positive": 1.0}, 1),
+        ({"positive": 1.0, "negative": -0.9}, 2),
+    ],
+}
+
+
+def features_by_hand(heads) -> tuple[str, ...]:
+    return (*heads, *(f"{head}/chars" for head in heads), "tokens", "chars")
 
 
 def item_features(table: LogLikelihoods) -> list[np.ndarray]:
     """Return the features of every item's choices, less their mean."""
     columns = {
-        **{head: table.heads[head] for head in ("base", "negative")},
-        **{f"{head}/chars": table.heads[head] / table.n_chars for head in ("base", "negative")},
+        **table.heads,
+        **{f"{head}/chars": values / table.n_chars for head, values in table.heads.items()},
         **{"tokens": table.n_tokens, "chars": table.n_chars},
     }
-    rows = np.array([columns[name] for name in FEATURES], float).T
+    rows = np.array([columns[name] for name in features_by_hand(table.heads)], float).T
     return [part - part.mean(axis=0) for part in np.split(rows, table.offsets[1:-1])]
 
 
@@ -61,32 +67,34 @@ def mode_and_evidence(items, y, mean, covariance):
     return best.x, -best.fun + 0.5 * logs
 
 
+@pytest.mark.parametrize("heads", RATIOS)
 @pytest.mark.parametrize("n_items", [1, 6])
-def test_weights_are_the_mean_of_all_posteriors(n_items):
+def test_weights_are_the_mean_of_all_posteriors(n_items, heads):
     table = make_table([3, 2, 4, 5, 2, 3][:n_items], seed=n_items)
-    table = LogLikelihoods(
-        table.offsets, {h: table.heads[h] for h in ("base", "negative")}, table.lengths
-    )
+    table = LogLikelihoods(table.offsets, {h: table.heads[h] for h in heads}, table.lengths)
+    features = features_by_hand(heads)
+    ratios = [r for r in RATIOS[heads] if set(r[0]) <= set(heads)]
     y = np.random.default_rng(1).integers(table.n_choices)
     items = item_features(table)
     every = np.concatenate(items)
     spread = every.std(axis=0)
     items = [rows / spread for rows in items]
     weights, evidence = [], []
-    for ratio in RATIOS:
-        plain = np.array([ratio.get(name, 0.0) for name in FEATURES])
+    per = [({f"{head}/chars": w for head, w in ratio.items()}, part) for ratio, part in ratios]
+    for ratio, part in (*ratios, *per):
+        plain = np.array([ratio.get(name, 0.0) for name in features])
         centre = plain * spread / (every @ plain).std()
         for scale in (0.1, 0.2, 0.4, 0.8, 1.6):
             for apart in (0.1, 0.3):
                 covariance = scale**2 * (
-                    apart**2 * np.eye(len(FEATURES)) + 0.25 * np.outer(centre, centre)
+                    apart**2 * np.eye(len(features)) + 0.25 * np.outer(centre, centre)
                 )
                 found, log_evidence = mode_and_evidence(items, y, scale * centre, covariance)
                 weights.append(found / spread)
-                evidence.append(log_evidence)
+                evidence.append(log_evidence + np.log(part))
     expected = softmax(evidence) @ np.array(weights)
     decision = fit_decision(table, y)
-    assert tuple(decision.weights) == FEATURES
+    assert tuple(decision.weights) == features
     np.testing.assert_allclose([*decision.weights.values()], expected, rtol=1e-4, atol=1e-7)
     assert decision.typical == pytest.approx(
         {name: np.median(column) for name, column in (*table.heads.items(), *table.lengths.items())}
@@ -102,8 +110,15 @@ def test_ratios_of_the_prior():
         {"positive": 1.0, "base": -1.0},
     ]
     per = [{f"{head}/chars": weight for head, weight in ratio.items()} for ratio in raw]
-    assert plain_ratios(["base", "neutral", "positive", "negative"]) == [*raw, *per]
-    assert plain_ratios(["base", "negative"]) == list(RATIOS)
+    every = plain_ratios(["base", "neutral", "positive", "negative"])
+    assert every == [*raw, *per]
+    place = raw.index({"positive": 1.0, "negative": -0.9})
+    shares = np.full(len(every), 0.5 / (len(every) - 2))
+    shares[[place, place + len(raw)]] = 0.25
+    np.testing.assert_allclose(prior_of(every), shares)
+    fewer = plain_ratios(["base", "negative"])
+    assert fewer[:2] == [ratio for ratio, _ in RATIOS["base", "negative"]]
+    np.testing.assert_allclose(prior_of(fewer), 0.25)
 
 
 def test_what_is_left_of_a_difference_by_rounding_is_no_ratio():

@@ -1,6 +1,6 @@
 """Fitting the weights of a decision on held-out log-likelihoods.
 
-The weights are those of a conditional logit with a prior that is an equal mixture of normal
+The weights are those of a conditional logit with a prior that is a mixture of normal
 distributions, each centred on a plain ratio: with a handful of items the decision stays close to
 the ratios, as far as they explain the items, and with many it goes where these lead. Centre,
 scale and spread are not chosen but averaged over, each with its evidence (Hoeting et al.,
@@ -10,7 +10,7 @@ nothing is left to chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,11 @@ ROUNDING = 1e-9  # relative to its size, below which a feature counts as constan
 # What a difference of two heads must leave of them to count as a ratio: a head that has learnt
 # nothing differs from the model by rounding.
 LEAST_LEFT = 1e-3
+# Of the prior, what the ratio of a positive and a negative head has, for which they were fitted. On
+# SmolLM2 that gains 1 to 3 points of accuracy over equal parts with 8 or 13 held-out items, and
+# nothing with 52; in the demo's world, where the base model does better than the positive head, it
+# costs 2 with 8 and .3 with 13.
+RATIO_SHARE = 0.5
 ALPHA = 0.9  # of the negative head in the plain ratios; the paper finds 0.9 to 1.0 best
 
 
@@ -65,6 +70,19 @@ def plain_ratios(heads: Iterable[str]) -> list[dict[str, float]]:
             weight = {} if minus is None else {minus: -ALPHA if weighted else -1.0}
             ratios.append({plus: 1.0, **weight})
     return [*ratios, *({name + PER: weight for name, weight in r.items()} for r in ratios)]
+
+
+def prior_of(ratios: Sequence[Mapping[str, float]]) -> FloatArray:
+    """Return what each ratio has of the prior, of shape (n_ratios,): 1 in sum.
+
+    Half is of the ratios of a positive and a negative head, if there are any, and all others
+    share the rest.
+    """
+    fitted = {"positive", "negative"}
+    both = np.array([{name.removesuffix(PER) for name in ratio} == fitted for ratio in ratios])
+    if both.all() or not both.any():
+        return np.full(len(ratios), 1.0 / len(ratios))
+    return np.where(both, RATIO_SHARE / both.sum(), (1.0 - RATIO_SHARE) / (~both).sum())
 
 
 def _centred(features: FloatArray, offsets: IntArray) -> FloatArray:
@@ -108,12 +126,13 @@ def fit_decision(
     varying = spread > 0
     logit = ConditionalLogit(centred[:, varying] / spread[varying], table.offsets, y)
     evidence, found = [], []
-    for ratio in plain_ratios(heads):
+    ratios = plain_ratios(heads)
+    for ratio, share in zip(ratios, prior_of(ratios), strict=True):
         plain = np.array([ratio.get(name, 0.0) for name in names])
         size = float(np.std(centred @ plain))
         if size > LEAST_LEFT * np.max(np.abs(plain * spread)):
             for log_evidence, weights in _posteriors(logit, (plain * spread)[varying] / size):
-                evidence.append(log_evidence)
+                evidence.append(log_evidence + np.log(share))
                 found.append(weights)
     mean = np.zeros(len(names))
     if evidence:
