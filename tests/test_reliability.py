@@ -180,6 +180,24 @@ def test_an_alpha_that_is_none(fitted_copy, capsys):
     assert "NaN is no number" in err
 
 
+@pytest.mark.parametrize("how", ["no parameters", "no alpha", "alpha of words"])
+def test_parameters_that_are_not_there(how, fitted_copy, capsys):
+    path = fitted_copy / "classifier.json"
+    settings = json.loads(path.read_text())
+    if how == "no parameters":
+        del settings["parameters"]
+    elif how == "no alpha":
+        del settings["parameters"]["alpha"]
+    else:
+        settings["parameters"]["alpha"] = "much"
+    path.unlink()
+    path.write_text(json.dumps(settings))
+    write_manifest(fitted_copy, read_manifest_unchecked(fitted_copy))
+    status, out, err = run("score", QUESTIONS, "--model", fitted_copy, capsys=capsys)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "holds a classifier that cannot be read" in err
+
+
 PROGRAM = """
 import os, sys
 import likra_lite

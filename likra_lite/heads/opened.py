@@ -16,6 +16,7 @@ from ..scoring.modes import MODES
 from ..scoring.scorer import ChoiceScorer
 from ..scoring.selection import DecisionRule
 from .saved import is_fitted_folder, read_fitted
+from .saved_files import readable
 
 __all__ = ["Opened", "open_folder"]
 
@@ -65,8 +66,9 @@ def open_folder(
             )
         cache = default_cache() if cached else None
         fitted = read_fitted(path, n_threads)
-        given = fitted.settings["parameters"]["alpha"]
-        alpha = DEFAULT_ALPHA if given == "auto" else float(given)
+        with readable(path):
+            given = fitted.settings["parameters"]["alpha"]
+            alpha = DEFAULT_ALPHA if given == "auto" else float(given)
         if isinstance(fitted.decision, Decision) and MODES[fitted.decision.mode].weighted:
             alpha = fitted.decision.alpha
         scorer = replace(fitted.scorer, cache=cache)
