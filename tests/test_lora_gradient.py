@@ -10,13 +10,13 @@ from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from likra_lite.engine.folder import read_manifest
+from likra_lite.engine.head import GRADIENT_OF
 from likra_lite.engine.manifest import LORA_GRADIENT
 from likra_lite.engine.sessions import open_graph
 from likra_lite.engine.trees import TokenTree, pack
 from likra_lite.export import export_model, quantize_model
 from likra_lite.export.built.families import FAMILIES
 from likra_lite.export.exporters import default_tracer
-from likra_lite.export.gradient.lora_gradient import GRADIENT_OF
 from likra_lite.export.quantization import column_scales, rounded_to
 from likra_lite.export.traced.targets import find_targets
 

@@ -19,6 +19,7 @@ from ..errors import ModelFolderError
 from .cache import cache_key
 
 __all__ = [
+    "GRADIENT_OF",
     "LORA",
     "ROWS_OF_HEADS",
     "Head",
@@ -30,6 +31,7 @@ __all__ = [
 
 MATRIX = "delta"  # the name of an output matrix in its file
 LORA = "lora."  # graph inputs: lora.{module}.a and lora.{module}.b
+GRADIENT_OF = "gradient."  # before the name of such an input: the output that is its gradient
 ROWS_OF_HEADS = "KB"  # the name of the batch axis from the first adapted layer on
 
 FloatArray = NDArray[np.float32]

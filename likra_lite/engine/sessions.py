@@ -100,6 +100,7 @@ def open_graph(
     name: str,
     n_threads: int,
     outputs: Collection[str] | None = None,
+    prepacked: bool = True,
 ) -> InferenceSession:
     """Open one graph of a model folder; it stays open as long as the session is kept.
 
@@ -113,6 +114,8 @@ def open_graph(
     n_threads : int
     outputs : collection of str, optional
         Those that are wanted; what only others depend on is not computed. All by default.
+    prepacked : bool, default=True
+        Whether ONNX Runtime lays weights out anew for its products, beside those in the file.
 
     Raises
     ------
@@ -126,9 +129,7 @@ def open_graph(
     with unchanged(folder, manifest, name, WEIGHTS):
         model = read_graph(path)
         options = session_options(n_threads)
-        if name == LORA_GRADIENT and manifest.precision != "float32":
-            # ONNX Runtime lays weights out anew, beside those in the file, which speeds training up
-            # by 3 % in int8. Who takes int8 wants the memory: of a billion weights, 3 GB.
+        if not prepacked:
             options.add_session_config_entry("session.disable_prepacking", "1")
         source: str | bytes = str(path)
         if outputs is not None:

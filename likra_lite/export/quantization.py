@@ -122,7 +122,7 @@ class _Weights:
             load = self.tensors[stored].load
             scale = self.scales[key] = column_scales(_turned(load(), transposed))
             self.tensors[key] = LazyTensor(
-                tuple(_turned(np.empty(tuple(weight.dims), bool), transposed).shape),
+                tuple(weight.dims)[:: -1 if transposed else 1],
                 lambda: rounded_to(scale, _turned(load(), transposed)),
                 "int8",
             )

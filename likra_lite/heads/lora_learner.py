@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.head import LORA, Lora
+from ..engine.head import GRADIENT_OF, LORA, Lora
 from ..engine.manifest import LORA_GRADIENT, Manifest
 from ..engine.sessions import open_graph, read_graph
 from ..errors import LikraError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ["GraphLearner", "adapted_shapes", "chosen_modules", "open_for_training"]
-
-GRADIENT_OF = "gradient."  # before the name of a factor: the output that is its gradient
 
 # Passes of so many tokens are worth the products' set-up, and their activations fit in a laptop.
 PASS_TOKENS = 512
@@ -70,7 +68,10 @@ def open_for_training(
     outputs = ["loss", *(GRADIENT_OF + name for name in trained)]
     # Passes run side by side: their sessions' threads are beside the callers' own.
     per_pass = max(1, n_threads + 1 - CALLERS)
-    return open_graph(folder, manifest, LORA_GRADIENT, per_pass, outputs)
+    # Weights laid out anew speed float32 up by 8 % and int8 by 3 %. Who takes int8 wants the
+    # memory: of a billion weights, 3 GB.
+    prepacked = manifest.precision == "float32"
+    return open_graph(folder, manifest, LORA_GRADIENT, per_pass, outputs, prepacked)
 
 
 def adapted_shapes(sizes: Mapping[str, Sequence[int]]) -> Shapes:

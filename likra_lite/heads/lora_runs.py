@@ -94,21 +94,22 @@ def fit_runs(
     """
     tables, labels, places = [], [], []
     runs = _trainings(settings, task, folder, held_out)
-    count = sum(len(task.pairs(head, run.keep)) for run in runs for head in task.heads)
-    pace = Pace(task.recipe.epochs * count, f"training on {count} answers", settings.verbose)
+    epochs = task.recipe.epochs
+    counts = [{head: len(task.pairs(head, run.keep)) for head in task.heads} for run in runs]
+    total = sum(sum(of_head.values()) for of_head in counts)
+    pace = Pace(epochs * total, f"training on {total} answers", settings.verbose)
 
-    def trained(head: str, run: Training) -> Lora:
-        total = task.recipe.epochs * len(task.pairs(head, run.keep))
-        with progress_bar(total, f"training {head}", settings.verbose, "example") as bar:
+    def trained(head: str, run: Training, count: int) -> Lora:
+        with progress_bar(epochs * count, f"training {head}", settings.verbose, "example") as bar:
 
-            def advance(count: int) -> None:
-                bar.update(count)
-                pace.advance(count)
+            def advance(done: int) -> None:
+                bar.update(done)
+                pace.advance(done)
 
             return train(head, run, advance)
 
-    for run in runs:
-        heads = {head: trained(head, run) for head in task.heads}
+    for run, of_head in zip(runs, counts, strict=True):
+        heads = {head: trained(head, run, count) for head, count in of_head.items()}
         fitted = replace(scorer, fitted=heads)
         if run.held_out is not None:
             with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:

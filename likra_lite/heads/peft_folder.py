@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..engine.head import Lora
 from ..errors import LikraError, ModelFolderError
+from ..system.safetensors_file import FLOATS, as_float32
 from .peft_config import PeftConfig
 from .recipe import LoraRecipe
 
@@ -23,7 +24,6 @@ PREFIX = "base_model.model."
 EMBEDDINGS = re.compile(r"(^|\.)(lm_head|embed_tokens|embed_out|embed_in|wte)\.")
 DOWN, UP = "lora_A.weight", "lora_B.weight"
 SIDES = {DOWN: 0, UP: 1}
-FORMATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 def factors_of(tensors: Mapping[str, NDArray[np.float32]], scale: Callable[[str], float]) -> Lora:
@@ -161,11 +161,9 @@ def read_peft_folder(folder: Path) -> tuple[Lora, dict[str, Any]]:
 
 
 def _numbers(entry: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Return a tensor of a safetensors file; bfloat16 is the upper half of a float32."""
-    values = np.frombuffer(entry["data"], FORMATS[entry["dtype"]])
-    if entry["dtype"] == "BF16":
-        values = (values.astype(np.uint32) << 16).view(np.float32)
-    return values.astype(np.float32).reshape(entry["shape"])
+    """Return a tensor of a safetensors file, in memory of its own."""
+    values = np.frombuffer(entry["data"], FLOATS[entry["dtype"]])
+    return as_float32(values, entry["dtype"]).reshape(entry["shape"]).copy()
 
 
 def _check_vocabulary(folder: Path, tensors: Mapping[str, Any]) -> None:

@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ExportError
+from ...system.safetensors_file import FLOATS, as_float32, read_header
 
 __all__ = ["SafetensorsFiles"]
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-HEADER_LENGTH = 8  # bytes
-
-# Number formats that are read; bfloat16 is the upper half of a float32.
-FORMATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 @dataclass(frozen=True)
@@ -31,13 +28,10 @@ class _Entry:
     def read(self) -> NDArray[np.float32]:
         """Return the values, from the file itself where they need no change."""
         try:
-            mapped = np.memmap(self.path, FORMATS[self.kind], "r", self.start, self.shape)
+            mapped = np.memmap(self.path, FLOATS[self.kind], "r", self.start, self.shape)
         except (OSError, ValueError) as error:
             raise ExportError(f"{self.path} cannot be read: {error}; download it again") from None
-        values = np.asarray(mapped)
-        if self.kind == "BF16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32, copy=False)
+        return as_float32(np.asarray(mapped), self.kind)
 
 
 class SafetensorsFiles(Mapping[str, tuple[int, ...]]):
@@ -87,21 +81,17 @@ def _files(folder: Path) -> list[Path]:
 
 def _header(path: Path) -> dict[str, _Entry]:
     try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(HEADER_LENGTH), "little")
-            header = json.loads(stream.read(length))
+        first, header = read_header(path)
     except FileNotFoundError:
         raise ExportError(f"{path} is missing, but the index names it") from None
     except (OSError, ValueError, MemoryError, OverflowError) as error:
         raise ExportError(f"{path} is no safetensors file: {error}") from None
-    header.pop("__metadata__", None)
     entries = {}
     for name, entry in header.items():
-        if entry["dtype"] not in FORMATS:
+        if entry["dtype"] not in FLOATS:
             raise ExportError(
-                f"{path.name} holds {name} as {entry['dtype']}; expected one of "
-                f"{', '.join(FORMATS)}"
+                f"{path.name} holds {name} as {entry['dtype']}; expected one of {', '.join(FLOATS)}"
             )
-        start = HEADER_LENGTH + length + entry["data_offsets"][0]
+        start = first + entry["data_offsets"][0]
         entries[name] = _Entry(path, entry["dtype"], tuple(entry["shape"]), start)
     return entries

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ...engine.head import LORA
+from ...engine.head import GRADIENT_OF, LORA
 from ...engine.subgraph import keep_needed
 from ..graphs.output_graphs import WEIGHT, Projection, loss_graph
 from . import layer_rules, operator_rules  # noqa: F401  (they fill the table of rules)
@@ -17,11 +17,10 @@ from .autodiff import append_gradients
 from .norms import use_norm_operator
 from .observed import Observed
 
-__all__ = ["GRADIENT_OF", "LOSS", "PROJECTION", "lora_gradient_graph"]
+__all__ = ["LOSS", "PROJECTION", "lora_gradient_graph"]
 
 LOSS = "loss"  # the first output, and what the names of its part of the graph begin with
 PROJECTION = f"{LOSS}.{WEIGHT}"  # the weight of the vocabulary projection
-GRADIENT_OF = "gradient."  # of an input: the name of the output that is its gradient
 
 # Texts, tokens in each, rows that are asked for and rank, in two runs.
 OBSERVED = ({"B": 2, "T": 5, "N": 3, "R": 4}, {"B": 3, "T": 7, "N": 6, "R": 2})

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ...errors import ExportError
+from ...system.safetensors_file import read_header
 
 __all__ = ["LazyTensor", "Reference", "referring_graph", "store_weights", "stored_tensors"]
 
@@ -180,7 +181,7 @@ def referring_graph(path: Path) -> onnx.ModelProto:
         where = {entry.key: entry.value for entry in initializer.external_data}
         file = where["location"]
         if file not in names:
-            first, header = _header(path.parent / file)
+            first, header = read_header(path.parent / file)
             names[file] = {first + entry["data_offsets"][0]: name for name, entry in header.items()}
         del initializer.external_data[:]
         tensor = names[file][int(where["offset"])]
@@ -191,7 +192,7 @@ def referring_graph(path: Path) -> onnx.ModelProto:
 def stored_tensors(path: Path) -> dict[str, LazyTensor]:
     """Return the tensors of a weights file by name, each read when it is needed."""
     formats = {short: dtype for dtype, short in FORMATS.items()}
-    first, header = _header(path)
+    first, header = read_header(path)
     tensors = {}
     for name, entry in header.items():
         shape, dtype = tuple(entry["shape"]), formats[entry["dtype"]]
@@ -203,12 +204,3 @@ def stored_tensors(path: Path) -> dict[str, LazyTensor]:
 
         tensors[name] = LazyTensor(shape, load, dtype)
     return tensors
-
-
-def _header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Return where the tensors of a safetensors file begin, and what it says of each."""
-    with path.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        header: dict[str, Any] = json.loads(stream.read(size))
-    header.pop("__metadata__", None)
-    return 8 + size, header
