@@ -1,0 +1,119 @@
+r"""Learning from wrong answers on a laptop: does it work, on what, and how sure is it.
+
+    python examples/study --model my-model --out my-study --unrelated siqa.jsonl \
+        --questions "ARC-Easy" arc_easy/train.jsonl arc_easy/test.jsonl \
+        --questions "CommonsenseQA" commonsenseqa/train.jsonl commonsenseqa/dev.jsonl
+
+LoRA heads are fitted on growing numbers of questions of each set, in several draws, and tested
+on the same test items. The first set is fitted with other wrong answers too (the most likely ones,
+answers of other questions, and of --unrelated), and with its questions hidden or exchanged. A set
+whose two files are the same is parted. What is finished is kept in --out: the same command goes on
+after an interrupt, or with more draws, and ends with tables (CSV) and figures (SVG).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from fits import CONTROLS, NEGATIVES, Fit, Questions, Study
+from joblib import Parallel, delayed
+
+from likra_lite import read_items
+
+SMALL = 256  # questions; fits on more of them wait until all others are done
+
+
+def stages(
+    study: Study, sizes: Sequence[int], seeds: int, compared: Sequence[int]
+) -> Iterator[list[Fit]]:
+    """Yield lists of fits that may be done side by side, the cheap ones first.
+
+    Wrong answers of other kinds come after the own ones, whose positive head they share.
+    """
+    first = next(iter(study.questions))
+    for large in (False, True):
+        for seed in range(seeds):
+            plain = {
+                Fit(name, min(size, len(questions.train)), seed)
+                for name, questions in study.questions.items()
+                for size in sizes
+            }
+            some = [Fit(first, size, seed) for size in compared]
+            controls = [Fit(first, compared[0], seed, control=control) for control in CONTROLS[1:]]
+            others = [
+                Fit(first, size, seed, negatives)
+                for size in compared
+                for negatives in NEGATIVES[1:]
+            ]
+            for stage in ({*plain, *some, *controls}, others):
+                yield sorted(fit for fit in stage if (fit.size > SMALL) == large)
+
+
+@click.command()
+@click.option("--model", required=True, help="Model folder.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of results.")
+@click.option(
+    "--questions",
+    "sets",
+    required=True,
+    multiple=True,
+    type=(str, str, str),
+    metavar="NAME TRAIN TEST",
+    help="A set of questions.",
+)
+@click.option("--unrelated", required=True, help="Questions with unrelated answers.")
+@click.option("--sizes", default="16,64,256,1024", show_default=True, help="Numbers of questions.")
+@click.option(
+    "--compared",
+    default="256,1024",
+    show_default=True,
+    help="Numbers of questions for which kinds of wrong answers are compared.",
+)
+@click.option("--seeds", default=3, show_default=True, help="Draws.")
+@click.option("--test-items", default=400, show_default=True)
+@click.option("--jobs", default=2, show_default=True, help="Fits at a time, of a thread each.")
+def main(
+    model: str,
+    out: Path,
+    sets: Sequence[tuple[str, str, str]],
+    unrelated: str,
+    sizes: str,
+    compared: str,
+    seeds: int,
+    test_items: int,
+    jobs: int,
+) -> None:
+    """Fit, test, and write tables and figures."""
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of the workers
+    warnings.simplefilter("ignore")
+    questions = {}
+    for name, train, test in sets:
+        tested = read_items(test, require_answer=True)
+        fitted = tested[test_items:] if train == test else read_items(train, require_answer=True)
+        questions[name] = Questions(fitted, tested[:test_items])
+    right = [item.choices[item.answer or 0] for item in read_items(unrelated, require_answer=True)]
+    study = Study(model, out, questions, right)
+    numbers = [[int(part) for part in given.split(",")] for given in (sizes, compared)]
+    first = next(iter(questions))
+    free = [(name, "none") for name in questions] + [(first, control) for control in CONTROLS[1:]]
+    drawn = [(name, SMALL, seed) for seed in range(seeds) for name in questions]
+    plan = list(stages(study, numbers[0], seeds, numbers[1]))
+    done, total = 0, sum(map(len, plan))
+    with Parallel(jobs, return_as="generator_unordered") as parallel:
+        for score, wanted in ((study.score_free, free), (study.score_drawn, drawn)):
+            for name in parallel(delayed(score)(*each) for each in wanted):
+                click.echo(f"{name}: scored", err=True)
+        for stage in plan:
+            missing = [fit for fit in stage if not study.is_done(fit.name)]
+            done += len(stage) - len(missing)
+            for name in parallel(delayed(study.fit)(fit) for fit in missing):
+                done += 1
+                click.echo(f"{done} of {total}: {name}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""The fits of the study, each kept in a file: what its heads say of the test items.
+
+A fit is what ``likra-lite fit --adapter lora`` does with so many questions: a fifth of them is
+held out of the training and tells the weights of ``auto``. Its file holds log-likelihoods, so that
+every mode, alpha and normalization is arithmetic afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from likra_lite import Item, LikraClassifier, LogLikelihoods, LoraRecipe
+from likra_lite.experiments.controls import draw_probes, shuffle_questions
+from likra_lite.prompts import as_prompt
+from likra_lite.scoring.modes import FREE_HEADS
+
+__all__ = ["CONTROLS", "NEGATIVES", "Fit", "Questions", "Study"]
+
+NEGATIVES = ("own", "hardest", "other", "unrelated")
+CONTROLS = ("none", "hidden", "shuffled")
+PROBED = 100  # test items that get an answer from elsewhere
+
+Tables = dict[str, LogLikelihoods]
+
+
+@dataclass(frozen=True, order=True)
+class Fit:
+    """Which questions are fitted, and what becomes of them.
+
+    Attributes
+    ----------
+    questions : str
+        Name of a set of questions.
+    size : int
+        Number of questions, drawn at random; of one seed, smaller within larger.
+    seed : int
+        Of the draw.
+    negatives : str
+        What the negative head learns: wrong choices of the question (a random one, or the one that
+        the model finds most likely), right answers of other questions, or of another set.
+    control : str
+        Whether questions are hidden or exchanged, in fitting and in testing.
+    """
+
+    questions: str
+    size: int
+    seed: int
+    negatives: str = "own"
+    control: str = "none"
+
+    @property
+    def name(self) -> str:
+        """What the files of the fit are called."""
+        return f"{self.questions}/{self.control}-{self.negatives}-{self.size}-{self.seed}"
+
+    @property
+    def plain(self) -> Fit:
+        """The fit whose positive head is that of this one."""
+        return replace(self, negatives="own")
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions to fit on and to test on, and answers of other questions."""
+
+    train: Sequence[Item]
+    test: Sequence[Item]
+
+    @cached_property
+    def y(self) -> NDArray[np.int64]:
+        """The right choices of the test items, of shape (n_items,)."""
+        return np.array([item.answer for item in self.test])
+
+    def draw(self, size: int, seed: int) -> list[Item]:
+        """Return some of the items to fit on, at random."""
+        order = np.random.default_rng(seed).permutation(len(self.train))[:size]
+        return [self.train[index] for index in order.tolist()]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Sets of questions, a model, and the folder of results.
+
+    Attributes
+    ----------
+    model : str
+        Model folder.
+    folder : Path
+    questions : mapping of str to Questions
+    unrelated : sequence of str
+        Answers from another source.
+    """
+
+    model: str
+    folder: Path
+    questions: Mapping[str, Questions]
+    unrelated: Sequence[str] = field(repr=False)
+
+    def is_done(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return self._path(name).is_file()
+
+    def read(self, name: str) -> tuple[Tables, dict[str, Any]]:
+        """Return the tables of a file, by name, and its other arrays."""
+        tables: dict[str, dict[str, NDArray[Any]]] = {}
+        others = {}
+        with np.load(self._path(name)) as arrays:
+            for key in arrays.files:
+                table, _, column = key.partition(":")
+                if column:
+                    tables.setdefault(table, {})[column] = arrays[key]
+                else:
+                    others[key] = arrays[key]
+        return {name: LogLikelihoods.of_arrays(found) for name, found in tables.items()}, others
+
+    def score_free(self, questions: str, control: str) -> str:
+        """Score test items and answers from elsewhere under the model as it is."""
+        name = f"{questions}/{control}-free"
+        if not self.is_done(name):
+            some = self.questions[questions].train[:2]
+            classifier = self._classifier(control, adapter="none").fit(some)
+            self._write(name, self._tested(classifier, questions, control))
+        return name
+
+    def score_drawn(self, questions: str, size: int, seed: int) -> str:
+        """Score the first items of a draw under the model as it is: what needs no heads."""
+        name = f"{questions}/drawn-{size}-{seed}"
+        if not self.is_done(name):
+            items = self.questions[questions].draw(size, seed)
+            table = self._classifier(adapter="none").fit(items).held_out_
+            self._write(name, {"drawn": table}, y=np.array([item.answer for item in items]))
+        return name
+
+    def fit(self, fit: Fit) -> str:
+        """Fit heads and score test items under them."""
+        began, cpu = time.perf_counter(), time.process_time()
+        folder = self.folder / "trainings" / fit.name
+        settings: dict[str, Any] = {"negatives": fit.negatives, "train_dir": folder}
+        if fit.negatives != "own":  # the positive head is known, and the rate with it
+            note = self.folder / "trainings" / fit.plain.name / "learning_rate.json"
+            rate = json.loads(note.read_text(encoding="utf-8"))["learning_rate"]
+            settings |= {"mode": "base-likra", "recipe": LoraRecipe(learning_rate=rate)}
+        items = self.questions[fit.questions].draw(fit.size, fit.seed)
+        if fit.negatives == "unrelated":
+            items = self._with_unrelated(items)
+            settings["negatives"] = "own"
+        if fit.control == "shuffled":
+            items = shuffle_questions(items)
+        classifier = self._classifier(fit.control, adapter="lora", **settings).fit(items)
+        spent = {
+            "seconds": time.perf_counter() - began,
+            "cpu_seconds": time.process_time() - cpu,
+        }
+        heads = [head for head in classifier.held_out_.heads if head not in FREE_HEADS]
+        tables = self._tested(classifier, fit.questions, fit.control, tuple(heads))
+        held_out = {"held_out": classifier.held_out_}
+        self._write(fit.name, tables | held_out, y=classifier.held_out_y_, **spent)
+        return fit.name
+
+    def _classifier(self, control: str = "none", **settings: Any) -> LikraClassifier:
+        prompt = as_prompt("question").hide_question() if control == "hidden" else None
+        return LikraClassifier(self.model, prompt=prompt, n_threads=1, cache=False, **settings)
+
+    def _tested(
+        self,
+        classifier: LikraClassifier,
+        questions: str,
+        control: str,
+        heads: tuple[str, ...] | None = None,
+    ) -> Tables:
+        test = self.questions[questions].test
+        if control == "shuffled":
+            test = shuffle_questions(test)
+        tables = {"test": classifier.log_likelihoods(test, heads)}
+        if control == "none":
+            tables["elsewhere"] = classifier.log_likelihoods(self._elsewhere(test), heads)
+        return tables
+
+    def _elsewhere(self, test: Sequence[Item]) -> list[Item]:
+        """Return test items with two choices: another question's right answer, unrelated text."""
+        right = [item.choices[item.answer or 0] for item in test]
+        drawn = zip(
+            test[:PROBED],
+            draw_probes(test[:PROBED], right),
+            draw_probes(test[:PROBED], self.unrelated),
+            strict=True,
+        )
+        return [
+            replace(item, choices=(other, unrelated), answer=None)
+            for item, other, unrelated in drawn
+            if other is not None and unrelated is not None
+        ]
+
+    def _with_unrelated(self, items: Sequence[Item]) -> list[Item]:
+        """Return items whose only wrong choice is unrelated text."""
+        rng = np.random.default_rng(0)
+        return [
+            replace(item, choices=(item.choices[item.answer or 0], answer), answer=0)
+            for item, answer in zip(items, rng.choice(self.unrelated, len(items)), strict=True)
+        ]
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+    def _write(self, name: str, tables: Tables, **arrays: Any) -> None:
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(f".{os.getpid()}.tmp")
+        with scratch.open("wb") as stream:
+            columns = {
+                f"{table}:{column}": values
+                for table, found in tables.items()
+                for column, values in found.to_arrays().items()
+            }
+            np.savez(stream, **columns, **arrays)
+        scratch.replace(path)
