@@ -19,11 +19,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from fits import CONTROLS, NEGATIVES, Fit, Questions, Study
+from figures import figures
+from fits import CONTROLS, NEGATIVES, Fit, Questions, Study, shown_name
 from joblib import Parallel, delayed
+from tables import Shown, accuracies, comparisons, likelihoods
 
 from likra_lite import read_items
+from likra_lite.experiments.summaries import write_csv
+from likra_lite.report.figure import picture
+from likra_lite.system.atomic import write_bytes
 
+SHOWN = (5, 25)  # answered questions before the one asked, which teach without a fit
 SMALL = 256  # questions; fits on more of them wait until all others are done
 
 
@@ -75,6 +81,7 @@ def stages(
 )
 @click.option("--seeds", default=3, show_default=True, help="Draws.")
 @click.option("--test-items", default=400, show_default=True)
+@click.option("--tables", is_flag=True, help="Fit no more; write what is finished.")
 @click.option("--jobs", default=2, show_default=True, help="Fits at a time, of a thread each.")
 def main(
     model: str,
@@ -85,6 +92,7 @@ def main(
     compared: str,
     seeds: int,
     test_items: int,
+    tables: bool,
     jobs: int,
 ) -> None:
     """Fit, test, and write tables and figures."""
@@ -97,22 +105,49 @@ def main(
         questions[name] = Questions(fitted, tested[:test_items])
     right = [item.choices[item.answer or 0] for item in read_items(unrelated, require_answer=True)]
     study = Study(model, out, questions, right)
+    study.begin()
     numbers = [[int(part) for part in given.split(",")] for given in (sizes, compared)]
-    first = next(iter(questions))
-    free = [(name, "none") for name in questions] + [(first, control) for control in CONTROLS[1:]]
-    drawn = [(name, SMALL, seed) for seed in range(seeds) for name in questions]
     plan = list(stages(study, numbers[0], seeds, numbers[1]))
+    shown = [(name, count, seed) for seed in range(seeds) for name in questions for count in SHOWN]
+    if not tables:
+        carry_out(study, plan, shown, jobs)
+    write(study, [fit for stage in plan for fit in stage], shown)
+
+
+def carry_out(
+    study: Study, plan: Sequence[Sequence[Fit]], shown: Sequence[Shown], jobs: int
+) -> None:
+    """Do what has no file yet."""
+    names = list(study.questions)
+    free = [(name, "none") for name in names] + [(names[0], hidden) for hidden in CONTROLS[1:]]
+    drawn = list(dict.fromkeys((name, seed) for name, _, seed in shown))
     done, total = 0, sum(map(len, plan))
     with Parallel(jobs, return_as="generator_unordered") as parallel:
-        for score, wanted in ((study.score_free, free), (study.score_drawn, drawn)):
-            for name in parallel(delayed(score)(*each) for each in wanted):
-                click.echo(f"{name}: scored", err=True)
+        scored = (
+            *(delayed(study.score_free)(*each) for each in free),
+            *(delayed(study.score_drawn)(*each) for each in drawn),
+            *(delayed(study.score_shown)(*each) for each in shown),
+        )
+        for name in parallel(scored):
+            click.echo(f"{name}: scored", err=True)
         for stage in plan:
             missing = [fit for fit in stage if not study.is_done(fit.name)]
             done += len(stage) - len(missing)
             for name in parallel(delayed(study.fit)(fit) for fit in missing):
                 done += 1
                 click.echo(f"{done} of {total}: {name}", err=True)
+
+
+def write(study: Study, plan: Sequence[Fit], shown: Sequence[Shown]) -> None:
+    """Write tables and figures of what is finished."""
+    fits = sorted(fit for fit in plan if all(map(study.is_done, (fit.name, fit.plain.name))))
+    shown = [each for each in shown if study.is_done(shown_name(*each))]
+    shares, likelihood = accuracies(study, fits, shown), likelihoods(study, fits)
+    tables = {"accuracy": shares, "comparisons": comparisons(study, fits), "likelihood": likelihood}
+    for name, rows in tables.items():
+        write_csv(study.folder / f"{name}.csv", rows)
+    for name, charts in figures(shares, likelihood).items():
+        write_bytes(study.folder / f"{name}.svg", picture(charts, "svg"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ every mode, alpha and normalization is arithmetic afterwards.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,15 +18,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from likra_lite import Item, LikraClassifier, LogLikelihoods, LoraRecipe
+from likra_lite import Item, LikraClassifier, LikraError, LogLikelihoods, LoraRecipe
+from likra_lite.engine.manifest import MANIFEST, parse_manifest
 from likra_lite.experiments.controls import draw_probes, shuffle_questions
-from likra_lite.prompts import as_prompt
+from likra_lite.experiments.identity import checksum, identity_of_items
+from likra_lite.prompts import Prompt, as_prompt
 from likra_lite.scoring.modes import FREE_HEADS
+from likra_lite.system.atomic import atomic_bytes, write_bytes
 
-__all__ = ["CONTROLS", "NEGATIVES", "Fit", "Questions", "Study"]
+__all__ = [
+    "CONTROLS",
+    "DRAWN",
+    "NEGATIVES",
+    "Fit",
+    "Questions",
+    "Study",
+    "drawn_name",
+    "free_name",
+    "shown_name",
+]
 
 NEGATIVES = ("own", "hardest", "other", "unrelated")
 CONTROLS = ("none", "hidden", "shuffled")
+DRAWN = 256  # items of a draw, at most, that weights without heads are fitted on
 PROBED = 100  # test items that get an answer from elsewhere
 
 Tables = dict[str, LogLikelihoods]
@@ -106,6 +119,32 @@ class Study:
     questions: Mapping[str, Questions]
     unrelated: Sequence[str] = field(repr=False)
 
+    def begin(self) -> None:
+        """Note what is studied, or check that it is what the folder was begun with.
+
+        Raises
+        ------
+        LikraError
+            If the folder was begun with another model or other items; new sets may be added.
+        """
+        manifest = Path(self.model) / MANIFEST
+        now = {
+            "model": parse_manifest(manifest, manifest.read_bytes()).fingerprint,
+            "unrelated": checksum(list(self.unrelated)),
+        }
+        for name, questions in self.questions.items():
+            items = [*questions.train, *questions.test]
+            now[name] = f"{len(questions.test)} of {identity_of_items(name, items)['sha256']}"
+        note = self.folder / "study.json"
+        begun = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+        for part, found in now.items():
+            if begun.get(part, found) != found:
+                raise LikraError(
+                    f"{self.folder} was begun with another {part}; choose another --out"
+                )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(note, json.dumps({**begun, **now}, indent=2).encode())
+
     def is_done(self, name: str) -> bool:
         """Return whether there is a file of that name."""
         return self._path(name).is_file()
@@ -125,20 +164,31 @@ class Study:
 
     def score_free(self, questions: str, control: str) -> str:
         """Score test items and answers from elsewhere under the model as it is."""
-        name = f"{questions}/{control}-free"
+        name = free_name(questions, control)
         if not self.is_done(name):
             some = self.questions[questions].train[:2]
-            classifier = self._classifier(control, adapter="none").fit(some)
+            classifier = self._classifier(_prompt(control), adapter="none").fit(some)
             self._write(name, self._tested(classifier, questions, control))
         return name
 
-    def score_drawn(self, questions: str, size: int, seed: int) -> str:
-        """Score the first items of a draw under the model as it is: what needs no heads."""
-        name = f"{questions}/drawn-{size}-{seed}"
+    def score_drawn(self, questions: str, seed: int) -> str:
+        """Score the first items of a draw under the model as it is: for weights without heads."""
+        name = drawn_name(questions, seed)
         if not self.is_done(name):
-            items = self.questions[questions].draw(size, seed)
-            table = self._classifier(adapter="none").fit(items).held_out_
+            items = self.questions[questions].draw(DRAWN, seed)
+            table = self._classifier(_prompt("none"), adapter="none").fit(items).held_out_
             self._write(name, {"drawn": table}, y=np.array([item.answer for item in items]))
+        return name
+
+    def score_shown(self, questions: str, count: int, seed: int) -> str:
+        """Score test items behind the first items of a draw with their answers: few-shot."""
+        name = shown_name(questions, count, seed)
+        if not self.is_done(name):
+            some = self.questions[questions].draw(count, seed)
+            prompt = as_prompt("question").with_examples(some)
+            classifier = self._classifier(prompt, adapter="none").fit(some)
+            test = self.questions[questions].test
+            self._write(name, {"test": classifier.log_likelihoods(test)})
         return name
 
     def fit(self, fit: Fit) -> str:
@@ -156,7 +206,7 @@ class Study:
             settings["negatives"] = "own"
         if fit.control == "shuffled":
             items = shuffle_questions(items)
-        classifier = self._classifier(fit.control, adapter="lora", **settings).fit(items)
+        classifier = self._classifier(_prompt(fit.control), adapter="lora", **settings).fit(items)
         spent = {
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu,
@@ -167,8 +217,7 @@ class Study:
         self._write(fit.name, tables | held_out, y=classifier.held_out_y_, **spent)
         return fit.name
 
-    def _classifier(self, control: str = "none", **settings: Any) -> LikraClassifier:
-        prompt = as_prompt("question").hide_question() if control == "hidden" else None
+    def _classifier(self, prompt: Prompt, **settings: Any) -> LikraClassifier:
         return LikraClassifier(self.model, prompt=prompt, n_threads=1, cache=False, **settings)
 
     def _tested(
@@ -215,12 +264,30 @@ class Study:
     def _write(self, name: str, tables: Tables, **arrays: Any) -> None:
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(f".{os.getpid()}.tmp")
-        with scratch.open("wb") as stream:
-            columns = {
-                f"{table}:{column}": values
-                for table, found in tables.items()
-                for column, values in found.to_arrays().items()
-            }
+        columns = {
+            f"{table}:{column}": values
+            for table, found in tables.items()
+            for column, values in found.to_arrays().items()
+        }
+        with atomic_bytes(path) as stream:
             np.savez(stream, **columns, **arrays)
-        scratch.replace(path)
+
+
+def _prompt(control: str) -> Prompt:
+    prompt = as_prompt("question")
+    return prompt.hide_question() if control == "hidden" else prompt
+
+
+def free_name(questions: str, control: str) -> str:
+    """Return the name of what test items are under the model as it is."""
+    return f"{questions}/{control}-free"
+
+
+def drawn_name(questions: str, seed: int) -> str:
+    """Return the name of what the first items of a draw are under the model as it is."""
+    return f"{questions}/drawn-{DRAWN}-{seed}"
+
+
+def shown_name(questions: str, count: int, seed: int) -> str:
+    """Return the name of what test items are behind answered ones."""
+    return f"{questions}/shown-{count}-{seed}"

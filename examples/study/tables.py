@@ -1,0 +1,211 @@
+"""What the fits of the study say, as rows: accuracies, comparisons, likelihoods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from fits import DRAWN, Fit, Study, drawn_name, free_name, shown_name
+from numpy.typing import NDArray
+
+from likra_lite import LogLikelihoods
+from likra_lite.scoring.comparisons import Comparison, compare_modes
+from likra_lite.scoring.decision import Decision
+from likra_lite.scoring.modes import FREE_HEADS
+from likra_lite.scoring.statistics import accuracy, holm
+from likra_lite.scoring.weighing import fit_decision
+
+__all__ = ["Shown", "accuracies", "comparisons", "likelihoods"]
+
+Row = dict[str, Any]
+Shown = tuple[str, int, int]  # questions, how many of them, and of which draw
+Correct = dict[str, NDArray[np.bool_]]  # by decision: whether each test item was answered right
+
+ALPHA = 0.9  # of the paper
+PER_CHAR = " per character"
+# Heads that `auto` weighs, beside the model as it is: without the one or the other it tells what
+# right answers or wrong answers alone are worth.
+WEIGHED = {
+    "auto": ("positive", "negative"),
+    "auto, right answers": ("positive",),
+    "auto, wrong answers": ("negative",),
+}
+WITHOUT_HEADS = "auto, no heads"
+FREE_MODES = ("base", "pmi")
+FIXED = (("sft", "base"), ("likra", "base"), ("likra", "sft"), ("base-likra", "base"))
+PAIRS = (  # of a decision and what it is compared with
+    *FIXED,
+    *((mode + PER_CHAR, reference + PER_CHAR) for mode, reference in FIXED),
+    ("auto", WITHOUT_HEADS),
+    ("auto", "likra"),
+    ("auto", "auto, right answers"),
+    ("auto, wrong answers", WITHOUT_HEADS),
+)
+
+
+def accuracies(study: Study, fits: Iterable[Fit], shown: Iterable[Shown]) -> list[Row]:
+    """Return a row for every fit and decision; of size 0 for those that need no questions.
+
+    Questions that were shown with their answers, before the one asked, are few-shot examples.
+    """
+    rows = {}
+    for fit in fits:
+        for decision, correct in _correct(study, fit).items():
+            free = decision.removesuffix(PER_CHAR) in FREE_MODES
+            row = _setting(fit, free) | _accuracy(decision, correct)
+            rows[tuple(row.values())] = row
+    for questions, size, seed in shown:
+        setting = _setting(Fit(questions, size, seed)) | {"negatives": ""}
+        table = study.read(shown_name(questions, size, seed))[0]["test"]
+        for name, decision in _fixed(FREE_MODES).items():
+            correct = decision.predict(table) == study.questions[questions].y
+            row = setting | _accuracy(f"few-shot {name}", correct)
+            rows[tuple(row.values())] = row
+    return list(rows.values())
+
+
+def comparisons(study: Study, fits: Iterable[Fit]) -> list[Row]:
+    """Return paired comparisons on the same test items, all draws of a setting together.
+
+    Decisions are compared within a setting; ``likra`` with other wrong answers is compared with
+    ``likra`` with wrong choices of the same question. Holm's correction is over all of them.
+    """
+    by_setting = {
+        setting: [_correct(study, fit) for fit in group] for setting, group in _settings(fits)
+    }
+    rows, found = [], []
+    for setting, draws in by_setting.items():
+        together = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
+        pairs = [(name, other) for name, other in PAIRS if {name, other} <= {*together}]
+        if setting.negatives != "own":
+            own = by_setting[setting.plain][: len(draws)]
+            for name in ("likra", "likra" + PER_CHAR):
+                together[f"{name}, own"] = np.array([draw[name] for draw in own])
+            pairs = [(name, f"{name}, own") for name in ("likra", "likra" + PER_CHAR)]
+        for name, other in pairs:
+            (comparison,) = compare_modes(together, [other], modes=[name])
+            rows.append({k: v for k, v in _setting(setting).items() if k != "seed"})
+            found.append(comparison)
+    adjusted = holm([each.p_value for each in found])
+    return [
+        row | _numbers(comparison, p)
+        for row, comparison, p in zip(rows, found, adjusted.tolist(), strict=True)
+    ]
+
+
+def likelihoods(study: Study, fits: Iterable[Fit]) -> list[Row]:
+    """Return mean log-likelihoods by kind of answer, in nats per answer, under every head.
+
+    The means are over the test items for which an answer from elsewhere was scored.
+    """
+    rows = {}
+    for fit in fits:
+        if fit.control != "none":
+            continue
+        n_items = len(study.read(free_name(fit.questions, "none"))[0]["elsewhere"])
+        table, elsewhere = (_table(study, fit, which) for which in ("test", "elsewhere"))
+        table = table.take(np.arange(n_items))
+        right = np.zeros(table.offsets[-1], dtype=bool)
+        right[table.offsets[:-1] + study.questions[fit.questions].y[:n_items]] = True
+        for head, values in table.heads.items():
+            if head != "neutral":
+                other, unrelated = elsewhere.heads[head].reshape(-1, 2).T
+                groups = {
+                    "right": values[right],
+                    "near-miss": values[~right],
+                    "other question": other,
+                    "unrelated": unrelated,
+                }
+                for name, found in groups.items():
+                    row = {
+                        **_setting(fit, head == "base"),
+                        "head": head,
+                        "answers": name,
+                        "log_likelihood": round(float(found.mean()), 3),
+                        "n_answers": len(found),
+                    }
+                    rows[tuple(row.values())] = row
+    return list(rows.values())
+
+
+def _settings(fits: Iterable[Fit]) -> Iterator[tuple[Fit, list[Fit]]]:
+    """Yield the fits of each setting, in the order of their draws."""
+    first = [(replace(fit, seed=0), fit) for fit in sorted(fits)]
+    for setting, group in groupby(sorted(first), key=lambda pair: pair[0]):
+        yield setting, [fit for _, fit in group]
+
+
+def _setting(fit: Fit, free: bool = False) -> Row:
+    """Return the columns that say what was fitted; nothing was for what is free."""
+    return {
+        "questions": fit.questions,
+        "control": fit.control,
+        "negatives": "" if free else fit.negatives,
+        "size": 0 if free else fit.size,
+        "seed": "" if free else fit.seed,
+    }
+
+
+def _numbers(comparison: Comparison, p_adjusted: float) -> Row:
+    return {
+        "decision": comparison.mode,
+        "reference": comparison.reference,
+        "draws": comparison.n_seeds,
+        "difference": round(comparison.difference, 4),
+        "standard_error": round(comparison.standard_error, 4),
+        "low": round(comparison.low, 4),
+        "high": round(comparison.high, 4),
+        "p_value": float(f"{comparison.p_value:.2g}"),
+        "p_adjusted": float(f"{p_adjusted:.2g}"),
+    }
+
+
+def _table(study: Study, fit: Fit, which: str) -> LogLikelihoods:
+    """Return log-likelihoods under the model as it is and under the heads of a fit."""
+    free = study.read(free_name(fit.questions, fit.control))[0][which]
+    heads = dict(free.heads)
+    for name in (fit.plain.name, fit.name):
+        heads |= study.read(name)[0][which].heads
+    return replace(free, heads=heads)
+
+
+def _accuracy(decision: str, correct: NDArray[np.bool_]) -> Row:
+    share, error = accuracy(correct)
+    return {
+        "decision": decision,
+        "accuracy": round(share, 4),
+        "standard_error": round(error, 4),
+        "n_test": len(correct),
+    }
+
+
+def _fixed(modes: Sequence[str]) -> dict[str, Decision]:
+    """Return the decisions of some modes, raw and per character."""
+    return {
+        mode + suffix: Decision(mode, ALPHA, normalization)
+        for mode in modes
+        for suffix, normalization in (("", "none"), (PER_CHAR, "chars"))
+    }
+
+
+def _correct(study: Study, fit: Fit) -> Correct:
+    """Return which test items are answered right, by decision."""
+    table, y = _table(study, fit, "test"), study.questions[fit.questions].y
+    modes = [*FREE_MODES, "sft", "likra", "base-likra"]
+    if fit.control == "hidden":
+        modes.remove("pmi")  # there is nothing left to hide
+    found = {name: decision.predict(table) == y for name, decision in _fixed(modes).items()}
+    if fit.negatives == "own":
+        tables, others = study.read(fit.name)
+        for name, heads in WEIGHED.items():
+            decision = fit_decision(tables["held_out"], others["y"], (*FREE_HEADS, *heads))
+            found[name] = decision.predict(table) == y
+    if fit.negatives == "own" and fit.control == "none":
+        tables, others = study.read(drawn_name(fit.questions, fit.seed))
+        some = np.arange(min(fit.size, DRAWN))
+        decision = fit_decision(tables["drawn"].take(some), others["y"][some])
+        found[WITHOUT_HEADS] = decision.predict(table) == y
+    return found
