@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LikraError
+from ..heads.lora_runs import MOST_HELD_OUT
 from ..heads.negatives import Negatives, draw_negatives, kind_of
 from ..questions.inputs import answer_indices
 from ..questions.item import Item
@@ -22,7 +23,6 @@ from .points import Point
 
 __all__ = ["Bench", "order_of"]
 
-MAX_UNUSED = 1000  # training items that alpha is chosen on
 
 BoolArray = NDArray[np.bool_]
 
@@ -109,14 +109,14 @@ class Bench(ABC):
         return keep
 
     def unused(self, n_items: int, seed: int) -> NDArray[np.int64]:
-        """Return items outside a subset, :data:`MAX_UNUSED` at most, to choose alpha on.
+        """Return items outside a subset, as many as a fit holds out at most.
 
         Returns
         -------
         ndarray of shape (n_unused,)
             Indices in ascending order.
         """
-        return np.sort(order_of(len(self.items), seed)[n_items : n_items + MAX_UNUSED])
+        return np.sort(order_of(len(self.items), seed)[n_items : n_items + MOST_HELD_OUT])
 
     def draw(self, point: Point) -> Negatives:
         """Draw the wrong answers of a point.

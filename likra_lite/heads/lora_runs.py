@@ -28,6 +28,7 @@ from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
 
 __all__ = [
+    "MOST_HELD_OUT",
     "Training",
     "accuracy_of",
     "examples_for",

@@ -150,7 +150,7 @@ def fit_output_matrix(
     projection: OutputProjection,
     penalty: float = DEFAULT_PENALTY,
     max_iter: int = 200,
-    tol: float = 1e-5,
+    tol: float = 1e-4,
 ) -> FloatArray:
     """Fit M so that the given answers become likely.
 
@@ -170,7 +170,7 @@ def fit_output_matrix(
         seen many more.
     max_iter : int, default=200
         Iterations of L-BFGS.
-    tol : float, default=1e-5
+    tol : float, default=1e-4
         Stop when an iteration lowers the objective by less than this share of it.
 
     Returns
