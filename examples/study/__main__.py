@@ -20,9 +20,10 @@ from pathlib import Path
 
 import click
 from figures import figures
-from fits import CONTROLS, NEGATIVES, Fit, Questions, Study, shown_name
 from joblib import Parallel, delayed
-from tables import Shown, accuracies, comparisons, likelihoods
+from jobs import CONTROLS, NEGATIVES, Drawn, Fit, Free, Job, Shown
+from study import Questions, Study
+from tables import accuracies, comparisons, likelihoods
 
 from likra_lite import read_items
 from likra_lite.experiments.summaries import write_csv
@@ -35,12 +36,18 @@ SMALL = 256  # questions; fits on more of them wait until all others are done
 
 def stages(
     study: Study, sizes: Sequence[int], seeds: int, compared: Sequence[int]
-) -> Iterator[list[Fit]]:
-    """Yield lists of fits that may be done side by side, the cheap ones first.
+) -> Iterator[list[Job]]:
+    """Yield lists of jobs that may be done side by side, the cheap ones first.
 
     Wrong answers of other kinds come after the own ones, whose positive head they share.
     """
-    first = next(iter(study.questions))
+    names = list(study.questions)
+    first = names[0]
+    yield [
+        *(Free(name) for name in names),
+        *(Free(first, control) for control in CONTROLS[1:]),
+        *(Drawn(name, seed) for seed in range(seeds) for name in names),
+    ]
     for large in (False, True):
         for seed in range(seeds):
             plain = {
@@ -57,6 +64,10 @@ def stages(
             ]
             for stage in ({*plain, *some, *controls}, others):
                 yield sorted(fit for fit in stage if (fit.size > SMALL) == large)
+        if not large:
+            yield [
+                Shown(name, size, seed) for seed in range(seeds) for name in names for size in SHOWN
+            ]
 
 
 @click.command()
@@ -101,48 +112,39 @@ def main(
     questions = {}
     for name, train, test in sets:
         tested = read_items(test, require_answer=True)
-        fitted = tested[test_items:] if train == test else read_items(train, require_answer=True)
-        questions[name] = Questions(fitted, tested[:test_items])
+        if train == test:
+            count = min(test_items, len(tested) // 2)
+            questions[name] = Questions(tested[count:], tested[:count])
+        else:
+            questions[name] = Questions(read_items(train, require_answer=True), tested[:test_items])
     right = [item.choices[item.answer or 0] for item in read_items(unrelated, require_answer=True)]
     study = Study(model, out, questions, right)
     study.begin()
     numbers = [[int(part) for part in given.split(",")] for given in (sizes, compared)]
     plan = list(stages(study, numbers[0], seeds, numbers[1]))
-    shown = [(name, count, seed) for seed in range(seeds) for name in questions for count in SHOWN]
     if not tables:
-        carry_out(study, plan, shown, jobs)
-    write(study, [fit for stage in plan for fit in stage], shown)
+        carry_out(study, plan, jobs)
+    write(study, [job for stage in plan for job in stage])
 
 
-def carry_out(
-    study: Study, plan: Sequence[Sequence[Fit]], shown: Sequence[Shown], jobs: int
-) -> None:
-    """Do what has no file yet."""
-    names = list(study.questions)
-    free = [(name, "none") for name in names] + [(names[0], hidden) for hidden in CONTROLS[1:]]
-    drawn = list(dict.fromkeys((name, seed) for name, _, seed in shown))
+def carry_out(study: Study, plan: Sequence[Sequence[Job]], n_jobs: int) -> None:
+    """Do what is not done."""
     done, total = 0, sum(map(len, plan))
-    with Parallel(jobs, return_as="generator_unordered") as parallel:
-        scored = (
-            *(delayed(study.score_free)(*each) for each in free),
-            *(delayed(study.score_drawn)(*each) for each in drawn),
-            *(delayed(study.score_shown)(*each) for each in shown),
-        )
-        for name in parallel(scored):
-            click.echo(f"{name}: scored", err=True)
+    with Parallel(n_jobs, return_as="generator_unordered") as parallel:
         for stage in plan:
-            missing = [fit for fit in stage if not study.is_done(fit.name)]
+            missing = [job for job in stage if not study.is_done(job)]
             done += len(stage) - len(missing)
-            for name in parallel(delayed(study.fit)(fit) for fit in missing):
+            for job in parallel(delayed(study.do)(job) for job in missing):
                 done += 1
-                click.echo(f"{done} of {total}: {name}", err=True)
+                click.echo(f"{done} of {total}: {job.name}", err=True)
 
 
-def write(study: Study, plan: Sequence[Fit], shown: Sequence[Shown]) -> None:
-    """Write tables and figures of what is finished."""
-    fits = sorted(fit for fit in plan if all(map(study.is_done, (fit.name, fit.plain.name))))
-    shown = [each for each in shown if study.is_done(shown_name(*each))]
-    shares, likelihood = accuracies(study, fits, shown), likelihoods(study, fits)
+def write(study: Study, plan: Sequence[Job]) -> None:
+    """Write tables and figures of what is done."""
+    done = list(filter(study.is_done, plan))
+    fits = sorted(job for job in done if isinstance(job, Fit) and study.is_done(job.plain))
+    shares = accuracies(study, fits, [job for job in done if isinstance(job, Shown)])
+    likelihood = likelihoods(study, fits)
     tables = {"accuracy": shares, "comparisons": comparisons(study, fits), "likelihood": likelihood}
     for name, rows in tables.items():
         write_csv(study.folder / f"{name}.csv", rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from fits import NEGATIVES
+from jobs import NEGATIVES
 from tables import WITHOUT_HEADS
 
 from likra_lite.report.charts import Chart, DotPlot, DotRow, Level, Line, LineChart, mean_points

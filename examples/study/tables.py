@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from fits import DRAWN, Fit, Study, drawn_name, free_name, shown_name
+from jobs import Drawn, Fit, Free, Shown
 from numpy.typing import NDArray
+from study import Study
 
 from likra_lite import LogLikelihoods
 from likra_lite.scoring.comparisons import Comparison, compare_modes
@@ -18,10 +19,9 @@ from likra_lite.scoring.modes import FREE_HEADS
 from likra_lite.scoring.statistics import accuracy, holm
 from likra_lite.scoring.weighing import fit_decision
 
-__all__ = ["Shown", "accuracies", "comparisons", "likelihoods"]
+__all__ = ["accuracies", "comparisons", "likelihoods"]
 
 Row = dict[str, Any]
-Shown = tuple[str, int, int]  # questions, how many of them, and of which draw
 Correct = dict[str, NDArray[np.bool_]]  # by decision: whether each test item was answered right
 
 ALPHA = 0.9  # of the paper
@@ -57,11 +57,11 @@ def accuracies(study: Study, fits: Iterable[Fit], shown: Iterable[Shown]) -> lis
             free = decision.removesuffix(PER_CHAR) in FREE_MODES
             row = _setting(fit, free) | _accuracy(decision, correct)
             rows[tuple(row.values())] = row
-    for questions, size, seed in shown:
-        setting = _setting(Fit(questions, size, seed)) | {"negatives": ""}
-        table = study.read(shown_name(questions, size, seed))[0]["test"]
+    for job in shown:
+        setting = _setting(Fit(job.questions, job.size, job.seed)) | {"negatives": ""}
+        table = study.read(job)[0]["test"]
         for name, decision in _fixed(FREE_MODES).items():
-            correct = decision.predict(table) == study.questions[questions].y
+            correct = decision.predict(table) == study.questions[job.questions].y
             row = setting | _accuracy(f"few-shot {name}", correct)
             rows[tuple(row.values())] = row
     return list(rows.values())
@@ -105,7 +105,7 @@ def likelihoods(study: Study, fits: Iterable[Fit]) -> list[Row]:
     for fit in fits:
         if fit.control != "none":
             continue
-        n_items = len(study.read(free_name(fit.questions, "none"))[0]["elsewhere"])
+        n_items = len(study.read(Free(fit.questions))[0]["elsewhere"])
         table, elsewhere = (_table(study, fit, which) for which in ("test", "elsewhere"))
         table = table.take(np.arange(n_items))
         right = np.zeros(table.offsets[-1], dtype=bool)
@@ -165,10 +165,10 @@ def _numbers(comparison: Comparison, p_adjusted: float) -> Row:
 
 def _table(study: Study, fit: Fit, which: str) -> LogLikelihoods:
     """Return log-likelihoods under the model as it is and under the heads of a fit."""
-    free = study.read(free_name(fit.questions, fit.control))[0][which]
+    free = study.read(Free(fit.questions, fit.control))[0][which]
     heads = dict(free.heads)
-    for name in (fit.plain.name, fit.name):
-        heads |= study.read(name)[0][which].heads
+    for job in (fit.plain, fit):
+        heads |= study.read(job)[0][which].heads
     return replace(free, heads=heads)
 
 
@@ -199,13 +199,13 @@ def _correct(study: Study, fit: Fit) -> Correct:
         modes.remove("pmi")  # there is nothing left to hide
     found = {name: decision.predict(table) == y for name, decision in _fixed(modes).items()}
     if fit.negatives == "own":
-        tables, others = study.read(fit.name)
+        tables, others = study.read(fit)
         for name, heads in WEIGHED.items():
             decision = fit_decision(tables["held_out"], others["y"], (*FREE_HEADS, *heads))
             found[name] = decision.predict(table) == y
     if fit.negatives == "own" and fit.control == "none":
-        tables, others = study.read(drawn_name(fit.questions, fit.seed))
-        some = np.arange(min(fit.size, DRAWN))
+        tables, others = study.read(Drawn(fit.questions, fit.seed))
+        some = np.arange(min(fit.size, len(others["y"])))
         decision = fit_decision(tables["drawn"].take(some), others["y"][some])
         found[WITHOUT_HEADS] = decision.predict(table) == y
     return found

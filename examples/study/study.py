@@ -1,4 +1,4 @@
-"""The fits of the study, each kept in a file: what its heads say of the test items.
+"""Doing the jobs of the study: fits, each kept as what its heads say of the test items.
 
 A fit is what ``likra-lite fit --adapter lora`` does with so many questions: a fifth of them is
 held out of the training and tells the weights of ``auto``. Its file holds log-likelihoods, so that
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jobs import DRAWN, Drawn, Fit, Free, Job, Shown
 from numpy.typing import NDArray
 
 from likra_lite import Item, LikraClassifier, LikraError, LogLikelihoods, LoraRecipe
@@ -26,60 +27,11 @@ from likra_lite.prompts import Prompt, as_prompt
 from likra_lite.scoring.modes import FREE_HEADS
 from likra_lite.system.atomic import atomic_bytes, write_bytes
 
-__all__ = [
-    "CONTROLS",
-    "DRAWN",
-    "NEGATIVES",
-    "Fit",
-    "Questions",
-    "Study",
-    "drawn_name",
-    "free_name",
-    "shown_name",
-]
+__all__ = ["Questions", "Study"]
 
-NEGATIVES = ("own", "hardest", "other", "unrelated")
-CONTROLS = ("none", "hidden", "shuffled")
-DRAWN = 256  # items of a draw, at most, that weights without heads are fitted on
 PROBED = 100  # test items that get an answer from elsewhere
 
 Tables = dict[str, LogLikelihoods]
-
-
-@dataclass(frozen=True, order=True)
-class Fit:
-    """Which questions are fitted, and what becomes of them.
-
-    Attributes
-    ----------
-    questions : str
-        Name of a set of questions.
-    size : int
-        Number of questions, drawn at random; of one seed, smaller within larger.
-    seed : int
-        Of the draw.
-    negatives : str
-        What the negative head learns: wrong choices of the question (a random one, or the one that
-        the model finds most likely), right answers of other questions, or of another set.
-    control : str
-        Whether questions are hidden or exchanged, in fitting and in testing.
-    """
-
-    questions: str
-    size: int
-    seed: int
-    negatives: str = "own"
-    control: str = "none"
-
-    @property
-    def name(self) -> str:
-        """What the files of the fit are called."""
-        return f"{self.questions}/{self.control}-{self.negatives}-{self.size}-{self.seed}"
-
-    @property
-    def plain(self) -> Fit:
-        """The fit whose positive head is that of this one."""
-        return replace(self, negatives="own")
 
 
 @dataclass(frozen=True)
@@ -145,15 +97,36 @@ class Study:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_bytes(note, json.dumps({**begun, **now}, indent=2).encode())
 
-    def is_done(self, name: str) -> bool:
-        """Return whether there is a file of that name."""
-        return self._path(name).is_file()
+    def is_done(self, job: Job) -> bool:
+        """Return whether a job has its file."""
+        return self._path(job).is_file()
 
-    def read(self, name: str) -> tuple[Tables, dict[str, Any]]:
-        """Return the tables of a file, by name, and its other arrays."""
+    def do(self, job: Job) -> Job:
+        """Do a job, write its file, and return the job."""
+        match job:
+            case Free():
+                some = self.questions[job.questions].train[:2]
+                classifier = self._classifier(_prompt(job.control), adapter="none").fit(some)
+                self._write(job, self._tested(classifier, job.questions, job.control))
+            case Drawn():
+                items = self.questions[job.questions].draw(DRAWN, job.seed)
+                table = self._classifier(_prompt(), adapter="none").fit(items).held_out_
+                self._write(job, {"drawn": table}, y=np.array([item.answer for item in items]))
+            case Shown():
+                some = self.questions[job.questions].draw(job.size, job.seed)
+                prompt = _prompt().with_examples(some)
+                classifier = self._classifier(prompt, adapter="none").fit(some)
+                test = classifier.log_likelihoods(self.questions[job.questions].test)
+                self._write(job, {"test": test})
+            case Fit():
+                self._fit(job)
+        return job
+
+    def read(self, job: Job) -> tuple[Tables, dict[str, Any]]:
+        """Return what a job has written: tables by name, and other arrays."""
         tables: dict[str, dict[str, NDArray[Any]]] = {}
         others = {}
-        with np.load(self._path(name)) as arrays:
+        with np.load(self._path(job)) as arrays:
             for key in arrays.files:
                 table, _, column = key.partition(":")
                 if column:
@@ -162,37 +135,7 @@ class Study:
                     others[key] = arrays[key]
         return {name: LogLikelihoods.of_arrays(found) for name, found in tables.items()}, others
 
-    def score_free(self, questions: str, control: str) -> str:
-        """Score test items and answers from elsewhere under the model as it is."""
-        name = free_name(questions, control)
-        if not self.is_done(name):
-            some = self.questions[questions].train[:2]
-            classifier = self._classifier(_prompt(control), adapter="none").fit(some)
-            self._write(name, self._tested(classifier, questions, control))
-        return name
-
-    def score_drawn(self, questions: str, seed: int) -> str:
-        """Score the first items of a draw under the model as it is: for weights without heads."""
-        name = drawn_name(questions, seed)
-        if not self.is_done(name):
-            items = self.questions[questions].draw(DRAWN, seed)
-            table = self._classifier(_prompt("none"), adapter="none").fit(items).held_out_
-            self._write(name, {"drawn": table}, y=np.array([item.answer for item in items]))
-        return name
-
-    def score_shown(self, questions: str, count: int, seed: int) -> str:
-        """Score test items behind the first items of a draw with their answers: few-shot."""
-        name = shown_name(questions, count, seed)
-        if not self.is_done(name):
-            some = self.questions[questions].draw(count, seed)
-            prompt = as_prompt("question").with_examples(some)
-            classifier = self._classifier(prompt, adapter="none").fit(some)
-            test = self.questions[questions].test
-            self._write(name, {"test": classifier.log_likelihoods(test)})
-        return name
-
-    def fit(self, fit: Fit) -> str:
-        """Fit heads and score test items under them."""
+    def _fit(self, fit: Fit) -> None:
         began, cpu = time.perf_counter(), time.process_time()
         folder = self.folder / "trainings" / fit.name
         settings: dict[str, Any] = {"negatives": fit.negatives, "train_dir": folder}
@@ -206,16 +149,16 @@ class Study:
             settings["negatives"] = "own"
         if fit.control == "shuffled":
             items = shuffle_questions(items)
-        classifier = self._classifier(_prompt(fit.control), adapter="lora", **settings).fit(items)
+        prompt = _prompt(fit.control)
+        classifier = self._classifier(prompt, adapter="lora", **settings).fit(items)
         spent = {
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu,
         }
-        heads = [head for head in classifier.held_out_.heads if head not in FREE_HEADS]
-        tables = self._tested(classifier, fit.questions, fit.control, tuple(heads))
+        heads = tuple(head for head in classifier.held_out_.heads if head not in FREE_HEADS)
+        tables = self._tested(classifier, fit.questions, fit.control, heads)
         held_out = {"held_out": classifier.held_out_}
-        self._write(fit.name, tables | held_out, y=classifier.held_out_y_, **spent)
-        return fit.name
+        self._write(fit, tables | held_out, y=classifier.held_out_y_, **spent)
 
     def _classifier(self, prompt: Prompt, **settings: Any) -> LikraClassifier:
         return LikraClassifier(self.model, prompt=prompt, n_threads=1, cache=False, **settings)
@@ -258,11 +201,11 @@ class Study:
             for item, answer in zip(items, rng.choice(self.unrelated, len(items)), strict=True)
         ]
 
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.npz"
+    def _path(self, job: Job) -> Path:
+        return self.folder / f"{job.name}.npz"
 
-    def _write(self, name: str, tables: Tables, **arrays: Any) -> None:
-        path = self._path(name)
+    def _write(self, job: Job, tables: Tables, **arrays: Any) -> None:
+        path = self._path(job)
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = {
             f"{table}:{column}": values
@@ -273,21 +216,6 @@ class Study:
             np.savez(stream, **columns, **arrays)
 
 
-def _prompt(control: str) -> Prompt:
+def _prompt(control: str = "none") -> Prompt:
     prompt = as_prompt("question")
     return prompt.hide_question() if control == "hidden" else prompt
-
-
-def free_name(questions: str, control: str) -> str:
-    """Return the name of what test items are under the model as it is."""
-    return f"{questions}/{control}-free"
-
-
-def drawn_name(questions: str, seed: int) -> str:
-    """Return the name of what the first items of a draw are under the model as it is."""
-    return f"{questions}/drawn-{DRAWN}-{seed}"
-
-
-def shown_name(questions: str, count: int, seed: int) -> str:
-    """Return the name of what test items are behind answered ones."""
-    return f"{questions}/shown-{count}-{seed}"
