@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from likra_lite import LikraClassifier, read_items
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = "examples/questions.jsonl"
@@ -62,3 +67,41 @@ def test_lora_curve(place, llama_checkpoint):
     rows = Path("curve/curve.csv").read_text().splitlines()
     assert rows[0] == "n_items,mode,normalization,accuracy,standard_error"
     assert len(rows) == 1 + 8
+
+
+def study(model: Path) -> subprocess.CompletedProcess[str]:
+    sets = ["--questions", "own", QUESTIONS, QUESTIONS, "--unrelated", QUESTIONS]
+    numbers = ["--sizes", "8,16", "--compared", "12", "--seeds", "2", "--jobs", "1"]
+    return subprocess.run(
+        [sys.executable, "examples/study", "--model", model, "--out", "kept", *sets, *numbers],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
+def test_study(place, model_folder, tinystories):
+    """Its tables say what a classifier says; it goes on where it stopped, on the same only."""
+    assert study(model_folder).returncode == 0
+    tables = {path.name: path.read_bytes() for path in (place / "kept").glob("*.csv")}
+    assert sorted(tables) == ["accuracy.csv", "comparisons.csv", "likelihood.csv"]
+    figures = sorted(path.stem for path in (place / "kept").glob("*.svg"))
+    assert figures == ["likelihoods", "negatives", "own"]
+
+    items = read_items(QUESTIONS)
+    test, pool = items[:24], items[24:]
+    drawn = [pool[i] for i in np.random.default_rng(1).permutation(24)[:16]]
+    rows = pd.read_csv("kept/accuracy.csv").query("size == 16 and seed == 1")
+    shares = dict(zip(rows["decision"], rows["accuracy"], strict=True))
+    classifier = LikraClassifier(model_folder, adapter="lora", cache=False, alpha=0.9).fit(drawn)
+    for mode in ("sft", "likra", "base-likra", "auto"):
+        assert shares[mode] == pytest.approx(classifier.set_params(mode=mode).score(test), abs=1e-4)
+
+    (place / "kept" / "own" / "none-other-12-1.npz").unlink()
+    again = study(model_folder)
+    assert again.returncode == 0
+    assert re.findall("of [0-9]+: (.*)", again.stderr) == ["own/none-other-12-1"]
+    assert tables == {path.name: path.read_bytes() for path in (place / "kept").glob("*.csv")}
+
+    other = study(tinystories)
+    assert other.returncode == 1
+    assert other.stderr == "study: kept was begun with another model; choose another --out\n"

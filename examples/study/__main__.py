@@ -25,7 +25,7 @@ from jobs import CONTROLS, NEGATIVES, Drawn, Fit, Free, Job, Shown
 from study import Questions, Study
 from tables import accuracies, comparisons, likelihoods
 
-from likra_lite import read_items
+from likra_lite import LikraError, read_items
 from likra_lite.experiments.summaries import write_csv
 from likra_lite.report.figure import picture
 from likra_lite.system.atomic import write_bytes
@@ -153,4 +153,7 @@ def write(study: Study, plan: Sequence[Job]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main(standalone_mode=False)
+    except (LikraError, click.ClickException) as error:
+        raise SystemExit(f"study: {error}") from None
