@@ -69,13 +69,13 @@ def train_graph(
     """Train with likra-lite's graph of gradients, without PyTorch."""
     from likra_lite import LanguageModel
     from likra_lite.engine.trees import TokenTree
-    from likra_lite.heads.fit_graph import train_on_graph
+    from likra_lite.heads.fit_graph import GraphTrainer
     from likra_lite.heads.lora_examples import Example
 
     model = LanguageModel(folder, threads)
     examples = [Example(TokenTree(context, [answer])) for context, answer in pairs]
     with tempfile.TemporaryDirectory() as scratch:
-        train_on_graph(model, recipe, examples, Path(scratch), advance=clock.step)
+        GraphTrainer(model, recipe).train(examples, Path(scratch), advance=clock.step)
 
 
 def train_likra(

@@ -84,7 +84,7 @@ def test_answers_from_elsewhere_are_followed(results):
 
 
 def test_nothing_is_trained_twice(results, experiment, monkeypatch):
-    monkeypatch.setattr("likra_lite.experiments.lora_bench.train_on_graph", None)
+    monkeypatch.setattr("likra_lite.experiments.lora_bench.GraphTrainer.train", None)
     run(experiment, POINTS, results)
     experiment.fit(Point("none", 8, 1), results)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..engine.head import Lora
 from ..engine.pairs import Pair
-from ..heads.fit_graph import train_on_graph
+from ..heads.fit_graph import GraphTrainer
 from ..heads.lora_examples import Example
 from ..heads.lora_loop import CHECKPOINTS, steps_of
 from ..heads.lora_rate import RateFinder
@@ -71,9 +71,10 @@ class LoraBench(Bench):
     def fit(self, point: Point) -> ChoiceScorer:
         """Return the language model with both heads fitted at a point."""
         plain = Point(point.control, point.n_items, point.seed)
+        trainer = GraphTrainer(self.scorer.model, replace(self.recipe, seed=point.seed))
         heads = {
-            "positive": self._head("positive", plain),
-            "negative": self._head("negative", point),
+            "positive": self._head("positive", plain, trainer),
+            "negative": self._head("negative", point, trainer),
         }
         return replace(self.scorer, fitted=heads)
 
@@ -84,22 +85,22 @@ class LoraBench(Bench):
         base = self.training_table.take(items)
         return replace(base, heads={**base.heads, **scored.heads})
 
-    def _head(self, name: str, point: Point) -> Lora:
+    def _head(self, name: str, point: Point, trainer: GraphTrainer) -> Lora:
         """Return a head, from a checkpoint of a longer training if there is one."""
         pairs = self._pairs(name, point)
         series = self.folder / f"{name}-{replace(point, n_items=1).key}"
         if self._is_nested(point):
             for checkpoint in series.glob(f"*/{CHECKPOINTS}/{len(pairs):06d}"):
                 return read_peft_folder(checkpoint)[0]
-        recipe = replace(self.recipe, seed=point.seed)
         trees, _ = self.scorer.model.encoder.trees(pairs)
         # Training takes examples in an order of its own; it is to be that of the pairs.
         order = [
-            index for step in steps_of(len(trees), replace(recipe, epochs=1)) for index in step
+            index
+            for step in steps_of(len(trees), replace(trainer.recipe, epochs=1))
+            for index in step
         ]
         examples = [Example(trees[place]) for place in np.argsort(order).tolist()]
-        folder = series / str(point.n_items)
-        return train_on_graph(self.scorer.model, recipe, examples, folder, finder=self._rate)
+        return trainer.train(examples, series / str(point.n_items), finder=self._rate)
 
     def _is_nested(self, point: Point) -> bool:
         """Return whether more examples only come after those of a point."""

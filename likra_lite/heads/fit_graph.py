@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,10 @@ from .recipe import LoraRecipe
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
 
-__all__ = ["check_covered", "fit_lora_heads", "train_on_graph", "why_not_covered"]
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["GraphTrainer", "check_covered", "fit_lora_heads", "why_not_covered"]
 
 
 def fit_lora_heads(
@@ -62,14 +66,14 @@ def fit_lora_heads(
     task = task_of(scorer, items, y, recipe, settings)
     folder = scratch_folder(settings.train_dir)
     finder = RateFinder(recipe.learning_rate, folder, settings.verbose)
+    trainer = GraphTrainer(scorer.model, recipe)
 
     def learn(head: str, run: Training, advance: Callable[[int], None]) -> Lora:
         examples, looked_at = examples_for(scorer, task, head, run)
         look = None if looked_at is None else _accuracy(scorer, looked_at, head)
-        place = run.folder / head
-        return train_on_graph(scorer.model, recipe, examples, place, look, advance, finder)
+        return trainer.train(examples, run.folder / head, look, advance, finder)
 
-    return fit_runs(scorer, task, settings, held_out, folder, learn)
+    return fit_runs(scorer, task, settings, held_out, folder, learn, trainer.close)
 
 
 def check_covered(model: Engine, recipe: LoraRecipe) -> None:
@@ -101,47 +105,63 @@ def why_not_covered(model: Engine, recipe: LoraRecipe) -> str | None:
     return None
 
 
-def train_on_graph(
-    model: Engine,
-    recipe: LoraRecipe,
-    examples: Sequence[Example],
-    folder: Path,
-    evaluate: Callable[[Lora], float] | None = None,
-    advance: Callable[[int], object] | None = None,
-    finder: RateFinder | None = None,
-) -> Lora:
-    """Train one head with the graph of a model folder, or go on with it.
+class GraphTrainer:
+    """Trains heads with the graph of a model folder, which is opened when the first one needs it.
 
     Parameters
     ----------
     model : Engine
     recipe : LoraRecipe
-    examples : sequence of Example
-    folder : Path
-        Where state and checkpoints are kept, see :func:`likra_lite.heads.lora_loop.train`.
-    evaluate : callable, optional
-        From the head as it is to its accuracy on held-out items.
-    advance : callable, optional
-        Called with the number of examples done.
-    finder : RateFinder, optional
-        Of the learning rate; one of this training's own by default.
-
-    Returns
-    -------
-    Lora
     """
-    from threadpoolctl import threadpool_limits
 
-    # Opened for each head, so that its memory is free when items are scored.
-    threads = model.n_threads or available_threads()
-    session = open_for_training(model.folder, model.manifest, recipe, threads)
-    learner = GraphLearner(session, recipe, str(model.manifest.base_model["id"]), threads)
-    look = None if evaluate is None else lambda: evaluate(learner.lora())
-    identity = model.manifest.files[WEIGHTS]["sha256"]
-    with threadpool_limits(1, "blas"):  # NumPy's threads would fight ONNX Runtime's
-        rate = (finder or RateFinder(recipe.learning_rate, folder)).find(learner, examples)
-        train(learner, examples, folder, identity, rate, look, advance)
-    return learner.lora()
+    def __init__(self, model: Engine, recipe: LoraRecipe) -> None:
+        self.model, self.recipe = model, recipe
+        self._threads = model.n_threads or available_threads()
+        self._session: InferenceSession | None = None
+
+    def train(
+        self,
+        examples: Sequence[Example],
+        folder: Path,
+        evaluate: Callable[[Lora], float] | None = None,
+        advance: Callable[[int], object] | None = None,
+        finder: RateFinder | None = None,
+    ) -> Lora:
+        """Train one head, or go on with it.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+        folder : Path
+            Where state and checkpoints are kept, see :func:`likra_lite.heads.lora_loop.train`.
+        evaluate : callable, optional
+            From the head as it is to its accuracy on held-out items.
+        advance : callable, optional
+            Called with the number of examples done.
+        finder : RateFinder, optional
+            Of the learning rate; one of this training's own by default.
+
+        Returns
+        -------
+        Lora
+        """
+        from threadpoolctl import threadpool_limits
+
+        model, recipe = self.model, self.recipe
+        if self._session is None:
+            self._session = open_for_training(model.folder, model.manifest, recipe, self._threads)
+        base = str(model.manifest.base_model["id"])
+        learner = GraphLearner(self._session, recipe, base, self._threads)
+        look = None if evaluate is None else lambda: evaluate(learner.lora())
+        identity = model.manifest.files[WEIGHTS]["sha256"]
+        with threadpool_limits(1, "blas"):  # NumPy's threads would fight ONNX Runtime's
+            rate = (finder or RateFinder(recipe.learning_rate, folder)).find(learner, examples)
+            train(learner, examples, folder, identity, rate, look, advance)
+        return learner.lora()
+
+    def close(self) -> None:
+        """Free the graph's memory, as before items are scored."""
+        self._session = None
 
 
 def _accuracy(scorer: ChoiceScorer, held_out: HeldOutItems, head: str) -> Callable[[Lora], float]:

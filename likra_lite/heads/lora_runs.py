@@ -71,6 +71,7 @@ def fit_runs(
     held_out: HeldOutItems | None,
     folder: Path,
     train: Callable[[str, Training, Callable[[int], None]], Lora],
+    trained_all: Callable[[], None] = lambda: None,
 ) -> FittedHeads:
     """Train heads, and score items that they have not seen.
 
@@ -88,6 +89,8 @@ def fit_runs(
     train : callable
         From the name of a head, a training, and what to call with the number of examples done, to
         the head.
+    trained_all : callable, optional
+        Called when the heads of a training are there, before items are scored.
 
     Returns
     -------
@@ -111,6 +114,7 @@ def fit_runs(
 
     for run, of_head in zip(runs, counts, strict=True):
         heads = {head: trained(head, run, count) for head, count in of_head.items()}
+        trained_all()
         fitted = replace(scorer, fitted=heads)
         if run.held_out is not None:
             with progress_bar(len(run.held_out.items), "scoring", settings.verbose) as bar:
