@@ -25,7 +25,7 @@ def figures(accuracies: Rows, likelihoods: Rows) -> dict[str, list[Chart]]:
     found: dict[str, list[Chart]] = {name: [_curve(plain, name)] for name in names}
     found["negatives"] = _negatives(accuracies, names[0])
     found["likelihoods"] = [_trajectory(likelihoods, names[0], head) for head in HEADS]
-    return found
+    return {name: charts for name, charts in found.items() if charts}
 
 
 def _curve(rows: Rows, questions: str) -> LineChart:
