@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from study import Study
 
 from likra_lite import LogLikelihoods
+from likra_lite.heads.fit_best import FEWEST
+from likra_lite.heads.trials import try_heads
 from likra_lite.scoring.comparisons import Comparison, compare_modes
 from likra_lite.scoring.decision import Decision
-from likra_lite.scoring.modes import FREE_HEADS
+from likra_lite.scoring.fitted import FittedDecision
+from likra_lite.scoring.modes import FREE_HEADS, HEADS
+from likra_lite.scoring.selection import DecisionRule
 from likra_lite.scoring.statistics import accuracy, holm
 from likra_lite.scoring.weighing import fit_decision
 
@@ -26,22 +30,21 @@ Correct = dict[str, NDArray[np.bool_]]  # by decision: whether each test item wa
 
 ALPHA = 0.9  # of the paper
 PER_CHAR = " per character"
-# Heads that `auto` weighs, beside the model as it is: without the one or the other it tells what
-# right answers or wrong answers alone are worth.
+# Heads that are weighed, beside the model as it is: without the one or the other it tells what
+# right answers or wrong answers alone are worth. `auto` is the default: with both, or with none.
+BOTH, WITHOUT_HEADS = "auto, both heads", "auto, no heads"
 WEIGHED = {
-    "auto": ("positive", "negative"),
+    BOTH: ("positive", "negative"),
     "auto, right answers": ("positive",),
     "auto, wrong answers": ("negative",),
 }
-WITHOUT_HEADS = "auto, no heads"
 FREE_MODES = ("base", "pmi")
 FIXED = (("sft", "base"), ("likra", "base"), ("likra", "sft"), ("base-likra", "base"))
 PAIRS = (  # of a decision and what it is compared with
     *FIXED,
     *((mode + PER_CHAR, reference + PER_CHAR) for mode, reference in FIXED),
-    ("auto", WITHOUT_HEADS),
-    ("auto", "likra"),
-    ("auto", "auto, right answers"),
+    *(("auto", reference) for reference in ("base", WITHOUT_HEADS, "likra")),
+    (BOTH, "auto, right answers"),
     ("auto, wrong answers", WITHOUT_HEADS),
 )
 
@@ -79,7 +82,11 @@ def comparisons(study: Study, fits: Iterable[Fit]) -> list[Row]:
     rows, found = [], []
     for setting, draws in by_setting.items():
         together = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
-        pairs = [(name, other) for name, other in PAIRS if {name, other} <= {*together}]
+        pairs = [
+            (name, other)
+            for name, other in PAIRS
+            if {name, other} <= {*together} and (together[name] != together[other]).any()
+        ]
         if setting.negatives != "own":
             own = by_setting[setting.plain][: len(draws)]
             for name in ("likra", "likra" + PER_CHAR):
@@ -203,9 +210,22 @@ def _correct(study: Study, fit: Fit) -> Correct:
         for name, heads in WEIGHED.items():
             decision = fit_decision(tables["held_out"], others["y"], (*FREE_HEADS, *heads))
             found[name] = decision.predict(table) == y
-    if fit.negatives == "own" and fit.control == "none":
-        tables, others = study.read(Drawn(fit.questions, fit.seed))
-        some = np.arange(min(fit.size, len(others["y"])))
-        decision = fit_decision(tables["drawn"].take(some), others["y"][some])
-        found[WITHOUT_HEADS] = decision.predict(table) == y
+        if fit.control == "none":
+            found[WITHOUT_HEADS] = _without_heads(study, fit).predict(table) == y
+            kept = BOTH if _keeps_heads(fit, tables["held_out"], others["y"]) else WITHOUT_HEADS
+            found["auto"] = found[kept]
     return found
+
+
+def _without_heads(study: Study, fit: Fit) -> FittedDecision:
+    """Return the weights that the questions of a fit give without heads."""
+    tables, others = study.read(Drawn(fit.questions, fit.seed))
+    some = np.arange(min(fit.size, len(others["y"])))
+    return fit_decision(tables["drawn"].take(some), others["y"][some])
+
+
+def _keeps_heads(fit: Fit, held_out: LogLikelihoods, y: NDArray[np.int64]) -> bool:
+    """Return whether ``adapter="auto"`` keeps the heads: of enough items, by held-out log-loss."""
+    rules = (DecisionRule("auto", heads=heads) for heads in (HEADS, FREE_HEADS))
+    with_heads, without = (try_heads("", rule, held_out, y).loss for rule in rules)
+    return fit.size >= FEWEST and with_heads <= without
