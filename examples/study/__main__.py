@@ -134,7 +134,7 @@ def carry_out(study: Study, plan: Sequence[Sequence[Job]], n_jobs: int) -> None:
         for stage in plan:
             missing = [job for job in stage if not study.is_done(job)]
             done += len(stage) - len(missing)
-            for job in parallel(delayed(study.do)(job) for job in missing):
+            for job in parallel(delayed(study.do)(job, os.getpid()) for job in missing):
                 done += 1
                 click.echo(f"{done} of {total}: {job.name}", err=True)
 

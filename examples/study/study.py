@@ -26,6 +26,7 @@ from likra_lite.experiments.identity import checksum, identity_of_items
 from likra_lite.prompts import Prompt, as_prompt
 from likra_lite.scoring.modes import FREE_HEADS
 from likra_lite.system.atomic import atomic_bytes, write_bytes
+from likra_lite.system.workers import end_with
 
 __all__ = ["Questions", "Study"]
 
@@ -101,8 +102,9 @@ class Study:
         """Return whether a job has its file."""
         return self._path(job).is_file()
 
-    def do(self, job: Job) -> Job:
-        """Do a job, write its file, and return the job."""
+    def do(self, job: Job, parent: int) -> Job:
+        """Do a job for a process, write its file, and return the job."""
+        end_with(parent)
         match job:
             case Free():
                 some = self.questions[job.questions].train[:2]
