@@ -33,23 +33,29 @@ def mode_table(rows: Sequence[Any]) -> str:
 
 
 def trials_text(trials: Sequence[Any]) -> str:
-    """Lay out what heads of each kind gave, the ones in force first.
+    """Lay out what heads of each kind gave, the least log-loss first.
 
     Parameters
     ----------
     trials : sequence of Trial
         All on the same items.
     """
-    from likra_lite.scoring.columns import layout
+    from likra_lite.heads.trials import NO_HEADS, kept_adapter
+    from likra_lite.scoring.columns import layout, wrapped
 
-    ranked = sorted(trials, key=lambda trial: trial.loss)
+    ranked, kept = sorted(trials, key=lambda trial: trial.loss), kept_adapter(trials)
     columns = {
         "log-loss": [f"{trial.loss:.3f}" for trial in ranked],
         "accuracy": [f"{trial.accuracy:.3f} +- {trial.standard_error:.3f}" for trial in ranked],
-        "": ["kept", *[""] * (len(ranked) - 1)],
+        "": ["kept" if trial.adapter == kept else "" for trial in ranked],
     }
     table = layout([trial.adapter for trial in ranked], columns, "heads")
-    return f"tried on {ranked[0].n_items} held-out items:\n{table}"
+    told = f"tried on {ranked[0].n_items} held-out items:\n{table}"
+    if ranked[0].adapter == NO_HEADS != kept:
+        (stays,) = [trial for trial in ranked if trial.adapter == kept]
+        lead = f"{-stays.gain:.3f} +- {stays.gain_error:.3f}"
+        told += "\n" + wrapped(f"no heads would be kept if they were clearly better: {lead} nats")
+    return told
 
 
 def held_out_text(classifier: Any, how: str) -> str:

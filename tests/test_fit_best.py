@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from likra_lite.cli.tables import trials_text
 
 from likra_lite import LikraClassifier
 from likra_lite.engine.folder import read_manifest, write_manifest
@@ -13,7 +14,10 @@ from likra_lite.engine.manifest import LORA_GRADIENT
 from likra_lite.heads import fit_best
 from likra_lite.heads.lora_runs import held_out_places
 from likra_lite.heads.recipe import LoraRecipe
+from likra_lite.heads.trials import Trial, kept_adapter
 from likra_lite.scoring.decision import log_loss
+from likra_lite.scoring.modes import FREE_HEADS, HEADS
+from likra_lite.scoring.selection import DecisionRule
 
 pytestmark = pytest.mark.filterwarnings("ignore::likra_lite.errors.RatioWarning")
 
@@ -27,8 +31,7 @@ def fitted(model_folder, items):
 
 def test_every_kind_is_tried(fitted):
     assert {trial.adapter for trial in fitted.trials_} == {"none", "lora", "output"}
-    best = min(fitted.trials_, key=lambda trial: trial.loss)
-    assert fitted.adapter_ == best.adapter
+    assert fitted.adapter_ == kept_adapter(fitted.trials_)
     assert (fitted.adapter_ == "none") == (fitted.scorer_.fitted == {})
 
 
@@ -48,6 +51,39 @@ def test_a_trial_tells_what_that_kind_gives_alone(adapter, fitted, model_folder,
     assert trial.accuracy == np.mean(unseen.predict(table) == y)
     scores = unseen.scores(table) / unseen.temperature
     assert trial.loss == pytest.approx(np.mean(log_loss(scores, table.offsets, y)))
+
+
+def test_a_trial_tells_how_far_heads_are_ahead_of_none(fitted, model_folder, items):
+    by_adapter = {trial.adapter: trial for trial in fitted.trials_}
+    assert by_adapter["none"].gain is None
+    table = {}
+    for adapter in ("none", "lora"):
+        alone = LikraClassifier(model_folder, adapter="lora", cache=False).fit(items)
+        heads = FREE_HEADS if adapter == "none" else HEADS
+        decision = DecisionRule("auto", heads=heads).cross_fit(alone.held_out_, alone.held_out_y_)
+        scores = decision.scores(alone.held_out_) / decision.temperature
+        table[adapter] = log_loss(scores, alone.held_out_.offsets, alone.held_out_y_)
+    paired = table["none"] - table["lora"]
+    lora = by_adapter["lora"]
+    assert lora.gain == pytest.approx(by_adapter["none"].loss - lora.loss)
+    assert lora.gain == pytest.approx(paired.mean())
+    assert lora.gain_error == pytest.approx(paired.std() / np.sqrt(len(paired)))
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "kept"),
+    [(0.1, 0.2, "lora"), (-0.39, 0.2, "lora"), (-0.41, 0.2, "none"), (None, None, "lora")],
+)
+def test_no_heads_stay_only_if_they_are_clearly_better(gain, error, kept):
+    none = Trial("none", 1.0, 0.5, 0.1, 13)
+    lora = Trial("lora", 1.0 - (gain or 0.0), 0.5, 0.1, 13, gain, error)
+    worse = Trial("output", 3.0, 0.9, 0.1, 13, -2.0, 2.0)
+    trials = [lora, worse] if gain is None else [none, lora, worse]
+    assert kept_adapter(trials) == kept
+    told = trials_text(trials)
+    (line,) = [line for line in told.splitlines() if line.endswith("kept")]
+    assert line.startswith(kept)
+    assert ("clearly better: 0.390 +- 0.200 nats" in told) == (gain == -0.39)
 
 
 def test_what_was_tried_is_kept_with_the_model(fitted, tmp_path):

@@ -14,7 +14,7 @@ from study import Study
 
 from likra_lite import LogLikelihoods
 from likra_lite.heads.fit_best import FEWEST
-from likra_lite.heads.trials import try_heads
+from likra_lite.heads.trials import NO_HEADS, kept_adapter, try_heads
 from likra_lite.scoring.comparisons import Comparison, compare_modes
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.fitted import FittedDecision
@@ -226,6 +226,6 @@ def _without_heads(study: Study, fit: Fit) -> FittedDecision:
 
 def _keeps_heads(fit: Fit, held_out: LogLikelihoods, y: NDArray[np.int64]) -> bool:
     """Return whether ``adapter="auto"`` keeps the heads: of enough items, by held-out log-loss."""
-    rules = (DecisionRule("auto", heads=heads) for heads in (HEADS, FREE_HEADS))
-    with_heads, without = (try_heads("", rule, held_out, y).loss for rule in rules)
-    return fit.size >= FEWEST and with_heads <= without
+    rules = [(NO_HEADS, FREE_HEADS), ("lora", HEADS)]
+    trials = try_heads([(name, DecisionRule(heads=heads)) for name, heads in rules], held_out, y)
+    return fit.size >= FEWEST and kept_adapter(trials) != NO_HEADS

@@ -1,9 +1,9 @@
 """Heads of every kind that is worth its cost, and of these the kind that held-out items favour.
 
 Output matrices suit a small vocabulary and questions that share structure, LoRA suits real models,
-and with few items neither may beat a decision fitted on the model as it is. Which it is, held-out
-items tell; which kinds are tried at all depends on their cost in floating-point operations, so
-that it is the same on every machine.
+and with few items neither may beat a decision fitted on the model as it is. Held-out items tell;
+where they do not tell clearly, heads stay. Which kinds are tried at all depends on their cost in
+floating-point operations, so that it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .lora_runs import held_out_places
 from .recipe import LoraRecipe
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
-from .trials import Trial, try_heads
+from .trials import NO_HEADS, Trial, kept_adapter, try_heads
 
 __all__ = ["fit_best_heads"]
 
@@ -63,7 +63,8 @@ def fit_best_heads(
     Returns
     -------
     FittedHeads
-        Of the kind with the least log-loss on held-out items, with the trials of all.
+        Of the kind that held-out items favour, see
+        :func:`likra_lite.heads.trials.kept_adapter`, with the trials of all.
     """
     few = held_out is None and len(items) < FEWEST and settings.rule.mode == "auto"
     if few:
@@ -83,7 +84,7 @@ def fit_best_heads(
     if costs["output"] <= CHEAP or not (found or settings.rule.mode == "auto"):
         found["output"] = fit_output_heads(scorer, items, y, held_out, settings)
     trials = _trials(found, items, held_out, settings)
-    best = min(trials, key=lambda trial: trial.loss).adapter if trials else "none"
+    best = kept_adapter(trials) if trials else NO_HEADS
     if best in found:
         return replace(found[best], trials=trials)
     return replace(score_without_heads(scorer, items, y, held_out, settings), trials=trials)
@@ -134,8 +135,9 @@ def _trials(
             # Output matrices are cross-fitted on all items, LoRA holds some of them out.
             places = held_out_places(items, settings.seed)
             table, right = table.take(places), right[places]
-        if not trials and settings.rule.mode == "auto":
-            free = replace(settings.rule, heads=FREE_HEADS)
-            trials.append(try_heads("none", free, table, right))
-        trials.append(try_heads(adapter, settings.rule, table, right))
+        rules = [(adapter, settings.rule)]
+        if settings.rule.mode == "auto":
+            rules = [(NO_HEADS, replace(settings.rule, heads=FREE_HEADS)), *rules]
+        tried = try_heads(rules, table, right)
+        trials += tried[-1:] if trials else tried
     return tuple(trials)

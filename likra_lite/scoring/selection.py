@@ -22,6 +22,7 @@ __all__ = [
     "ModeAccuracy",
     "choose",
     "evaluate_modes",
+    "item_losses",
     "mean_loss",
     "worse_than_base",
 ]
@@ -189,10 +190,15 @@ class DecisionRule:
         return mean_loss(self.cross_fit(table, y), table, y)
 
 
+def item_losses(decision: AnyDecision, table: LogLikelihoods, y: IntArray) -> FloatArray:
+    """Return the log-loss of every item's right choice under a decision, in nats."""
+    scores = decision.scores(table) / decision.temperature
+    return log_loss(scores, table.offsets, y)
+
+
 def mean_loss(decision: AnyDecision, table: LogLikelihoods, y: IntArray) -> float:
     """Return the mean log-loss of the right choices under a decision, in nats."""
-    scores = decision.scores(table) / decision.temperature
-    return float(np.mean(log_loss(scores, table.offsets, y)))
+    return float(np.mean(item_losses(decision, table, y)))
 
 
 def worse_than_base(
