@@ -148,7 +148,7 @@ def write(study: Study, plan: Sequence[Job]) -> None:
     tables = {"accuracy": shares, "comparisons": comparisons(study, fits), "likelihood": likelihood}
     for name, rows in tables.items():
         write_csv(study.folder / f"{name}.csv", rows)
-    for name, charts in figures(shares, likelihood).items():
+    for name, charts in figures(shares, likelihood, next(iter(study.questions))).items():
         write_bytes(study.folder / f"{name}.svg", picture(charts, "svg"))
 
 

@@ -18,13 +18,16 @@ CURVES = ("auto", "likra", "sft", "base-likra", WITHOUT_HEADS)
 HEADS = ("positive", "negative")
 
 
-def figures(accuracies: Rows, likelihoods: Rows) -> dict[str, list[Chart]]:
-    """Return charts by the name of their file: those of one file stand side by side."""
+def figures(accuracies: Rows, likelihoods: Rows, first: str) -> dict[str, list[Chart]]:
+    """Return charts by the name of their file: those of one file stand side by side.
+
+    Kinds of wrong answers, and likelihoods, are shown for the first set of questions.
+    """
     plain = [r for r in accuracies if r["control"] == "none" and r["negatives"] in ("", "own")]
     names = list(dict.fromkeys(row["questions"] for row in plain))
     found: dict[str, list[Chart]] = {name: [_curve(plain, name)] for name in names}
-    found["negatives"] = _negatives(accuracies, names[0])
-    found["likelihoods"] = [_trajectory(likelihoods, names[0], head) for head in HEADS]
+    found["negatives"] = _negatives(accuracies, first)
+    found["likelihoods"] = [_trajectory(likelihoods, first, head) for head in HEADS]
     return {name: charts for name, charts in found.items() if charts}
 
 
