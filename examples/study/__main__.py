@@ -22,8 +22,8 @@ import click
 from figures import figures
 from joblib import Parallel, delayed
 from jobs import CONTROLS, NEGATIVES, Drawn, Fit, Free, Job, Shown
-from study import Questions, Study
-from tables import accuracies, comparisons, likelihoods
+from study import Questions, Study, right_answers
+from tables import accuracies, answers, comparisons, likelihoods
 
 from likra_lite import LikraError, read_items
 from likra_lite.experiments.summaries import write_csv
@@ -117,8 +117,8 @@ def main(
             questions[name] = Questions(tested[count:], tested[:count])
         else:
             questions[name] = Questions(read_items(train, require_answer=True), tested[:test_items])
-    right = [item.choices[item.answer or 0] for item in read_items(unrelated, require_answer=True)]
-    study = Study(model, out, questions, right)
+    elsewhere = right_answers(read_items(unrelated, require_answer=True))
+    study = Study(model, out, questions, elsewhere)
     study.begin()
     numbers = [[int(part) for part in given.split(",")] for given in (sizes, compared)]
     plan = list(stages(study, numbers[0], seeds, numbers[1]))
@@ -143,9 +143,10 @@ def write(study: Study, plan: Sequence[Job]) -> None:
     """Write tables and figures of what is done."""
     done = list(filter(study.is_done, plan))
     fits = sorted(job for job in done if isinstance(job, Fit) and study.is_done(job.plain))
-    shares = accuracies(study, fits, [job for job in done if isinstance(job, Shown)])
+    answered = {fit: answers(study, fit) for fit in fits}
+    shares = accuracies(study, answered, [job for job in done if isinstance(job, Shown)])
     likelihood = likelihoods(study, fits)
-    tables = {"accuracy": shares, "comparisons": comparisons(study, fits), "likelihood": likelihood}
+    tables = {"accuracy": shares, "comparisons": comparisons(answered), "likelihood": likelihood}
     for name, rows in tables.items():
         write_csv(study.folder / f"{name}.csv", rows)
     for name, charts in figures(shares, likelihood, next(iter(study.questions))).items():

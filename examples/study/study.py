@@ -28,7 +28,7 @@ from likra_lite.scoring.modes import FREE_HEADS
 from likra_lite.system.atomic import atomic_bytes, write_bytes
 from likra_lite.system.workers import end_with
 
-__all__ = ["Questions", "Study"]
+__all__ = ["Questions", "Study", "right_answers"]
 
 PROBED = 100  # test items that get an answer from elsewhere
 
@@ -179,10 +179,9 @@ class Study:
 
     def _elsewhere(self, test: Sequence[Item]) -> list[Item]:
         """Return test items with two choices: another question's right answer, unrelated text."""
-        right = [item.choices[item.answer or 0] for item in test]
         drawn = zip(
             test[:PROBED],
-            draw_probes(test[:PROBED], right),
+            draw_probes(test[:PROBED], right_answers(test)),
             draw_probes(test[:PROBED], self.unrelated),
             strict=True,
         )
@@ -196,8 +195,10 @@ class Study:
         """Return items whose only wrong choice is unrelated text."""
         rng = np.random.default_rng(0)
         return [
-            replace(item, choices=(item.choices[item.answer or 0], answer), answer=0)
-            for item, answer in zip(items, rng.choice(self.unrelated, len(items)), strict=True)
+            replace(item, choices=(right, wrong), answer=0)
+            for item, right, wrong in zip(
+                items, right_answers(items), rng.choice(self.unrelated, len(items)), strict=True
+            )
         ]
 
     def _path(self, job: Job) -> Path:
@@ -213,6 +214,11 @@ class Study:
         }
         with atomic_bytes(path) as stream:
             np.savez(stream, **columns, **arrays)
+
+
+def right_answers(items: Sequence[Item]) -> list[str]:
+    """Return the right choice of every item."""
+    return [item.choices[item.answer or 0] for item in items]
 
 
 def _prompt(control: str = "none") -> Prompt:

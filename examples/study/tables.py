@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from study import Study
 
 from likra_lite import LogLikelihoods
+from likra_lite.experiments.tidy import is_right
 from likra_lite.heads.fit_best import FEWEST
 from likra_lite.heads.trials import NO_HEADS, kept_adapter, try_heads
 from likra_lite.scoring.comparisons import Comparison, compare_modes
@@ -23,7 +24,7 @@ from likra_lite.scoring.selection import DecisionRule
 from likra_lite.scoring.statistics import accuracy, holm
 from likra_lite.scoring.weighing import fit_decision
 
-__all__ = ["accuracies", "comparisons", "likelihoods"]
+__all__ = ["accuracies", "answers", "comparisons", "likelihoods"]
 
 Row = dict[str, Any]
 Correct = dict[str, NDArray[np.bool_]]  # by decision: whether each test item was answered right
@@ -49,14 +50,14 @@ PAIRS = (  # of a decision and what it is compared with
 )
 
 
-def accuracies(study: Study, fits: Iterable[Fit], shown: Iterable[Shown]) -> list[Row]:
+def accuracies(study: Study, answered: Mapping[Fit, Correct], shown: Iterable[Shown]) -> list[Row]:
     """Return a row for every fit and decision; of size 0 for those that need no questions.
 
     Questions that were shown with their answers, before the one asked, are few-shot examples.
     """
     rows = {}
-    for fit in fits:
-        for decision, correct in _correct(study, fit).items():
+    for fit, by_decision in answered.items():
+        for decision, correct in by_decision.items():
             free = decision.removesuffix(PER_CHAR) in FREE_MODES
             row = _setting(fit, free) | _accuracy(decision, correct)
             rows[tuple(row.values())] = row
@@ -70,27 +71,25 @@ def accuracies(study: Study, fits: Iterable[Fit], shown: Iterable[Shown]) -> lis
     return list(rows.values())
 
 
-def comparisons(study: Study, fits: Iterable[Fit]) -> list[Row]:
+def comparisons(answered: Mapping[Fit, Correct]) -> list[Row]:
     """Return paired comparisons on the same test items, all draws of a setting together.
 
     Decisions are compared within a setting; ``likra`` with other wrong answers is compared with
     ``likra`` with wrong choices of the same question. Holm's correction is over all of them.
     """
-    by_setting = {
-        setting: [_correct(study, fit) for fit in group] for setting, group in _settings(fits)
-    }
     rows, found = [], []
-    for setting, draws in by_setting.items():
-        together = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
+    for setting, fits in _settings(answered):
+        together = {
+            name: np.array([answered[fit][name] for fit in fits]) for name in answered[fits[0]]
+        }
         pairs = [
             (name, other)
             for name, other in PAIRS
             if {name, other} <= {*together} and (together[name] != together[other]).any()
         ]
         if setting.negatives != "own":
-            own = by_setting[setting.plain][: len(draws)]
             for name in ("likra", "likra" + PER_CHAR):
-                together[f"{name}, own"] = np.array([draw[name] for draw in own])
+                together[f"{name}, own"] = np.array([answered[fit.plain][name] for fit in fits])
             pairs = [(name, f"{name}, own") for name in ("likra", "likra" + PER_CHAR)]
         for name, other in pairs:
             (comparison,) = compare_modes(together, [other], modes=[name])
@@ -115,8 +114,7 @@ def likelihoods(study: Study, fits: Iterable[Fit]) -> list[Row]:
         n_items = len(study.read(Free(fit.questions))[0]["elsewhere"])
         table, elsewhere = (_table(study, fit, which) for which in ("test", "elsewhere"))
         table = table.take(np.arange(n_items))
-        right = np.zeros(table.offsets[-1], dtype=bool)
-        right[table.offsets[:-1] + study.questions[fit.questions].y[:n_items]] = True
+        right = is_right(table, study.questions[fit.questions].y[:n_items])
         for head, values in table.heads.items():
             if head != "neutral":
                 other, unrelated = elsewhere.heads[head].reshape(-1, 2).T
@@ -198,7 +196,7 @@ def _fixed(modes: Sequence[str]) -> dict[str, Decision]:
     }
 
 
-def _correct(study: Study, fit: Fit) -> Correct:
+def answers(study: Study, fit: Fit) -> Correct:
     """Return which test items are answered right, by decision."""
     table, y = _table(study, fit, "test"), study.questions[fit.questions].y
     modes = [*FREE_MODES, "sft", "likra", "base-likra"]
@@ -226,6 +224,8 @@ def _without_heads(study: Study, fit: Fit) -> FittedDecision:
 
 def _keeps_heads(fit: Fit, held_out: LogLikelihoods, y: NDArray[np.int64]) -> bool:
     """Return whether ``adapter="auto"`` keeps the heads: of enough items, by held-out log-loss."""
-    rules = [(NO_HEADS, FREE_HEADS), ("lora", HEADS)]
-    trials = try_heads([(name, DecisionRule(heads=heads)) for name, heads in rules], held_out, y)
-    return fit.size >= FEWEST and kept_adapter(trials) != NO_HEADS
+    if fit.size < FEWEST:
+        return False
+    none, without = try_heads(NO_HEADS, DecisionRule(heads=FREE_HEADS), held_out, y)
+    both, _ = try_heads("lora", DecisionRule(heads=HEADS), held_out, y, without)
+    return kept_adapter([none, both]) != NO_HEADS

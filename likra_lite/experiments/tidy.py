@@ -23,6 +23,7 @@ __all__ = [
     "FREE_MODES",
     "NEAR_MISS",
     "check_decisions",
+    "is_right",
     "observations",
     "trajectories",
     "uses_negatives",
@@ -45,8 +46,19 @@ def _mean(values: NDArray[np.float64]) -> float:
     return round(float(np.mean(values)), DECIMALS)
 
 
-def _is_right(table: LogLikelihoods, y: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which choices are right, of shape (n_choices,)."""
+def is_right(table: LogLikelihoods, y: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which choices are right.
+
+    Parameters
+    ----------
+    table : LogLikelihoods
+    y : ndarray of shape (n_items,)
+        Index of the right choice.
+
+    Returns
+    -------
+    ndarray of shape (n_choices,)
+    """
     right = np.zeros(table.offsets[-1], dtype=bool)
     right[table.offsets[:-1] + y] = True
     return right
@@ -152,7 +164,7 @@ def _row(
 ) -> Row:
     table, y = results.table(test, where), results.y(test)
     share, error = accuracy(decision.predict(table) == y)
-    right = _is_right(table, y)
+    right = is_right(table, y)
     fixed = decision if isinstance(decision, Decision) else None
     row = {
         **_setting(results, test, where, uses_negatives(mode)),
@@ -244,7 +256,7 @@ def _trajectory(
     if roles is not None:
         groups = {role: values[roles == role] for role in dict.fromkeys([RIGHT, *roles.tolist()])}
     else:
-        right = _is_right(table, results.y(test))
+        right = is_right(table, results.y(test))
         groups = {RIGHT: values[right], NEAR_MISS: values[~right]}
         for (group, under), found in results.probes(test, where).items():
             if under == head:

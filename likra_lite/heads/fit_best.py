@@ -129,15 +129,16 @@ def _trials(
 ) -> tuple[Trial, ...]:
     """Measure every kind of heads on the same items, and the model without any."""
     trials: list[Trial] = []
+    without = None
     for adapter, fitted in found.items():
         table, right = fitted.table, fitted.y
         if adapter == "output" and "lora" in found and held_out is None and settings.cv is None:
             # Output matrices are cross-fitted on all items, LoRA holds some of them out.
             places = held_out_places(items, settings.seed)
             table, right = table.take(places), right[places]
-        rules = [(adapter, settings.rule)]
-        if settings.rule.mode == "auto":
-            rules = [(NO_HEADS, replace(settings.rule, heads=FREE_HEADS)), *rules]
-        tried = try_heads(rules, table, right)
-        trials += tried[-1:] if trials else tried
+        if not trials and settings.rule.mode == "auto":
+            free = replace(settings.rule, heads=FREE_HEADS)
+            trial, without = try_heads(NO_HEADS, free, table, right)
+            trials.append(trial)
+        trials.append(try_heads(adapter, settings.rule, table, right, without)[0])
     return tuple(trials)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scoring.selection import DecisionRule, item_losses
-from ..scoring.statistics import accuracy
+from ..scoring.statistics import accuracy, mean_and_error
 from ..scoring.table import LogLikelihoods
 
 __all__ = ["NO_HEADS", "Trial", "kept_adapter", "try_heads"]
@@ -48,38 +48,38 @@ class Trial:
 
 
 def try_heads(
-    rules: Sequence[tuple[str, DecisionRule]], table: LogLikelihoods, y: NDArray[np.int64]
-) -> list[Trial]:
-    """Measure heads on items that they have not seen.
+    adapter: str,
+    rule: DecisionRule,
+    table: LogLikelihoods,
+    y: NDArray[np.int64],
+    without: NDArray[np.float64] | None = None,
+) -> tuple[Trial, NDArray[np.float64]]:
+    """Measure heads of one kind on items that they have not seen.
 
     Parameters
     ----------
-    rules : sequence of (str, DecisionRule)
-        For each kind, ``"none"`` first if it is tried, how the decision is come to; for every
-        item without that item.
+    adapter : str
+        The kind.
+    rule : DecisionRule
+        How the decision is come to; for every item without that item.
     table : LogLikelihoods
     y : ndarray of shape (n_items,)
         Index of the right choice.
+    without : ndarray of shape (n_items,), optional
+        The losses without heads.
 
     Returns
     -------
-    list of Trial
+    trial : Trial
+    losses : ndarray of shape (n_items,)
+        Log-losses of the right choices, in nats.
     """
-    trials: list[Trial] = []
-    without = None
-    for adapter, rule in rules:
-        decision = rule.cross_fit(table, y)
-        losses = item_losses(decision, table, y)
-        gain = gain_error = None
-        if adapter == NO_HEADS:
-            without = losses
-        elif without is not None:
-            gain = float(np.mean(without - losses))
-            gain_error = float(np.std(without - losses) / np.sqrt(len(y)))
-        share, error = accuracy(decision.predict(table) == y)
-        loss = float(np.mean(losses))
-        trials.append(Trial(adapter, loss, share, error, len(y), gain, gain_error))
-    return trials
+    decision = rule.cross_fit(table, y)
+    losses = item_losses(decision, table, y)
+    gain, gain_error = (None, None) if without is None else mean_and_error(without - losses)
+    share, error = accuracy(decision.predict(table) == y)
+    loss = float(np.mean(losses))
+    return Trial(adapter, loss, share, error, len(y), gain, gain_error), losses
 
 
 def kept_adapter(trials: Iterable[Trial]) -> str:

@@ -46,7 +46,7 @@ def accuracy(correct: BoolArray) -> tuple[float, float]:
     -------
     share, standard_error : float
     """
-    return _mean_and_error(np.atleast_2d(correct).mean(axis=0))
+    return mean_and_error(np.atleast_2d(correct).mean(axis=0))
 
 
 def paired_difference(correct: BoolArray, reference: BoolArray) -> tuple[float, float]:
@@ -67,10 +67,11 @@ def paired_difference(correct: BoolArray, reference: BoolArray) -> tuple[float, 
         If the shapes do not fit together.
     """
     sums, n_seeds = item_sums(correct, reference)
-    return _mean_and_error(sums / n_seeds)
+    return mean_and_error(sums / n_seeds)
 
 
-def _mean_and_error(values: FloatArray) -> tuple[float, float]:
+def mean_and_error(values: FloatArray) -> tuple[float, float]:
+    """Return the mean of values, of shape (n_items,), and its standard error."""
     return float(values.mean()), float(values.std() / np.sqrt(len(values)))
 
 
