@@ -72,6 +72,14 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
 )
 @prompt_options
 @click.option(
+    "--n-examples",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Items, drawn at random, that stand with their answers before every question and are "
+    "fitted to no further. Five do much for real models where items are few.",
+)
+@click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N items only.", metavar="N"
 )
 @click.option(
@@ -90,7 +98,7 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Seed of negatives and folds.",
+    help="Seed of negatives, folds and examples.",
 )
 @click.option(
     "--adapter",
@@ -190,12 +198,15 @@ def fit(
 def _fitted(classifier: LikraClassifier) -> str:
     """Return what was fitted, in words."""
     heads = list(classifier.scorer_.fitted)
+    items = f"{classifier.n_items_} items"
+    if classifier.n_examples:
+        items += f", {classifier.n_examples} others shown before every question"
     if not heads:
-        return f"the decision on {classifier.n_items_} items"
+        return f"the decision on {items}"
     kind = {"lora": "LoRA head", "output": "output matrix"}[classifier.adapter_]
     plural = {"LoRA head": "LoRA heads", "output matrix": "output matrices"}[kind]
     named = " and ".join(heads)
-    return f"{named} {plural if len(heads) > 1 else kind} on {classifier.n_items_} items"
+    return f"{named} {plural if len(heads) > 1 else kind} on {items}"
 
 
 def _why_held_out(classifier: LikraClassifier) -> str:

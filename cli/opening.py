@@ -206,6 +206,7 @@ def open_experiment(
     """
     from likra_lite.experiments import Experiment
     from likra_lite.prompts import as_prompt
+    from likra_lite.questions.item import right_answers
 
     warn_of_bundled_model(model, items)
     (name,) = _short_names([items])
@@ -224,8 +225,7 @@ def open_experiment(
     chosen = as_prompt(given, answer_delimiter, opened.model.manifest.chat)
     scorer = replace(opened, fitted={}, prompt=chosen)
     if "unrelated" not in settings and not any(map(is_bundled, [items, *test_items])):
-        demo = read_answered(DEMO, "test")
-        settings["unrelated"] = [item.choices[item.answer or 0] for item in demo]
+        settings["unrelated"] = right_answers(read_answered(DEMO, "test"))
     if settings.get("recipe") == "auto":
         settings["recipe"] = None if model is None else _usual_recipe(scorer.model)
     return Experiment(scorer, training, tests, name, **settings)

@@ -30,6 +30,7 @@ from .heads.training_set import FittedHeads, HeldOutItems
 from .notebook import summary_html
 from .progress import progress_bar
 from .prompts import Prompt
+from .questions.examples import draw_examples
 from .questions.inputs import answer_indices, as_items
 from .questions.item import content_hashes, warn_of_duplicates, warn_of_overlap
 from .scoring.conformal import (
@@ -139,6 +140,9 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     answer_delimiter : str or None, default=None
         What stands between the prompt and an answer. If None, a space, or nothing in a chat
         template.
+    n_examples : int, default=0
+        Items, drawn at random, that stand with their answers before every question (*few-shot*)
+        and are fitted to no further; five do much for real models, and little good to tiny ones.
     cv : int or None, default=None
         Folds in which held-out log-likelihoods are computed; five if None, or two for
         more than 1000 items. LoRA heads are trained once on all folds but one if None.
@@ -146,7 +150,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Number of classes, at least the largest number of choices of an item; what was
         seen in ``fit`` if None.
     random_state : int, default=0
-        Seed of the negatives and of the folds.
+        Seed of the negatives, the folds and the examples.
     n_threads : int or None, default=None
         Threads of the forward pass and the fit; the physical cores available if None.
     n_jobs : int or None, default=None
@@ -220,6 +224,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         train_dir: str | os.PathLike[str] | None = None,
         prompt: str | Prompt | None = None,
         answer_delimiter: str | None = None,
+        n_examples: int = 0,
         cv: int | None = None,
         n_choices: int | None = None,
         random_state: int = 0,
@@ -241,6 +246,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.train_dir = train_dir
         self.prompt = prompt
         self.answer_delimiter = answer_delimiter
+        self.n_examples = n_examples
         self.cv = cv
         self.n_choices = n_choices
         self.random_state = random_state
@@ -335,16 +341,19 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         )
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
-        settings = self._settings()
+        examples, others = draw_examples(items, answers, self.n_examples, self.random_state)
+        used, right = [items[index] for index in others.tolist()], answers[others]
+        settings = replace(self._settings(), examples=examples)
         if self._trains_lora_only() and self._is_checkpoint():
             lora: Any = import_extra("likra_lite.lora_training.fit_lora", "train")
-            fitted = lora.fit_lora(self.model, items, answers, held_out, settings)
+            fitted = lora.fit_lora(self.model, used, right, held_out, settings)
         else:
             scorer = ChoiceScorer.of(
-                self._open_model(), self.prompt, self.cache, self.answer_delimiter
+                self._open_model(), self.prompt, self.cache, self.answer_delimiter, examples
             )
             fit_heads = HEADS_ON_A_FOLDER["lora" if self._trains_lora_only() else self.adapter]
-            fitted = fit_heads(scorer, items, answers, held_out, settings)
+            fitted = fit_heads(scorer, used, right, held_out, settings)
+        fitted = replace(fitted, negatives=fitted.negatives.among(others))
         # Only now, so that a failed fit leaves the last one.
         self.adopt(replace(fitted, training=content_hashes(items)), self.n_choices or seen)
         self.warn_if_worse(stacklevel=3)
@@ -424,6 +433,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_number_or_auto("alpha", self.alpha)
         check_number_or_auto("penalty", self.penalty, positive=True)
         check_integer("n_negatives", self.n_negatives, 1)
+        check_integer("n_examples", self.n_examples, 0)
         check_integer("random_state", self.random_state, 0)
         check_integer("cv", self.cv, 2, optional=True)
         check_integer("n_choices", self.n_choices, 2, optional=True)

@@ -298,7 +298,7 @@ def test_rates_share_a_first_step_and_it_counts_as_their_own(model_folder, items
         np.testing.assert_array_equal(tensor, begin[name])
     for rate, loss in tried.items():
         learner.restore(begin)
-        steps = lora_loop.steps_of(20, recipe)[: lora_rate.STEPS]
+        steps = [s[: len(s) // 2] for s in lora_loop.steps_of(20, recipe)[: lora_rate.STEPS]]
         losses = [learner.step([examples[i] for i in step], rate, 0) for step in steps]
         assert loss == pytest.approx(np.mean(losses[-lora_rate.JUDGED :]), rel=1e-4)
     assert len(tried) > 2

@@ -22,11 +22,12 @@ import click
 from figures import figures
 from joblib import Parallel, delayed
 from jobs import CONTROLS, NEGATIVES, Drawn, Fit, Free, Job, Shown
-from study import Questions, Study, right_answers
+from study import Questions, Study
 from tables import accuracies, answers, comparisons, likelihoods
 
 from likra_lite import LikraError, read_items
 from likra_lite.experiments.summaries import write_csv
+from likra_lite.questions.item import right_answers
 from likra_lite.report.figure import picture
 from likra_lite.system.atomic import write_bytes
 

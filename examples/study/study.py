@@ -24,11 +24,12 @@ from likra_lite.engine.manifest import MANIFEST, parse_manifest
 from likra_lite.experiments.controls import draw_probes, shuffle_questions
 from likra_lite.experiments.identity import checksum, identity_of_items
 from likra_lite.prompts import Prompt, as_prompt
+from likra_lite.questions.item import right_answers
 from likra_lite.scoring.modes import FREE_HEADS
 from likra_lite.system.atomic import atomic_bytes, write_bytes
 from likra_lite.system.workers import end_with
 
-__all__ = ["Questions", "Study", "right_answers"]
+__all__ = ["Questions", "Study"]
 
 PROBED = 100  # test items that get an answer from elsewhere
 
@@ -214,11 +215,6 @@ class Study:
         }
         with atomic_bytes(path) as stream:
             np.savez(stream, **columns, **arrays)
-
-
-def right_answers(items: Sequence[Item]) -> list[str]:
-    """Return the right choice of every item."""
-    return [item.choices[item.answer or 0] for item in items]
 
 
 def _prompt(control: str = "none") -> Prompt:

@@ -13,7 +13,7 @@ from ..heads.fit_graph import check_covered
 from ..heads.output import DEFAULT_PENALTY
 from ..heads.recipe import LoraRecipe
 from ..questions.inputs import answer_indices
-from ..questions.item import Item, content_hashes, warn_of_overlap
+from ..questions.item import Item, content_hashes, right_answers, warn_of_overlap
 from ..scoring.scorer import ChoiceScorer
 from ..validation import check_number
 from .bench import Bench
@@ -186,8 +186,7 @@ class Experiment:
         """Draw the answers from elsewhere, the same whatever becomes of the questions."""
         if self.unrelated is None or self.scorer.prompt.lettered:
             return {}
-        right = [item.choices[item.answer or 0] for item in test]
-        pools = {"other": right, "unrelated": self.unrelated}
+        pools = {"other": right_answers(test), "unrelated": self.unrelated}
         return {group: draw_probes(test, pool) for group, pool in pools.items() if pool}
 
     def check(self, points: Iterable[Point]) -> None:

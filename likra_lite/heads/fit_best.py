@@ -68,7 +68,8 @@ def fit_best_heads(
     """
     few = held_out is None and len(items) < FEWEST and settings.rule.mode == "auto"
     if few:
-        announce(f"no heads are tried: that takes {FEWEST} items", settings.verbose)
+        instead = "" if settings.examples else "; for a real model, n_examples=5 does much"
+        announce(f"no heads are tried: that takes {FEWEST} items{instead}", settings.verbose)
     if few or not settings.fitted_heads:
         return score_without_heads(scorer, items, y, held_out, settings)
     found: dict[str, FittedHeads] = {}

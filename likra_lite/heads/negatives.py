@@ -63,6 +63,10 @@ class Negatives:
         """Return some of the drawn answers."""
         return Negatives(self.item[which], self.source[which], self.choice[which])
 
+    def among(self, places: NDArray[np.int64]) -> Negatives:
+        """Return the same answers of items that are at these places among more."""
+        return Negatives(places[self.item], places[self.source], self.choice)
+
     def pairs(self, items: Sequence[Item], prompt: Prompt) -> list[Pair]:
         """Return the context of every question with the answer drawn for it."""
         found: list[Pair] = []

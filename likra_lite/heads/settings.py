@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..prompts import Prompt
+from ..questions.item import Item
 from ..scoring.selection import DecisionRule
 from .recipe import LoraRecipe
 
@@ -38,6 +40,8 @@ class FitSettings:
         See :func:`likra_lite.prompts.as_prompt`; the model's own if None.
     answer_delimiter : str or None
         Between prompt and answer; the prompt's own if None.
+    examples : sequence of Item
+        Answered, to stand before every question.
     cv : int or None
         Number of folds; None for the default of each kind of head.
     seed : int
@@ -60,6 +64,7 @@ class FitSettings:
     recipe: LoraRecipe | None = None
     prompt: str | Prompt | None = None
     answer_delimiter: str | None = None
+    examples: Sequence[Item] = ()
     cv: int | None = None
     seed: int = 0
     train_dir: str | os.PathLike[str] | None = None

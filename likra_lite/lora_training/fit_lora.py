@@ -76,7 +76,9 @@ def fit_lora(
         settings.n_threads,
         settings.verbose,
     )
-    scorer = ChoiceScorer.of(model, settings.prompt, settings.cache, settings.answer_delimiter)
+    scorer = ChoiceScorer.of(
+        model, settings.prompt, settings.cache, settings.answer_delimiter, settings.examples
+    )
     task = task_of(scorer, items, y, recipe, settings)
     if settings.n_threads is not None:
         torch.set_num_threads(settings.n_threads)

@@ -19,6 +19,7 @@ __all__ = [
     "NEEDS_ANSWER",
     "Item",
     "content_hashes",
+    "right_answers",
     "warn_of_duplicates",
     "warn_of_overlap",
 ]
@@ -150,6 +151,11 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def right_answers(items: Iterable[Item]) -> list[str]:
+    """Return the text of the right choice of every item; all have an answer."""
+    return [item.choices[item.answer] for item in items if item.answer is not None]
 
 
 def warn_of_duplicates(located: Iterable[tuple[str, Item]]) -> int:

@@ -52,6 +52,7 @@ class ChoiceScorer:
         prompt: str | Prompt | None,
         cached: bool,
         answer_delimiter: str | None = None,
+        examples: Sequence[Item] = (),
     ) -> ChoiceScorer:
         """Return a scorer without heads, with the user's cache if wanted.
 
@@ -63,10 +64,14 @@ class ChoiceScorer:
         cached : bool
         answer_delimiter : str, optional
             Between prompt and answer; the prompt's own if None.
+        examples : sequence of Item
+            Answered, to stand before every question.
         """
         manifest = model.manifest
         given = manifest.prompt if prompt is None else prompt
         chosen = as_prompt(given, answer_delimiter, manifest.chat)
+        if examples:
+            chosen = chosen.with_examples(examples)
         return cls(model, chosen, cache=default_cache() if cached else None)
 
     @property
