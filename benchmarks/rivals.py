@@ -228,7 +228,7 @@ def main(
         for name, column in correct.items():
             shares = np.atleast_2d(column).mean(axis=1)
             spread = f" (seeds {shares.min():.3f} to {shares.max():.3f})" if len(shares) > 1 else ""
-            click.echo(f"  {name:<20}{shares.mean():.3f}{spread}  {notes[name]}")
+            click.echo(f"  {name:<24}{shares.mean():.3f}{spread}  {notes[name]}")
         for comparison in compare_modes(correct, [r for r in REFERENCES if r in correct]):
             click.echo(f"  {sentence(comparison)}")
 

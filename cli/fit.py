@@ -73,11 +73,11 @@ def _told_how_to_go_on(train_dir: str | None) -> Iterator[None]:
 @prompt_options
 @click.option(
     "--n-examples",
-    type=click.IntRange(min=0),
-    default=0,
+    type=NumberOrAuto(int),
+    default="auto",
     show_default=True,
     help="Items, drawn at random, that stand with their answers before every question and are "
-    "fitted to no further. Five do much for real models where items are few.",
+    "fitted to no further. auto shows five of fewer than 40 if that is better, and else none.",
 )
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Use the first N items only.", metavar="N"
@@ -199,8 +199,8 @@ def _fitted(classifier: LikraClassifier) -> str:
     """Return what was fitted, in words."""
     heads = list(classifier.scorer_.fitted)
     items = f"{classifier.n_items_} items"
-    if classifier.n_examples:
-        items += f", {classifier.n_examples} others shown before every question"
+    if classifier.n_examples_:
+        items += f", {classifier.n_examples_} others shown before every question"
     if not heads:
         return f"the decision on {items}"
     kind = {"lora": "LoRA head", "output": "output matrix"}[classifier.adapter_]

@@ -96,15 +96,25 @@ class ListOfRegistered(click.ParamType):  # type: ignore[type-arg]  # generic in
 
 
 class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
-    """A number of at least 0, or ``auto``."""
+    """A number of at least 0, or ``auto``.
+
+    Parameters
+    ----------
+    number : type, default=float
+        ``int`` for a whole one.
+    """
 
     name = "NUMBER|auto"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+    def __init__(self, number: type[float] | type[int] = float) -> None:
+        self.number = number
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | int | str:
         """Return the number, or ``auto``."""
-        if value == "auto" or isinstance(value, float):
+        if value == "auto" or isinstance(value, self.number):
             return value
         try:
-            return float(value)
+            return self.number(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+            whole = "a whole" if self.number is int else "a"
+            self.fail(f"{value!r} is neither {whole} number nor 'auto'", param, ctx)

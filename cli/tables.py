@@ -40,20 +40,19 @@ def trials_text(trials: Sequence[Any]) -> str:
     trials : sequence of Trial
         All on the same items.
     """
-    from likra_lite.heads.trials import NO_HEADS, kept_adapter
+    from likra_lite.heads.trials import NO_HEADS, kept_trial
     from likra_lite.scoring.columns import layout, wrapped
 
-    ranked, kept = sorted(trials, key=lambda trial: trial.loss), kept_adapter(trials)
+    ranked, kept = sorted(trials, key=lambda trial: trial.loss), kept_trial(trials)
     columns = {
         "log-loss": [f"{trial.loss:.3f}" for trial in ranked],
         "accuracy": [f"{trial.accuracy:.3f} +- {trial.standard_error:.3f}" for trial in ranked],
-        "": ["kept" if trial.adapter == kept else "" for trial in ranked],
+        "": ["kept" if trial is kept else "" for trial in ranked],
     }
-    table = layout([trial.adapter for trial in ranked], columns, "heads")
+    table = layout([trial.name for trial in ranked], columns, "heads")
     told = f"tried on {ranked[0].n_items} held-out items:\n{table}"
-    if ranked[0].adapter == NO_HEADS != kept:
-        (stays,) = [trial for trial in ranked if trial.adapter == kept]
-        lead = f"{-stays.gain:.3f} +- {stays.gain_error:.3f}"
+    if ranked[0].adapter == NO_HEADS != kept.adapter and kept.gain is not None:
+        lead = f"{-kept.gain:.3f} +- {kept.gain_error:.3f}"
         told += "\n" + wrapped(f"no heads would be kept if they were clearly better: {lead} nats")
     return told
 

@@ -24,7 +24,7 @@ for choice in items[0].choices:
 # are fitted on those items too.
 classifier = LikraClassifier().fit(items, y)
 for trial in classifier.trials_:
-    print(f"{trial.adapter:<8}log-loss {trial.loss:.3f}  accuracy {trial.accuracy:.3f}")
+    print(f"{trial.name:<8}log-loss {trial.loss:.3f}  accuracy {trial.accuracy:.3f}")
 print(classifier.decision_)
 print("test accuracy", classifier.score(test_items, test_y))
 print(classifier.predict_proba(test_items[:1]).round(3))

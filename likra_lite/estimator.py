@@ -140,9 +140,11 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
     answer_delimiter : str or None, default=None
         What stands between the prompt and an answer. If None, a space, or nothing in a chat
         template.
-    n_examples : int, default=0
+    n_examples : int or "auto", default="auto"
         Items, drawn at random, that stand with their answers before every question (*few-shot*)
-        and are fitted to no further; five do much for real models, and little good to tiny ones.
+        and are fitted to no further. ``auto``: five if ``adapter="auto"`` gets fewer than 40
+        items, which are too few for heads, and the others are answered better behind them; none
+        if not.
     cv : int or None, default=None
         Folds in which held-out log-likelihoods are computed; five if None, or two for
         more than 1000 items. LoRA heads are trained once on all folds but one if None.
@@ -184,6 +186,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         Their right choices.
     n_items_ : int
         Number of items the heads were fitted on.
+    n_examples_ : int
+        Number of items that stand with their answers before every question.
     training_hashes_ : ndarray of shape (n_items,)
         Hashes of all items given to ``fit``, to tell them when the classifier is evaluated, see
         :func:`likra_lite.questions.item.content_hashes`.
@@ -224,7 +228,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         train_dir: str | os.PathLike[str] | None = None,
         prompt: str | Prompt | None = None,
         answer_delimiter: str | None = None,
-        n_examples: int = 0,
+        n_examples: int | str = "auto",
         cv: int | None = None,
         n_choices: int | None = None,
         random_state: int = 0,
@@ -341,7 +345,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         )
         if self.n_choices is not None and seen > self.n_choices:
             raise LikraError(f"got n_choices={self.n_choices} but an item has {seen} choices")
-        examples, others = draw_examples(items, answers, self.n_examples, self.random_state)
+        count = 0 if isinstance(self.n_examples, str) else self.n_examples
+        examples, others = draw_examples(items, answers, count, self.random_state)
         used, right = [items[index] for index in others.tolist()], answers[others]
         settings = replace(self._settings(), examples=examples)
         if self._trains_lora_only() and self._is_checkpoint():
@@ -353,9 +358,14 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             )
             fit_heads = HEADS_ON_A_FOLDER["lora" if self._trains_lora_only() else self.adapter]
             fitted = fit_heads(scorer, used, right, held_out, settings)
-        fitted = replace(fitted, negatives=fitted.negatives.among(others))
+        fitted = replace(
+            fitted,
+            negatives=fitted.negatives.among(others),
+            training=content_hashes(items),
+            n_examples=len(examples) or fitted.n_examples,
+        )
         # Only now, so that a failed fit leaves the last one.
-        self.adopt(replace(fitted, training=content_hashes(items)), self.n_choices or seen)
+        self.adopt(fitted, self.n_choices or seen)
         self.warn_if_worse(stacklevel=3)
         return self
 
@@ -415,6 +425,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         self.penalty_ = fitted.penalty
         self.negatives_ = fitted.negatives
         self.n_items_ = fitted.n_items
+        self.n_examples_ = fitted.n_examples
         self.training_hashes_ = fitted.training
         self.held_out_ = fitted.table
         self.held_out_y_ = fitted.y
@@ -433,7 +444,8 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
         check_number_or_auto("alpha", self.alpha)
         check_number_or_auto("penalty", self.penalty, positive=True)
         check_integer("n_negatives", self.n_negatives, 1)
-        check_integer("n_examples", self.n_examples, 0)
+        if self.n_examples != "auto":
+            check_integer("n_examples", self.n_examples, 0)
         check_integer("random_state", self.random_state, 0)
         check_integer("cv", self.cv, 2, optional=True)
         check_integer("n_choices", self.n_choices, 2, optional=True)
@@ -474,6 +486,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             recipe=self.recipe,
             prompt=self.prompt,
             answer_delimiter=self.answer_delimiter,
+            try_examples=self.n_examples == "auto",
             cv=self.cv,
             seed=self.random_state,
             train_dir=self.train_dir,
@@ -704,6 +717,7 @@ class LikraClassifier(ClassifierMixin, BaseEstimator):
             self.penalty_,
             self.trials_,
             self.training_hashes_,
+            self.n_examples_,
         )
         saved = Saved(fitted, self.decision_, self._rule(), parameters, len(self.classes_))
         save_heads(as_path("folder", folder), saved)

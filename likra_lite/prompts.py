@@ -130,6 +130,11 @@ class Prompt:
             ),
         )
 
+    @property
+    def has_examples(self) -> bool:
+        """Whether answered items stand before the question."""
+        return bool(self.examples)
+
     def _shown(self, items: Sequence[Item]) -> list[Turn]:
         """Return the text before every right answer, and that answer."""
         right = answer_indices(items).tolist()
@@ -248,6 +253,11 @@ class ChatPrompt(Prompt):
     def with_examples(self, items: Sequence[Item]) -> Prompt:
         """Return the template behind answered items, as :meth:`Prompt.with_examples` does."""
         return replace(self, turns=(*self.turns, *self._shown(items)))
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether answered items stand before the question."""
+        return bool(self.turns)
 
     def context(self, item: Item, choice: int = 0) -> str:
         """Return the conversation before a choice."""

@@ -11,9 +11,10 @@ from command_line import run
 from sklearn.base import clone
 
 from likra_lite import LikraClassifier, LoraRecipe
-from likra_lite.errors import ItemError, LikraError
+from likra_lite.errors import ItemError, LikraError, TruncationWarning
 from likra_lite.prompts import as_prompt
 from likra_lite.questions.item import content_hashes
+from likra_lite.scoring.selection import item_losses
 
 QUESTIONS = "examples/questions.jsonl"
 
@@ -81,6 +82,66 @@ def test_lora_heads_learn_behind_them_too(model_folder, llama_checkpoint, items)
     np.testing.assert_allclose(*tables, atol=1e-3)
 
 
+@pytest.mark.parametrize("count", [12, 39])
+def test_a_fit_to_few_items_shows_some_if_the_others_are_answered_better(
+    count, model_folder, items
+):
+    few = LikraClassifier(model_folder).fit(items[:count])
+    shown, others = drawn(items[:count], 5, 0)
+    plain, behind = few.trials_
+    assert (plain.n_examples, behind.n_examples) == (0, 5)
+    used = [items[i] for i in others]
+    tables = [
+        LikraClassifier(model_folder, adapter="none", prompt=prompt).fit(used)
+        for prompt in (None, as_prompt("question").with_examples(shown))
+    ]
+    for trial, alone in zip(few.trials_, tables, strict=True):
+        losses = item_losses(alone.held_out_decision_, alone.held_out_, alone.held_out_y_)
+        assert trial.loss == pytest.approx(losses.mean(), abs=1e-4)
+        assert trial.n_items == len(used)
+    assert few.n_examples_ == (5 if behind.loss < plain.loss else 0)
+    assert few.scorer_.prompt.has_examples == bool(few.n_examples_)
+    assert few.n_items_ == count - few.n_examples_
+
+
+def test_whichever_is_kept_is_what_predicts(model_folder, items, monkeypatch, tmp_path):
+    """The lower loss stays, whichever it is; and so it does in a folder."""
+    from likra_lite.heads import fit_few
+
+    measured = fit_few.try_heads
+    for gain, count in ((1e9, 5), (-1e9, 0)):
+
+        def measure(adapter, rule, table, y, without=None, gain=gain):
+            trial, losses = measured(adapter, rule, table, y, without)
+            return (trial if without is None else replace(trial, loss=-gain)), losses
+
+        monkeypatch.setattr(fit_few, "try_heads", measure)
+        few = LikraClassifier(model_folder).fit(items[:20])
+        fixed = LikraClassifier(model_folder, n_examples=count, adapter="none").fit(items[:20])
+        assert few.n_examples_ == count
+        np.testing.assert_array_equal(few.predict_proba(items), fixed.predict_proba(items))
+        few.save(tmp_path / "few")
+        loaded = LikraClassifier.load(tmp_path / "few")
+        assert (loaded.n_examples_, loaded.trials_) == (count, few.trials_)
+        np.testing.assert_array_equal(loaded.predict_proba(items), few.predict_proba(items))
+
+
+def test_nothing_is_tried_where_it_could_not_be(model_folder, items):
+    few = LikraClassifier(model_folder).fit(items[:9])
+    assert (few.trials_, few.n_examples_) == ((), 0)
+    own = as_prompt("question").with_examples(items[40:42])
+    few = LikraClassifier(model_folder, prompt=own).fit(items[:20])
+    assert (few.trials_, few.scorer_.prompt) == ((), own)
+    for how in ({"n_examples": 0}, {"mode": "base"}, {"adapter": "none"}):
+        few = LikraClassifier(model_folder, **how).fit(items[:20])
+        assert (few.trials_, few.n_examples_) == ((), 0)
+    long = [replace(item, context="A long story. " * 40) for item in items[:12]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TruncationWarning)
+        few = LikraClassifier(model_folder).fit(long)
+    assert (few.trials_, few.n_examples_) == ((), 0)
+
+
 def test_too_many_are_refused(model_folder, items):
     with pytest.raises(ItemError, match="got n_examples=9 of 10 items; fit needs at least 2 other"):
         LikraClassifier(model_folder, n_examples=9).fit(items[:10])
@@ -95,12 +156,16 @@ def test_the_command_line_shows_them(model_folder, tmp_path, capsys):
     assert status == 0
     assert "fitted the decision on 15 items, 5 others shown before every question" in text
     assert "no heads are tried: that takes 40 items" in told
-    assert "n_examples" not in told
     status, text, _ = run("evaluate", QUESTIONS, "--model", out, capsys=capsys)
     assert status == 0
     few = LikraClassifier.load(out)
     assert few.scorer_.prompt.examples.count("Question:") == 5
 
-    plain = ("--limit", "20", "--out", f"{out}2", "--model", str(model_folder))
-    _, _, told = run("fit", QUESTIONS, *plain, capsys=capsys)
-    assert "n_examples=5" in told
+    tried = ("--limit", "20", "--out", f"{out}2", "--model", str(model_folder))
+    _, text, _ = run("fit", QUESTIONS, *tried, capsys=capsys)
+    assert "tried on 15 held-out items:" in text
+    (kept,) = [line for line in text.splitlines() if line.endswith("kept")]
+    assert kept.startswith("none, 5 shown") == ("5 others shown" in text)
+    status, _, told = run("fit", QUESTIONS, *tried, "--n-examples", "2.5", capsys=capsys)
+    assert status == 2
+    assert "'2.5' is neither a whole number nor 'auto'" in told

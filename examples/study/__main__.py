@@ -36,7 +36,7 @@ SMALL = 256  # questions; fits on more of them wait until all others are done
 
 
 def stages(
-    study: Study, sizes: Sequence[int], seeds: int, compared: Sequence[int]
+    study: Study, sizes: Sequence[int], seeds: Sequence[int], compared: Sequence[int]
 ) -> Iterator[list[Job]]:
     """Yield lists of jobs that may be done side by side, the cheap ones first.
 
@@ -47,10 +47,10 @@ def stages(
     yield [
         *(Free(name) for name in names),
         *(Free(first, control) for control in CONTROLS[1:]),
-        *(Drawn(name, seed) for seed in range(seeds) for name in names),
+        *(Drawn(name, seed) for seed in seeds for name in names),
     ]
     for large in (False, True):
-        for seed in range(seeds):
+        for seed in seeds:
             plain = {
                 Fit(name, min(size, len(questions.train)), seed)
                 for name, questions in study.questions.items()
@@ -66,9 +66,7 @@ def stages(
             for stage in ({*plain, *some, *controls}, others):
                 yield sorted(fit for fit in stage if (fit.size > SMALL) == large)
         if not large:
-            yield [
-                Shown(name, size, seed) for seed in range(seeds) for name in names for size in SHOWN
-            ]
+            yield [Shown(name, size, seed) for seed in seeds for name in names for size in SHOWN]
 
 
 @click.command()
@@ -92,6 +90,7 @@ def stages(
     help="Numbers of questions for which kinds of wrong answers are compared.",
 )
 @click.option("--seeds", default=3, show_default=True, help="Draws.")
+@click.option("--first-seed", default=0, show_default=True, help="Of the first draw.")
 @click.option("--test-items", default=400, show_default=True)
 @click.option("--tables", is_flag=True, help="Fit no more; write what is finished.")
 @click.option("--jobs", default=2, show_default=True, help="Fits at a time, of a thread each.")
@@ -103,6 +102,7 @@ def main(
     sizes: str,
     compared: str,
     seeds: int,
+    first_seed: int,
     test_items: int,
     tables: bool,
     jobs: int,
@@ -122,7 +122,7 @@ def main(
     study = Study(model, out, questions, elsewhere)
     study.begin()
     numbers = [[int(part) for part in given.split(",")] for given in (sizes, compared)]
-    plan = list(stages(study, numbers[0], seeds, numbers[1]))
+    plan = list(stages(study, numbers[0], range(first_seed, first_seed + seeds), numbers[1]))
     if not tables:
         carry_out(study, plan, jobs)
     write(study, [job for stage in plan for job in stage])

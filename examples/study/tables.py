@@ -15,7 +15,7 @@ from study import Study
 from likra_lite import LogLikelihoods
 from likra_lite.experiments.tidy import is_right
 from likra_lite.heads.fit_best import FEWEST
-from likra_lite.heads.trials import NO_HEADS, kept_adapter, try_heads
+from likra_lite.heads.trials import NO_HEADS, kept_trial, try_heads
 from likra_lite.scoring.comparisons import Comparison, compare_modes
 from likra_lite.scoring.decision import Decision
 from likra_lite.scoring.fitted import FittedDecision
@@ -228,4 +228,4 @@ def _keeps_heads(fit: Fit, held_out: LogLikelihoods, y: NDArray[np.int64]) -> bo
         return False
     none, without = try_heads(NO_HEADS, DecisionRule(heads=FREE_HEADS), held_out, y)
     both, _ = try_heads("lora", DecisionRule(heads=HEADS), held_out, y, without)
-    return kept_adapter([none, both]) != NO_HEADS
+    return kept_trial([none, both]) is both

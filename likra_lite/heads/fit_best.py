@@ -19,6 +19,7 @@ from ..progress import announce
 from ..questions.item import Item
 from ..scoring.modes import FREE_HEADS
 from ..scoring.scorer import ChoiceScorer
+from .fit_few import fit_to_few
 from .fit_graph import fit_lora_heads, why_not_covered
 from .fit_none import score_without_heads
 from .fit_output import fit_output_heads
@@ -26,7 +27,7 @@ from .lora_runs import held_out_places
 from .recipe import LoraRecipe
 from .settings import FitSettings
 from .training_set import FittedHeads, HeldOutItems
-from .trials import NO_HEADS, Trial, kept_adapter, try_heads
+from .trials import NO_HEADS, Trial, kept_trial, try_heads
 
 __all__ = ["fit_best_heads"]
 
@@ -64,13 +65,13 @@ def fit_best_heads(
     -------
     FittedHeads
         Of the kind that held-out items favour, see
-        :func:`likra_lite.heads.trials.kept_adapter`, with the trials of all.
+        :func:`likra_lite.heads.trials.kept_trial`, with the trials of all.
     """
     few = held_out is None and len(items) < FEWEST and settings.rule.mode == "auto"
     if few:
-        instead = "" if settings.examples else "; for a real model, n_examples=5 does much"
-        announce(f"no heads are tried: that takes {FEWEST} items{instead}", settings.verbose)
-    if few or not settings.fitted_heads:
+        announce(f"no heads are tried: that takes {FEWEST} items", settings.verbose)
+        return fit_to_few(scorer, items, y, settings)
+    if not settings.fitted_heads:
         return score_without_heads(scorer, items, y, held_out, settings)
     found: dict[str, FittedHeads] = {}
     costs = _costs(scorer, items, y, settings)
@@ -85,7 +86,7 @@ def fit_best_heads(
     if costs["output"] <= CHEAP or not (found or settings.rule.mode == "auto"):
         found["output"] = fit_output_heads(scorer, items, y, held_out, settings)
     trials = _trials(found, items, held_out, settings)
-    best = kept_adapter(trials) if trials else NO_HEADS
+    best = kept_trial(trials).adapter if trials else NO_HEADS
     if best in found:
         return replace(found[best], trials=trials)
     return replace(score_without_heads(scorer, items, y, held_out, settings), trials=trials)

@@ -212,7 +212,15 @@ def read_saved(folder: Path, n_threads: int | None, known: Iterable[str]) -> Sav
         table, y = read_held_out(folder)
         negatives = Negatives(**read_tensors(folder, scorer.model.manifest, NEGATIVES))
         trials = tuple(Trial(**trial) for trial in settings.get("trials", ()))
-        n_items, penalty = settings["n_items"], settings["penalty"]
-        known_items = read_training_hashes(folder)
-        fitted = FittedHeads(scorer, negatives, table, y, n_items, penalty, trials, known_items)
+        fitted = FittedHeads(
+            scorer,
+            negatives,
+            table,
+            y,
+            settings["n_items"],
+            settings["penalty"],
+            trials,
+            read_training_hashes(folder),
+            settings.get("n_examples", 0),
+        )
         return Saved(fitted, decision, rule, parameters, settings["n_classes"])

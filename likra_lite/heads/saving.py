@@ -82,6 +82,7 @@ def save_heads(folder: Path, saved: Saved) -> None:
         "penalty": fitted.penalty,
         "trials": [asdict(trial) for trial in fitted.trials],
         "n_items": fitted.n_items,
+        "n_examples": fitted.n_examples,
         "n_classes": saved.n_classes,
         "decision": saved.decision.to_json(),
         "rule": asdict(saved.rule),

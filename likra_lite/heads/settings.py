@@ -42,6 +42,8 @@ class FitSettings:
         Between prompt and answer; the prompt's own if None.
     examples : sequence of Item
         Answered, to stand before every question.
+    try_examples : bool
+        Whether a fit to few items may show some of them in this way.
     cv : int or None
         Number of folds; None for the default of each kind of head.
     seed : int
@@ -65,6 +67,7 @@ class FitSettings:
     prompt: str | Prompt | None = None
     answer_delimiter: str | None = None
     examples: Sequence[Item] = ()
+    try_examples: bool = False
     cv: int | None = None
     seed: int = 0
     train_dir: str | os.PathLike[str] | None = None

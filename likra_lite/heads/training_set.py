@@ -106,6 +106,8 @@ class FittedHeads:
     training : ndarray
         What :func:`likra_lite.questions.item.content_hashes` gives for the training items;
         empty where they are not known.
+    n_examples : int
+        Items that stand with their answers before every question.
     """
 
     scorer: ChoiceScorer
@@ -116,6 +118,7 @@ class FittedHeads:
     penalty: float | None = None
     trials: Sequence[Trial] = ()
     training: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    n_examples: int = 0
 
 
 def draw_for(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..scoring.selection import DecisionRule, item_losses
 from ..scoring.statistics import accuracy, mean_and_error
 from ..scoring.table import LogLikelihoods
 
-__all__ = ["NO_HEADS", "Trial", "kept_adapter", "try_heads"]
+__all__ = ["NO_HEADS", "Trial", "kept_trial", "try_heads"]
 
 NO_HEADS = "none"
 # Standard errors by which the model without heads must be ahead to stay without. The weights of
@@ -36,6 +36,8 @@ class Trial:
     gain, gain_error : float or None
         By how much the loss is less than without heads, with the standard error of the paired
         difference; None where that was not tried.
+    n_examples : int
+        Items that were shown before every question.
     """
 
     adapter: str
@@ -45,6 +47,12 @@ class Trial:
     n_items: int
     gain: float | None = None
     gain_error: float | None = None
+    n_examples: int = 0
+
+    @property
+    def name(self) -> str:
+        """What was tried, in words."""
+        return f"{self.adapter}, {self.n_examples} shown" if self.n_examples else self.adapter
 
 
 def try_heads(
@@ -82,19 +90,22 @@ def try_heads(
     return Trial(adapter, loss, share, error, len(y), gain, gain_error), losses
 
 
-def kept_adapter(trials: Iterable[Trial]) -> str:
-    """Return the kind that stays: the heads of least loss, unless none are clearly better.
+def kept_trial(trials: Sequence[Trial]) -> Trial:
+    """Return what stays: the heads of least loss, unless none are clearly better.
 
     Parameters
     ----------
-    trials : iterable of Trial
-        With heads of one kind at least.
+    trials : sequence of Trial
+        Of heads, or all of none: then the least loss stays.
 
     Returns
     -------
-    str
+    Trial
     """
-    best = min((t for t in trials if t.adapter != NO_HEADS), key=lambda trial: trial.loss)
-    if best.gain is None or best.gain_error is None:
-        return best.adapter
-    return NO_HEADS if best.gain < -CLEARLY * best.gain_error else best.adapter
+    with_heads = [trial for trial in trials if trial.adapter != NO_HEADS]
+    best = min(with_heads or trials, key=lambda trial: trial.loss)
+    if not with_heads or best.gain is None or best.gain_error is None:
+        return best
+    if best.gain >= -CLEARLY * best.gain_error:
+        return best
+    return next(trial for trial in trials if trial.adapter == NO_HEADS)
