@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 
 from likra_lite import LikraClassifier, read_items
+from likra_lite.prompts import as_prompt
+from likra_lite.scoring.selection import mean_loss
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = "examples/questions.jsonl"
@@ -93,7 +95,14 @@ def test_study(place, model_folder, tinystories):
     rows = pd.read_csv("kept/accuracy.csv").query("size == 16 and seed == 1")
     shares = dict(zip(rows["decision"], rows["accuracy"], strict=True))
     classifier = LikraClassifier(model_folder, adapter="lora", cache=False, alpha=0.9).fit(drawn)
-    shares["auto"] = shares["auto, both heads"]  # which so few items would not get by default
+    # So few items get no heads by default, but may get examples: the first five of the draw.
+    behind = as_prompt("question").with_examples(drawn[:5])
+    few = [LikraClassifier(model_folder, adapter="none", cache=False).fit(drawn[5:])]
+    few += [LikraClassifier(model_folder, adapter="none", prompt=behind).fit(drawn[5:])]
+    losses = [mean_loss(each.held_out_decision_, each.held_out_, each.held_out_y_) for each in few]
+    few[0].fit(drawn)
+    assert shares["auto"] == pytest.approx(few[int(np.argmin(losses))].score(test), abs=1e-4)
+    shares["auto"] = shares["auto, both heads"]
     for mode in ("sft", "likra", "base-likra", "auto"):
         assert shares[mode] == pytest.approx(classifier.set_params(mode=mode).score(test), abs=1e-4)
 

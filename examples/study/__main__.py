@@ -21,17 +21,18 @@ from pathlib import Path
 import click
 from figures import figures
 from joblib import Parallel, delayed
-from jobs import CONTROLS, NEGATIVES, Drawn, Fit, Free, Job, Shown
+from jobs import CONTROLS, NEGATIVES, Behind, Drawn, Fit, Free, Job, Shown
 from study import Questions, Study
-from tables import accuracies, answers, comparisons, likelihoods
+from tables import accuracies, answers, comparisons, likelihoods, needed
 
 from likra_lite import LikraError, read_items
 from likra_lite.experiments.summaries import write_csv
+from likra_lite.heads.fit_few import SHOWN
 from likra_lite.questions.item import right_answers
 from likra_lite.report.figure import picture
 from likra_lite.system.atomic import write_bytes
 
-SHOWN = (5, 25)  # answered questions before the one asked, which teach without a fit
+EXAMPLES = (SHOWN, 25)  # answered questions before the one asked, which teach without a fit
 SMALL = 256  # questions; fits on more of them wait until all others are done
 
 
@@ -48,6 +49,8 @@ def stages(
         *(Free(name) for name in names),
         *(Free(first, control) for control in CONTROLS[1:]),
         *(Drawn(name, seed) for seed in seeds for name in names),
+        *(Behind(name, seed) for seed in seeds for name in names),
+        *(Shown(name, size, seed) for seed in seeds for name in names for size in EXAMPLES),
     ]
     for large in (False, True):
         for seed in seeds:
@@ -65,8 +68,6 @@ def stages(
             ]
             for stage in ({*plain, *some, *controls}, others):
                 yield sorted(fit for fit in stage if (fit.size > SMALL) == large)
-        if not large:
-            yield [Shown(name, size, seed) for seed in seeds for name in names for size in SHOWN]
 
 
 @click.command()
@@ -143,7 +144,9 @@ def carry_out(study: Study, plan: Sequence[Sequence[Job]], n_jobs: int) -> None:
 def write(study: Study, plan: Sequence[Job]) -> None:
     """Write tables and figures of what is done."""
     done = list(filter(study.is_done, plan))
-    fits = sorted(job for job in done if isinstance(job, Fit) and study.is_done(job.plain))
+    fits = sorted(
+        job for job in done if isinstance(job, Fit) and all(map(study.is_done, needed(job)))
+    )
     answered = {fit: answers(study, fit) for fit in fits}
     shares = accuracies(study, answered, [job for job in done if isinstance(job, Shown)])
     likelihood = likelihoods(study, fits)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["CONTROLS", "DRAWN", "NEGATIVES", "Drawn", "Fit", "Free", "Job", "Shown"]
+from likra_lite.heads.fit_few import SHOWN
+
+__all__ = ["CONTROLS", "DRAWN", "NEGATIVES", "Behind", "Drawn", "Fit", "Free", "Job", "Shown"]
 
 NEGATIVES = ("own", "hardest", "other", "unrelated")
 CONTROLS = ("none", "hidden", "shuffled")
@@ -87,4 +89,17 @@ class Shown:
         return f"{self.questions}/shown-{self.size}-{self.seed}"
 
 
-Job = Fit | Free | Drawn | Shown
+@dataclass(frozen=True)
+class Behind:
+    """The items of a small draw behind the first of them and their answers."""
+
+    questions: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What its file is called."""
+        return f"{self.questions}/behind-{SHOWN}-{self.seed}"
+
+
+Job = Fit | Free | Drawn | Shown | Behind

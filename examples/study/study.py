@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jobs import DRAWN, Drawn, Fit, Free, Job, Shown
+from jobs import DRAWN, Behind, Drawn, Fit, Free, Job, Shown
 from numpy.typing import NDArray
 
 from likra_lite import Item, LikraClassifier, LikraError, LogLikelihoods, LoraRecipe
 from likra_lite.engine.manifest import MANIFEST, parse_manifest
 from likra_lite.experiments.controls import draw_probes, shuffle_questions
 from likra_lite.experiments.identity import checksum, identity_of_items
+from likra_lite.heads.fit_best import FEWEST
+from likra_lite.heads.fit_few import SHOWN
 from likra_lite.prompts import Prompt, as_prompt
 from likra_lite.questions.item import right_answers
 from likra_lite.scoring.modes import FREE_HEADS
@@ -112,9 +114,10 @@ class Study:
                 classifier = self._classifier(_prompt(job.control), adapter="none").fit(some)
                 self._write(job, self._tested(classifier, job.questions, job.control))
             case Drawn():
-                items = self.questions[job.questions].draw(DRAWN, job.seed)
-                table = self._classifier(_prompt(), adapter="none").fit(items).held_out_
-                self._write(job, {"drawn": table}, y=np.array([item.answer for item in items]))
+                self._draw(job, _prompt(), self.questions[job.questions].draw(DRAWN, job.seed))
+            case Behind():
+                items = self.questions[job.questions].draw(FEWEST - 1, job.seed)
+                self._draw(job, _prompt().with_examples(items[:SHOWN]), items[SHOWN:])
             case Shown():
                 some = self.questions[job.questions].draw(job.size, job.seed)
                 prompt = _prompt().with_examples(some)
@@ -137,6 +140,10 @@ class Study:
                 else:
                     others[key] = arrays[key]
         return {name: LogLikelihoods.of_arrays(found) for name, found in tables.items()}, others
+
+    def _draw(self, job: Job, prompt: Prompt, items: Sequence[Item]) -> None:
+        table = self._classifier(prompt, adapter="none").fit(items).held_out_
+        self._write(job, {"drawn": table}, y=np.array([item.answer for item in items]))
 
     def _fit(self, fit: Fit) -> None:
         folder = self.folder / "trainings" / fit.name

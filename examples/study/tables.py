@@ -8,13 +8,14 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from jobs import Drawn, Fit, Free, Shown
+from jobs import Behind, Drawn, Fit, Free, Job, Shown
 from numpy.typing import NDArray
 from study import Study
 
 from likra_lite import LogLikelihoods
 from likra_lite.experiments.tidy import is_right
 from likra_lite.heads.fit_best import FEWEST
+from likra_lite.heads.fit_few import LEAST, SHOWN
 from likra_lite.heads.trials import NO_HEADS, kept_trial, try_heads
 from likra_lite.scoring.comparisons import Comparison, compare_modes
 from likra_lite.scoring.decision import Decision
@@ -24,7 +25,7 @@ from likra_lite.scoring.selection import DecisionRule
 from likra_lite.scoring.statistics import accuracy, holm
 from likra_lite.scoring.weighing import fit_decision
 
-__all__ = ["accuracies", "answers", "comparisons", "likelihoods"]
+__all__ = ["accuracies", "answers", "comparisons", "likelihoods", "needed"]
 
 Row = dict[str, Any]
 Correct = dict[str, NDArray[np.bool_]]  # by decision: whether each test item was answered right
@@ -210,22 +211,51 @@ def answers(study: Study, fit: Fit) -> Correct:
             found[name] = decision.predict(table) == y
         if fit.control == "none":
             found[WITHOUT_HEADS] = _without_heads(study, fit).predict(table) == y
-            kept = BOTH if _keeps_heads(fit, tables["held_out"], others["y"]) else WITHOUT_HEADS
-            found["auto"] = found[kept]
+            if fit.size >= FEWEST:
+                kept = _keeps_heads(tables["held_out"], others["y"])
+                found["auto"] = found[BOTH if kept else WITHOUT_HEADS]
+            else:
+                behind = _behind_examples(study, fit)
+                found["auto"] = found[WITHOUT_HEADS] if behind is None else behind == y
     return found
+
+
+def needed(fit: Fit) -> list[Job]:
+    """Return the jobs whose results the answers of a fit are told from."""
+    jobs: list[Job] = [fit.plain, Free(fit.questions, fit.control), Drawn(fit.questions, fit.seed)]
+    if fit.size < FEWEST:
+        jobs += [Behind(fit.questions, fit.seed), Shown(fit.questions, SHOWN, fit.seed)]
+    return jobs
 
 
 def _without_heads(study: Study, fit: Fit) -> FittedDecision:
     """Return the weights that the questions of a fit give without heads."""
-    tables, others = study.read(Drawn(fit.questions, fit.seed))
-    some = np.arange(min(fit.size, len(others["y"])))
-    return fit_decision(tables["drawn"].take(some), others["y"][some])
+    return fit_decision(*_drawn(study, Drawn(fit.questions, fit.seed), 0, fit.size))
 
 
-def _keeps_heads(fit: Fit, held_out: LogLikelihoods, y: NDArray[np.int64]) -> bool:
-    """Return whether ``adapter="auto"`` keeps the heads: of enough items, by held-out log-loss."""
-    if fit.size < FEWEST:
-        return False
+def _drawn(study: Study, job: Job, first: int, stop: int) -> tuple[LogLikelihoods, NDArray[Any]]:
+    """Return some of the questions of a draw under the model as it is, and their answers."""
+    tables, others = study.read(job)
+    some = np.arange(first, min(stop, len(others["y"])))
+    return tables["drawn"].take(some), others["y"][some]
+
+
+def _keeps_heads(held_out: LogLikelihoods, y: NDArray[np.int64]) -> bool:
+    """Return whether ``adapter="auto"`` keeps the heads: by held-out log-loss."""
     none, without = try_heads(NO_HEADS, DecisionRule(heads=FREE_HEADS), held_out, y)
     both, _ = try_heads("lora", DecisionRule(heads=HEADS), held_out, y, without)
     return kept_trial([none, both]) is both
+
+
+def _behind_examples(study: Study, fit: Fit) -> NDArray[np.int64] | None:
+    """Return what is predicted behind examples; None if ``adapter="auto"`` shows none of so few."""
+    if fit.size < LEAST:
+        return None
+    rule = DecisionRule(heads=FREE_HEADS)
+    plain = _drawn(study, Drawn(fit.questions, fit.seed), SHOWN, fit.size)
+    shown = _drawn(study, Behind(fit.questions, fit.seed), 0, fit.size - SHOWN)
+    trials = [try_heads(NO_HEADS, rule, *found)[0] for found in (plain, shown)]
+    if kept_trial(trials) is trials[0]:
+        return None
+    test = study.read(Shown(fit.questions, SHOWN, fit.seed))[0]["test"]
+    return fit_decision(*shown).predict(test)
