@@ -68,6 +68,11 @@ class Entry:
         """The modes that its heads are good for."""
         return MODES if self.objective in ("output", "likelihood") else SINGLE_MODES
 
+    @property
+    def mode(self) -> str:
+        """The mode that it is fitted for, and that its learning rate is chosen by."""
+        return "likra" if "likra" in self.modes else "sft"
+
 
 class Contest:
     """Items, a model, and where results are kept."""
@@ -91,12 +96,17 @@ class Contest:
         order = np.random.default_rng(seed).permutation(len(self.pool))[:size]
         return [self.pool[index] for index in order.tolist()]
 
-    def classifier(self, entry: Entry, **how: Any) -> Any:
+    def classifier(self, entry: Entry) -> Any:
         """Return a new classifier.
 
         The same loop trains both heads on ONNX Runtime, and the rivals with PyTorch.
         """
-        common: dict[str, Any] = {"random_state": entry.seed, "n_threads": 1, "cache": False, **how}
+        common: dict[str, Any] = {
+            "mode": entry.mode,
+            "random_state": entry.seed,
+            "n_threads": 1,
+            "cache": False,
+        }
         if entry.objective == "output":
             return LikraClassifier(self.exported, adapter="output", **common)
         recipe = LoraRecipe(objective=entry.objective, learning_rate=entry.rate, seed=entry.seed)
@@ -107,7 +117,7 @@ class Contest:
     def fitted(self, entry: Entry) -> Any:
         """Return the classifier, fitted on the first call."""
         if entry not in self.fits:
-            classifier = self.classifier(entry, mode="likra" if "likra" in entry.modes else "sft")
+            classifier = self.classifier(entry)
             classifier.fit(self.subset(entry.size, entry.seed), X_validation=self.held_out)
             self.fits[entry] = classifier
         return self.fits[entry]
@@ -172,8 +182,7 @@ def _columns(
         first = [Entry(objective, size, 0, rate) for rate in rates]
         if objective == "output":
             first = [Entry(objective, size, 0)]
-        wanted = "likra" if "likra" in first[0].modes else "sft"
-        losses = [contest.validated(entry)["losses"][wanted] for entry in first]
+        losses = [contest.validated(entry)["losses"][entry.mode] for entry in first]
         best = first[int(np.argmin(losses))]
         entries = [replace(best, seed=seed) for seed in range(seeds)]
         seconds = np.median([contest.validated(entry)["seconds"] for entry in entries])

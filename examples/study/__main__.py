@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 from figures import figures
 from joblib import Parallel, delayed
-from jobs import CONTROLS, NEGATIVES, Behind, Drawn, Fit, Free, Job, Shown
+from jobs import CONTROLS, NEGATIVES, Drawn, Fit, Free, Job, Shown
 from study import Questions, Study
 from tables import accuracies, answers, comparisons, likelihoods, needed
 
@@ -48,8 +48,7 @@ def stages(
     yield [
         *(Free(name) for name in names),
         *(Free(first, control) for control in CONTROLS[1:]),
-        *(Drawn(name, seed) for seed in seeds for name in names),
-        *(Behind(name, seed) for seed in seeds for name in names),
+        *(Drawn(name, seed, shown) for shown in (False, True) for seed in seeds for name in names),
         *(Shown(name, size, seed) for seed in seeds for name in names for size in EXAMPLES),
     ]
     for large in (False, True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from likra_lite.heads.fit_few import SHOWN
 
-__all__ = ["CONTROLS", "DRAWN", "NEGATIVES", "Behind", "Drawn", "Fit", "Free", "Job", "Shown"]
+__all__ = ["CONTROLS", "DRAWN", "NEGATIVES", "Drawn", "Fit", "Free", "Job", "Shown"]
 
 NEGATIVES = ("own", "hardest", "other", "unrelated")
 CONTROLS = ("none", "hidden", "shuffled")
@@ -64,15 +64,25 @@ class Free:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The first items of a draw under the model as it is: for weights without heads."""
+    """The first items of a draw under the model as it is: for weights without heads.
+
+    Attributes
+    ----------
+    questions : str
+    seed : int
+    shown : bool
+        Of a draw too small for heads: behind the first of its items and their answers.
+    """
 
     questions: str
     seed: int
+    shown: bool = False
 
     @property
     def name(self) -> str:
         """What its file is called."""
-        return f"{self.questions}/drawn-{DRAWN}-{self.seed}"
+        what = f"behind-{SHOWN}" if self.shown else f"drawn-{DRAWN}"
+        return f"{self.questions}/{what}-{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -89,17 +99,4 @@ class Shown:
         return f"{self.questions}/shown-{self.size}-{self.seed}"
 
 
-@dataclass(frozen=True)
-class Behind:
-    """The items of a small draw behind the first of them and their answers."""
-
-    questions: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """What its file is called."""
-        return f"{self.questions}/behind-{SHOWN}-{self.seed}"
-
-
-Job = Fit | Free | Drawn | Shown | Behind
+Job = Fit | Free | Drawn | Shown

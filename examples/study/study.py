@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jobs import DRAWN, Behind, Drawn, Fit, Free, Job, Shown
+from jobs import DRAWN, Drawn, Fit, Free, Job, Shown
 from numpy.typing import NDArray
 
 from likra_lite import Item, LikraClassifier, LikraError, LogLikelihoods, LoraRecipe
@@ -114,10 +114,12 @@ class Study:
                 classifier = self._classifier(_prompt(job.control), adapter="none").fit(some)
                 self._write(job, self._tested(classifier, job.questions, job.control))
             case Drawn():
-                self._draw(job, _prompt(), self.questions[job.questions].draw(DRAWN, job.seed))
-            case Behind():
-                items = self.questions[job.questions].draw(FEWEST - 1, job.seed)
-                self._draw(job, _prompt().with_examples(items[:SHOWN]), items[SHOWN:])
+                prompt, size = _prompt(), FEWEST - 1 if job.shown else DRAWN
+                items = self.questions[job.questions].draw(size, job.seed)
+                if job.shown:
+                    prompt, items = prompt.with_examples(items[:SHOWN]), items[SHOWN:]
+                table = self._classifier(prompt, adapter="none").fit(items).held_out_
+                self._write(job, {"drawn": table}, y=np.array([item.answer for item in items]))
             case Shown():
                 some = self.questions[job.questions].draw(job.size, job.seed)
                 prompt = _prompt().with_examples(some)
@@ -140,10 +142,6 @@ class Study:
                 else:
                     others[key] = arrays[key]
         return {name: LogLikelihoods.of_arrays(found) for name, found in tables.items()}, others
-
-    def _draw(self, job: Job, prompt: Prompt, items: Sequence[Item]) -> None:
-        table = self._classifier(prompt, adapter="none").fit(items).held_out_
-        self._write(job, {"drawn": table}, y=np.array([item.answer for item in items]))
 
     def _fit(self, fit: Fit) -> None:
         folder = self.folder / "trainings" / fit.name

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from jobs import Behind, Drawn, Fit, Free, Job, Shown
+from jobs import Drawn, Fit, Free, Job, Shown
 from numpy.typing import NDArray
 from study import Study
 
@@ -224,7 +224,7 @@ def needed(fit: Fit) -> list[Job]:
     """Return the jobs whose results the answers of a fit are told from."""
     jobs: list[Job] = [fit.plain, Free(fit.questions, fit.control), Drawn(fit.questions, fit.seed)]
     if fit.size < FEWEST:
-        jobs += [Behind(fit.questions, fit.seed), Shown(fit.questions, SHOWN, fit.seed)]
+        jobs += [Drawn(fit.questions, fit.seed, True), Shown(fit.questions, SHOWN, fit.seed)]
     return jobs
 
 
@@ -253,7 +253,7 @@ def _behind_examples(study: Study, fit: Fit) -> NDArray[np.int64] | None:
         return None
     rule = DecisionRule(heads=FREE_HEADS)
     plain = _drawn(study, Drawn(fit.questions, fit.seed), SHOWN, fit.size)
-    shown = _drawn(study, Behind(fit.questions, fit.seed), 0, fit.size - SHOWN)
+    shown = _drawn(study, Drawn(fit.questions, fit.seed, True), 0, fit.size - SHOWN)
     trials = [try_heads(NO_HEADS, rule, *found)[0] for found in (plain, shown)]
     if kept_trial(trials) is trials[0]:
         return None
