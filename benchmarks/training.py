@@ -7,8 +7,8 @@ Random weights, questions of ARC-like lengths, one answer each. Printed are toke
 second and answer tokens learnt per second of likra-lite's loop, with a graph of gradients on the
 CPU, in float32 and in int8, and with PyTorch, and of TRL's SFTTrainer, with the same LoRA on the
 same tokens; the share of a large matrix product's speed on the same device; the memory; and, on a
-GPU, how far its float32 scores and losses are from the CPU's. Each engine runs in a process of its
-own; --engine chooses some. Needs the extras train and baselines. Without a GPU it runs on the CPU
+GPU, how far its scores and losses are from the CPU's. Each engine runs in a process of its own;
+--engine chooses some. Needs the extras train and baselines. Without a GPU PyTorch runs on the CPU
 in float32: take few examples.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 import click
 import numpy as np
 from setup import CONTEXT, Setup, progress, with_setup
-from shapes import made_once
+from shapes import Checkpoint, made_once
 from tables import markdown_table
 from workers import alone, peak_memory
 from workloads import zero_shot
@@ -166,6 +166,20 @@ def quantize(exact: str, folder: Path) -> None:
     quantize_model(exact, folder)
 
 
+def folder_for(engine: str, checkpoint: Checkpoint) -> Path:
+    """Return what an engine reads: the checkpoint, or a model folder made of it."""
+    if engine not in (GRAPH, ROUNDED):
+        return checkpoint.folder
+    graphs = made_once(
+        checkpoint.converted / "graphs", lambda path: alone(export, str(checkpoint.folder), path)
+    )
+    if engine == GRAPH:
+        return graphs
+    return made_once(
+        checkpoint.converted / "graphs-int8", lambda path: alone(quantize, str(graphs), path)
+    )
+
+
 GRAPH, ROUNDED = "likra-lite, ONNX Runtime", "likra-lite, ONNX Runtime, int8"
 ENGINES: dict[str, Callable[..., None]] = {
     GRAPH: train_graph,
@@ -210,38 +224,45 @@ def product_speed(threads: int) -> float:
     return 2 * size**3 / best / 1e12
 
 
-def agreement(folder: str, pairs: Sequence[Pair]) -> dict[str, float] | None:
-    """Return the largest differences between GPU and CPU in float32, or None without a GPU."""
+def agreement(folder: str, pairs: Sequence[Pair]) -> dict[str, dict[str, float]] | None:
+    """Return by number format how far a GPU is from the CPU in float32, or None without a GPU.
+
+    The largest differences of four steps' losses, in nats per token, and of 16 answers'
+    log-likelihoods under the head after them, in nats.
+    """
     import torch
 
     if not torch.cuda.is_available():
         return None
+    exact = trained_and_scored(folder, pairs, "cpu", torch.float32)
+    result = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        found = trained_and_scored(folder, pairs, "cuda", dtype)
+        result[str(dtype).removeprefix("torch.")] = {
+            name: float(np.abs(found[name] - values).max()) for name, values in exact.items()
+        }
+    return result
+
+
+def trained_and_scored(
+    folder: str, pairs: Sequence[Pair], device: str, dtype: Any
+) -> dict[str, np.ndarray]:
+    """Return the losses of four steps, and log-likelihoods under the head after them."""
+    import torch
+
     from likra_lite.engine.trees import TokenTree
     from likra_lite.heads.lora_examples import Example
     from likra_lite.heads.recipe import LoraRecipe
     from likra_lite.lora_training.decoder import LoraDecoder
-    from likra_lite.lora_training.loop import _gradient
-    from likra_lite.lora_training.objectives import LOSSES
+    from likra_lite.lora_training.loop import TorchLearner
 
     trees = [TokenTree(context, [answer]) for context, answer in pairs[:16]]
-    scores, losses = [], []
-    for device in ("cuda", "cpu"):
-        decoder = LoraDecoder(folder, None, LoraRecipe(learning_rate=1e-3)).to(device)
-        decoder.activate("head")
-        optimizer = torch.optim.AdamW(decoder.parameters_to_train, lr=1e-3, weight_decay=0.0)
-        found = []
-        for step in range(4):
-            examples = [Example(tree) for tree in trees[4 * step : 4 * step + 4]]
-            parameters = decoder.parameters_to_train
-            found.append(_gradient(decoder, examples, LOSSES["likelihood"], parameters, step))
-            optimizer.step()
-            optimizer.zero_grad()
-        losses.append(found)
-        scores.append(decoder.log_likelihoods(trees))
-    return {
-        "loss": float(np.abs(np.subtract(*losses)).max()),
-        "log-likelihood": float(np.abs(np.subtract(*scores)).max()),
-    }
+    decoder = LoraDecoder(folder, None, LoraRecipe(), dtype).to(torch.device(device))
+    decoder.activate("head")
+    learner = TorchLearner(decoder, "head")
+    examples = [Example(tree) for tree in trees]
+    losses = [learner.step(examples[4 * i : 4 * i + 4], 1e-3, i) for i in range(4)]
+    return {"loss": np.array(losses), "log-likelihood": decoder.log_likelihoods(trees)}
 
 
 @click.command(context_settings=CONTEXT)
@@ -263,20 +284,12 @@ def main(
         # Forward, and backward through the activations; frozen weights have no gradient.
         operations = 2 * checkpoint.weights().operations(tokens, answers)
 
-        graphs = made_once(
-            checkpoint.converted / "graphs",
-            lambda path: alone(export, str(checkpoint.folder), path),
-        )
-        rounded = made_once(
-            checkpoint.converted / "graphs-int8", lambda path: alone(quantize, str(graphs), path)
-        )
-        folders = {GRAPH: graphs, ROUNDED: rounded}
         peak = alone(product_speed, setup.threads)
         rows, result = [], {"shape": checkpoint.name, "peak_tflops": peak}
         first = 0.0
         for engine in engines or ENGINES:
             progress(f"{checkpoint.name}: {engine}")
-            folder = folders.get(engine, checkpoint.folder)
+            folder = folder_for(engine, checkpoint)
             arguments = (str(folder), pairs, batch_size, setup.threads)
             seconds, share, memory = alone(measure, engine, *arguments)
             speed = operations * share / seconds / 1e12
@@ -303,7 +316,11 @@ def main(
     text = markdown_table(titles, rows)
     text += f"\nmatrix product: {peak:.2f} TFLOP/s; {examples} examples of {tokens:,} tokens\n"
     if result["agreement"] is not None:
-        text += f"GPU against CPU, float32, largest differences: {result['agreement']}\n"
+        text += "GPU against float32 on the CPU, largest differences in nats:\n"
+        for dtype, differences in result["agreement"].items():
+            text += (
+                f"  {dtype}: " + ", ".join(f"{k} {v:.2g}" for k, v in differences.items()) + "\n"
+            )
     setup.write("training", result, text)
 
 

@@ -261,3 +261,11 @@ def test_a_tracer_that_is_not_installed_says_what_brings_it(
     monkeypatch.setitem(sys.modules, "optimum.exporters.onnx", None)
     with pytest.raises(LikraError, match=r'pip install "likra-lite\[optimum\]"'):
         export_model(llama_checkpoint, tmp_path / "model", exporter="optimum")
+
+
+@needs_pytorch
+def test_a_local_checkpoint_is_read_without_bars(llama_checkpoint, capfd):
+    from likra_lite.export.traced.loading import load_checkpoint
+
+    load_checkpoint(str(llama_checkpoint))
+    assert capfd.readouterr().err == ""

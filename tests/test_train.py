@@ -493,6 +493,27 @@ def test_a_train_dir_of_another_model_is_refused(llama_checkpoint, tmp_path, ite
         lora(gpt2, tmp_path / "work", mode="sft").fit(items[:8])
 
 
+def test_a_train_dir_for_other_matrices_is_refused(llama_checkpoint, tmp_path, items):
+    lora(llama_checkpoint, tmp_path / "work", mode="sft").fit(items[:8])
+    top = replace(FAST, top_layers=1)
+    with pytest.raises(LikraError, match="holds a model for heads that change other matrices"):
+        lora(llama_checkpoint, tmp_path / "work", top, mode="sft").fit(items[:8])
+
+
+def test_fits_of_a_process_share_one_export(llama_checkpoint, items):
+    """Of one set of matrices; graphs for those of all MLPs are built, others traced."""
+
+    def exported(recipe):
+        classifier = lora(llama_checkpoint, None, recipe, mode="sft").fit(items[:8])
+        model = classifier.scorer_.model
+        return model.folder, model.manifest.exporter
+
+    first, top = exported(FAST), exported(replace(FAST, top_layers=1))
+    assert first == exported(replace(FAST, rank=3))
+    assert first[0] != top[0]
+    assert (first[1], top[1]) == ("built", "traced")
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..engine.head import Lora
 from ..engine.manifest import WEIGHTS
 from ..errors import SlowTrainingWarning, import_extra
-from ..export.traced.targets import find_targets
 from ..heads.lora_rate import RateFinder
 from ..heads.lora_runs import Training, accuracy_of, examples_for, fit_runs
 from ..heads.lora_task import LoraTask, task_of
@@ -63,28 +62,18 @@ def fit_lora(
     recipe = settings.recipe or LoraRecipe(seed=settings.seed)
     name = os.fspath(checkpoint)
     folder = scratch_folder(settings.train_dir)
-    names = recipe.target_modules
-    model = open_adapted(
-        name,
-        None,
-        folder,
-        {
-            "target_modules": list(names) if names else "those of the MLPs",
-            "top_layers": recipe.top_layers or "all",
-        },
-        lambda decoder: find_targets(decoder, names, recipe.top_layers),
-        settings.n_threads,
-        settings.verbose,
-    )
-    scorer = ChoiceScorer.of(
-        model, settings.prompt, settings.cache, settings.answer_delimiter, settings.examples
-    )
-    task = task_of(scorer, items, y, recipe, settings)
     if settings.n_threads is not None:
         torch.set_num_threads(settings.n_threads)
     device = PartialState().device
     dtype = choose_dtype(recipe.precision, device)
     decoder = LoraDecoder(name, None, recipe, dtype).to(device)
+    model = open_adapted(
+        name, None, settings.train_dir, decoder.shapes, settings.n_threads, settings.verbose
+    )
+    scorer = ChoiceScorer.of(
+        model, settings.prompt, settings.cache, settings.answer_delimiter, settings.examples
+    )
+    task = task_of(scorer, items, y, recipe, settings)
     size = sum(parameter.numel() for parameter in decoder.decoder.parameters())
     if device.type == "cpu" and size > LARGE:
         warnings.warn(

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from ..errors import LikraError
 from ..estimator import LikraClassifier
-from ..export.traced.targets import targets_of
 from ..heads.peft_folder import read_peft_folder
 from ..heads.settings import FITTED_HEADS
 from ..heads.training_set import NO_NEGATIVES, FittedHeads
@@ -19,7 +18,7 @@ from ..progress import progress_bar
 from ..questions.inputs import answer_indices, as_items
 from ..scoring.modes import MODES
 from ..scoring.scorer import ChoiceScorer
-from .source import check_is_checkpoint, open_adapted, scratch_folder
+from .source import check_is_checkpoint, open_adapted
 
 __all__ = ["import_adapters"]
 
@@ -83,13 +82,12 @@ def import_adapters(
     classifier = LikraClassifier(checkpoint, adapter="lora", train_dir=train_dir, **parameters)
     items = as_items(X)
     answers = answer_indices(items, y)
-    modules = sorted({module for adapter in adapters.values() for module in adapter.factors})
+    modules = {module for adapter in adapters.values() for module in adapter.factors}
     model = open_adapted(
         os.fspath(checkpoint),
         revision,
-        scratch_folder(train_dir),
-        {"modules": modules},
-        lambda decoder: targets_of(decoder, modules),
+        train_dir,
+        modules,
         classifier.n_threads,
         classifier.verbose,
     )

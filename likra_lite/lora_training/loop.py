@@ -21,7 +21,7 @@ from ..heads.recipe import LoraRecipe
 from .decoder import LoraDecoder
 from .objectives import LOSSES, Loss
 
-__all__ = ["train_adapter"]
+__all__ = ["TorchLearner", "train_adapter"]
 
 
 def train_adapter(
@@ -53,14 +53,23 @@ def train_adapter(
         If the folder holds a run with other settings, or the memory does not suffice.
     """
     decoder.activate(name)
-    learner = _TorchLearner(decoder, name)
+    learner = TorchLearner(decoder, name)
     finder = finder or RateFinder(decoder.recipe.learning_rate, folder)
     rate = finder.find(learner, examples)
     return lora_loop.train(learner, examples, folder, identity, rate, evaluate, advance)
 
 
-class _TorchLearner:
-    """Makes steps on the active adapter of a decoder."""
+class TorchLearner:
+    """Makes steps on the active adapter of a decoder.
+
+    See :class:`likra_lite.heads.lora_loop.Learner`.
+
+    Parameters
+    ----------
+    decoder : LoraDecoder
+    name : str
+        Of the adapter.
+    """
 
     library = "PyTorch"
 
@@ -73,24 +82,23 @@ class _TorchLearner:
         )  # a step sets the rate
 
     def step(self, examples: Sequence[Example], learning_rate: float, number: int) -> float:
-        """See :class:`likra_lite.heads.lora_loop.Learner`, here and below."""
+        """Make a step on some examples and return their mean loss, in nats per unit."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        # Only these compute otherwise in training.
-        self.decoder.train(bool(self.recipe.gradient_checkpointing or self.recipe.dropout))
-        with _explain_memory(self.recipe):
+        with _explain_memory(self.recipe), _training(self.decoder):
             objective = LOSSES[self.recipe.objective]
             loss = _gradient(self.decoder, examples, objective, self.parameters, number)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.decoder.train(False)
         return loss
 
     def tensors(self) -> Tensors:
+        """Return factors and moments by PEFT's and Adam's names."""
         factors = self.decoder.tensors(self.name)
         return {name: value.numpy() for name, value in {**factors, **self._moments()}.items()}
 
     def restore(self, tensors: Tensors) -> None:
+        """Set what :meth:`tensors` returned."""
         values = {name: torch.from_numpy(value) for name, value in tensors.items()}
         moments = {name: values.pop(name) for name in tensors if name.startswith(OPTIMIZER)}
         self.decoder.set_tensors(self.name, values)
@@ -110,15 +118,18 @@ class _TorchLearner:
         }
 
     def write_adapter(self, folder: Path) -> None:
+        """Write the factors as PEFT does."""
         self.decoder.save_adapter(self.name, folder)
 
     def take_adapter(self, folder: Path) -> None:
+        """Set the factors to those that :meth:`write_adapter` wrote."""
         from safetensors.torch import load_file
 
         PartialState().wait_for_everyone()  # until the last checkpoint is there
         self.decoder.set_tensors(self.name, load_file(folder / WEIGHTS))
 
     def agree(self, score: float) -> float:
+        """Return the score of the process that leads, once all processes are here."""
         scores = [score]
         broadcast_object_list(scores)  # the processes must agree on when to stop
         return scores[0]
@@ -159,6 +170,19 @@ def _gradient(
             parameter.grad = reduce(grad, "sum")
         total = reduce(total, "sum")
     return float(total) / units
+
+
+@contextmanager
+def _training(decoder: LoraDecoder) -> Iterator[None]:
+    """Set a decoder to training where that computes otherwise; telling all modules takes time."""
+    if not (decoder.recipe.gradient_checkpointing or decoder.recipe.dropout):
+        yield
+        return
+    decoder.train()
+    try:
+        yield
+    finally:
+        decoder.eval()
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +44,10 @@ def load_checkpoint(
         for name, value in config.to_dict().items():
             if "drop" in name and isinstance(value, float):
                 setattr(config, name, 0.0)  # a frozen model is what it is, in training too
-        decoder = AutoModelForCausalLM.from_pretrained(
-            model, config=config, revision=revision, dtype=dtype, attn_implementation="eager"
-        ).eval()
+        with _hidden_bars(model):
+            decoder = AutoModelForCausalLM.from_pretrained(
+                model, config=config, revision=revision, dtype=dtype, attn_implementation="eager"
+            ).eval()
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, use_fast=True)
     except Exception as error:
         raise ExportError(
@@ -55,6 +58,23 @@ def load_checkpoint(
             f"the tokenizer of {where} has no tokenizer.json; only fast tokenizers work"
         )
     return decoder, tokenizer
+
+
+@contextmanager
+def _hidden_bars(model: str) -> Iterator[None]:
+    """Hide the bars of transformers 5 while a local checkpoint is read; a download shows its own.
+
+    They would be in every log, and our own progress is shown.
+    """
+    bars = transformers.utils.logging
+    shown = bars.is_progress_bar_enabled() and Path(model).is_dir()
+    if shown:
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def max_length(config: Any, tokenizer: Any) -> int:
