@@ -59,7 +59,11 @@ def stages(
                 for size in sizes
             }
             some = [Fit(first, size, seed) for size in compared]
-            controls = [Fit(first, compared[0], seed, control=control) for control in CONTROLS[1:]]
+            controls = [
+                Fit(first, size, seed, control=control)
+                for size in compared
+                for control in CONTROLS[1:]
+            ]
             others = [
                 Fit(first, size, seed, negatives)
                 for size in compared
@@ -87,7 +91,7 @@ def stages(
     "--compared",
     default="256,1024",
     show_default=True,
-    help="Numbers of questions for which kinds of wrong answers are compared.",
+    help="Numbers of questions for which wrong answers of other kinds, and controls, are fitted.",
 )
 @click.option("--seeds", default=3, show_default=True, help="Draws.")
 @click.option("--first-seed", default=0, show_default=True, help="Of the first draw.")
