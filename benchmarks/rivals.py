@@ -30,7 +30,7 @@ from likra_lite import Item, LanguageModel, LikraClassifier
 from likra_lite.export import export_model
 from likra_lite.heads.fit_graph import why_not_covered
 from likra_lite.heads.recipe import LoraRecipe
-from likra_lite.scoring.comparisons import compare_modes, sentence
+from likra_lite.scoring.comparisons import compare_modes, findings
 from likra_lite.scoring.modes import FREE_HEADS
 from likra_lite.scoring.selection import mean_loss
 from likra_lite.system.atomic import write_bytes
@@ -220,8 +220,8 @@ def show(correct: Mapping[str, np.ndarray], notes: Mapping[str, str], title: str
         shares = np.atleast_2d(column).mean(axis=1)
         spread = f" (seeds {shares.min():.3f} to {shares.max():.3f})" if len(shares) > 1 else ""
         click.echo(f"  {name:<24}{shares.mean():.3f}{spread}  {notes.get(name, '')}")
-    for comparison in compare_modes(correct, [r for r in REFERENCES if r in correct]):
-        click.echo(f"  {sentence(comparison)}")
+    for finding in findings(compare_modes(correct, [r for r in REFERENCES if r in correct])):
+        click.echo(f"  {finding}")
 
 
 def _name(objective: str, mode: str) -> str:
