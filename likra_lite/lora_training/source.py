@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Collection
 from pathlib import Path
-from threading import Lock
 
 from accelerate import PartialState
 
@@ -24,7 +24,7 @@ from ..system.atomic import atomic_text
 
 __all__ = ["check_is_checkpoint", "open_adapted", "scratch_folder"]
 
-_exporting = Lock()
+_exporting = threading.Lock()
 _exported: dict[str, Path] = {}  # temporary folders of this process, by what is in them
 
 
