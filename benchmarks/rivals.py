@@ -85,6 +85,8 @@ class Contest:
     ----------
     gpu : bool
         Whether PyTorch finds one.
+    base : LogLikelihoods
+        Of the test items, under the model as it is.
     """
 
     def __init__(
@@ -180,7 +182,8 @@ class Contest:
         ):
             path = self.path(name)
             if not path.is_file():
-                correct = (self.free_classifier(**how).predict(self.test) == self.y).tolist()
+                test = self.test if "prompt" in how else self.base
+                correct = (self.free_classifier(**how).predict(test) == self.y).tolist()
                 write_bytes(path, json.dumps({"correct": correct}).encode())
             result[name] = np.array(json.loads(path.read_text())["correct"])
         return result

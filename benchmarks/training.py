@@ -318,9 +318,8 @@ def main(
     if result["agreement"] is not None:
         text += "GPU against float32 on the CPU, largest differences in nats:\n"
         for dtype, differences in result["agreement"].items():
-            text += (
-                f"  {dtype}: " + ", ".join(f"{k} {v:.2g}" for k, v in differences.items()) + "\n"
-            )
+            shown = ", ".join(f"{name} {value:.2g}" for name, value in differences.items())
+            text += f"  {dtype}: {shown}\n"
     setup.write("training", result, text)
 
 
